@@ -1,0 +1,19 @@
+"""The captured graph of a model: representation, roles, capture and rewrites."""
+
+from explorer.graph.capture import capture, flatten_inputs, interpret, unflatten_inputs
+from explorer.graph.ir import ModelGraph, Op, Ref, TensorType, iterate_refs, map_refs
+from explorer.graph.rewrite import fold_batch_norms
+
+__all__ = [
+    "ModelGraph",
+    "Op",
+    "Ref",
+    "TensorType",
+    "capture",
+    "flatten_inputs",
+    "fold_batch_norms",
+    "interpret",
+    "iterate_refs",
+    "map_refs",
+    "unflatten_inputs",
+]

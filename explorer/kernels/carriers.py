@@ -1,0 +1,78 @@
+"""Carriers: the forms in which a tensor flows on an edge, and how it is converted to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.formats import Quantized, Scheme, find_format, quantize
+from explorer.kernels import fused
+
+NATIVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A form of a tensor on an edge: a native float (``scheme`` None), or codes with scales under ``scheme``.
+
+    ``native_on`` are the device types on which the conversion runs as one kernel; elsewhere it is emulated.
+    """
+
+    name: str
+    format: str
+    scheme: Scheme | None
+    convert: Callable[[Any], Any]
+    native_on: frozenset[str] = frozenset({"cpu", "cuda"})
+
+    @property
+    def bits(self) -> int:
+        """Bits per element, scales not counted."""
+        return find_format(self.format).storage_bits
+
+
+def _native(name: str) -> Carrier:
+    dtype = NATIVE_DTYPES[name]
+    return Carrier(name, name, None, lambda value: _each(value, lambda tensor: tensor.to(dtype)))
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply ``change`` to a tensor, or to each tensor of a tuple (the output of a split)."""
+    return type(value)(map(change, value)) if isinstance(value, (tuple, list)) else change(value)
+
+
+def quantize_tokens(x: Tensor) -> Quantized:
+    """Return ``x`` [..., K] as INT8 codes with one scale per row, through the fused kernel where it applies."""
+    scheme = CARRIERS["int8:token"].scheme
+    assert scheme is not None
+    if x.device.type == "cpu" and fused.available() and x.numel():
+        codes, scale = fused.quantize_rows(x)
+        return Quantized(codes, scale, None, scheme, x.dtype)
+    return quantize(x, scheme)
+
+
+def _quantized(format_: str, granularity: str, native_on: frozenset[str] = frozenset()) -> Carrier:
+    scheme = Scheme(format_, granularity=granularity)  # type: ignore[arg-type]
+    convert = quantize_tokens if (format_, granularity) == ("int8", "token") else lambda x: quantize(x, scheme)
+    return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on)
+
+
+_ALL = (
+    *(_native(name) for name in NATIVE_DTYPES),
+    _quantized("int8", "token", frozenset({"cpu", "cuda"})),
+    _quantized("int8", "tensor"),
+    _quantized("fp8_e4m3", "token", frozenset({"cuda"})),
+    _quantized("fp8_e4m3", "tensor"),
+    _quantized("fp8_e5m2", "token", frozenset({"cuda"})),
+    _quantized("fp8_e5m2", "tensor"),
+    Carrier("tf32", "tf32", Scheme("tf32"), lambda x: quantize(x, Scheme("tf32"))),
+)
+CARRIERS: dict[str, Carrier] = {carrier.name: carrier for carrier in _ALL}
+
+
+def as_float(value: Any) -> Any:
+    """Return the values that a carrier's tensor stands for, in FP32."""
+    return value.dequantize().float() if isinstance(value, Quantized) else value.float()

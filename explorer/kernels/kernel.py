@@ -1,0 +1,42 @@
+"""A kernel: one way to run one kind of op in one precision on one kind of device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from explorer.kernels.site import Packed, Site
+from explorer.measure.device import Device
+
+ANY_KIND: frozenset[str] = frozenset()
+PRODUCT_KINDS = frozenset(("linear", "conv1d", "conv2d", "conv3d"))
+CONV_KINDS = frozenset(("conv1d", "conv2d", "conv3d"))
+MATRIX_KINDS = PRODUCT_KINDS | {"conv", "conv_transpose2d", "matmul", "attention", "grouped_matmul"}
+
+
+def never(site: Site, device: Device) -> str:
+    """Refuse nothing."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to run an op.
+
+    ``takes`` and ``gives`` are carriers: what every floating input is converted to, and what comes out. ``kinds`` is
+    the set of op kinds it serves (:data:`ANY_KIND` for all but matrix kinds). ``refuse`` returns why it cannot run at
+    a site, or nothing. ``build`` packs the weights once and returns the callable.
+    """
+
+    name: str
+    precision: str
+    device: str
+    kinds: frozenset[str]
+    takes: str
+    gives: str
+    build: Callable[[Site], Packed]
+    refuse: Callable[[Site, Device], str] = never
+    emulated: bool = False
+
+    def serves(self, kind: str) -> bool:
+        return kind in self.kinds if self.kinds else kind not in MATRIX_KINDS

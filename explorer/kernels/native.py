@@ -1,0 +1,53 @@
+"""Kernels that are the op's own ATen call in a native float format, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from explorer.kernels.carriers import NATIVE_DTYPES
+from explorer.kernels.kernel import ANY_KIND, CONV_KINDS, MATRIX_KINDS, Kernel
+from explorer.kernels.site import Packed, Site, bind
+from explorer.measure.device import Device
+
+
+def build_native(format_: str) -> Callable[[Site], Packed]:
+    """Return a builder of the op's ATen call with its floating constants in ``format_``."""
+    dtype = NATIVE_DTYPES[format_]
+
+    def build(site: Site) -> Packed:
+        elements = sum(t.numel() for t in site.constants.values() if t.is_floating_point())
+        return Packed(bind(site, dtype), weight_bytes=elements * dtype.itemsize)
+
+    return build
+
+
+def build_channels_last(site: Site) -> Packed:
+    """Build a BF16 convolution whose weight is stored channels-last, which its CPU kernel wants."""
+    packed = build_native("bf16")(site)
+    if site.product is None or site.product.weight.dim() != 4:
+        return packed
+    name = next(n for n, t in site.constants.items() if t.dim() == 4)
+    weight = site.constants[name].to(torch.bfloat16, memory_format=torch.channels_last)
+    constants = {**site.constants, name: weight}
+    return Packed(bind(replace(site, constants=constants), torch.bfloat16), packed.weight_bytes)
+
+
+def refuse_old_cuda(site: Site, device: Device) -> str:
+    """BF16 needs compute capability 8.0."""
+    return "" if device.capability >= (8, 0) else f"BF16 needs an sm_80 GPU; this is sm_{device.sm}"
+
+
+KERNELS = (
+    Kernel("torch fp32", "fp32", "any", ANY_KIND, "fp32", "fp32", build_native("fp32")),
+    Kernel("torch fp32", "fp32", "any", MATRIX_KINDS, "fp32", "fp32", build_native("fp32")),
+    Kernel("torch bf16", "bf16", "cpu", ANY_KIND, "bf16", "bf16", build_native("bf16")),
+    Kernel("torch bf16", "bf16", "cpu", MATRIX_KINDS - CONV_KINDS, "bf16", "bf16", build_native("bf16")),
+    Kernel("torch bf16 channels_last", "bf16", "cpu", CONV_KINDS, "bf16", "bf16", build_channels_last),
+    Kernel("torch bf16", "bf16", "cuda", ANY_KIND, "bf16", "bf16", build_native("bf16"), refuse_old_cuda),
+    Kernel("torch bf16", "bf16", "cuda", MATRIX_KINDS, "bf16", "bf16", build_native("bf16"), refuse_old_cuda),
+    Kernel("torch fp16", "fp16", "any", ANY_KIND, "fp16", "fp16", build_native("fp16")),
+    Kernel("torch fp16", "fp16", "cuda", MATRIX_KINDS, "fp16", "fp16", build_native("fp16")),
+)

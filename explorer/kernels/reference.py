@@ -1,0 +1,201 @@
+"""Emulation: what a low-precision product computes, in FP32 or exact integers. The twin of every real kernel.
+
+Operands hold exactly the values of their format; products are added in FP32 (integers: exactly); the result is rounded
+once to the output's format. Nothing here is fast, and none of it is ever shown as a real kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.formats import Quantized, Scheme, quantize, round_to
+from explorer.kernels.carriers import NATIVE_DTYPES, as_float
+from explorer.kernels.cpu import CHANNEL, quantize_for_w8, require_product, scale_product
+from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
+from explorer.kernels.site import Packed, Product, Site, bind
+from explorer.measure.device import Device
+
+LINEAR = frozenset({"linear"})
+TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
+FP8_CHANNEL = Scheme("fp8_e4m3", granularity="channel", axis=0)
+INT4_GROUPS = Scheme("int4", granularity="group", group=32)
+
+
+def rounded_weights(format_: str) -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight rounded to a plain float format, its bytes and the bytes of its scales."""
+
+    def weigh(product: Product) -> tuple[Tensor, int, int]:
+        weight = round_to(product.weight, format_, saturate=False)
+        return weight, weight.numel() * (4 if format_ == "tf32" else 2), 0
+
+    return weigh
+
+
+def scaled_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight as ``scheme`` holds it; [out, ...] is flattened to rows for groups."""
+
+    def weigh(product: Product) -> tuple[Tensor, int, int]:
+        rows = product.weight.reshape(product.weight.shape[0], -1)
+        record = quantize(rows, scheme)
+        return (
+            record.dequantize().reshape(product.weight.shape),
+            record.nbytes - record.scale.nbytes,
+            record.scale.nbytes,
+        )
+
+    return weigh
+
+
+def w8_weights(product: Product) -> tuple[Tensor, int, int]:
+    """Give a weight as the weight-only INT8 kernel holds it: codes and BF16 scales."""
+    record, scale = quantize_for_w8(product.weight)
+    return record.dequantize(), record.codes.nbytes, scale.nbytes
+
+
+def build_product(weigh: Callable[[Product], tuple[Tensor, int, int]], output: str) -> Callable[[Site], Packed]:
+    """Return a builder of a linear or convolution on emulated operands, added in FP32, rounded to ``output``."""
+
+    def build(site: Site) -> Packed:
+        product = require_product(site)
+        weight, weight_bytes, scale_bytes = weigh(product)
+        dtype = NATIVE_DTYPES[output]
+        call = _product_call(
+            site, product, weight, product.bias if product.bias is None else _held(product.bias, dtype)
+        )
+
+        def run(*inputs: Any) -> Tensor:
+            return call(as_float(inputs[0])).to(dtype)
+
+        return Packed(run, weight_bytes, scale_bytes)
+
+    return build
+
+
+def _held(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the FP32 values that ``tensor`` has once it is stored in ``dtype``."""
+    return tensor.to(dtype).float() if tensor.is_floating_point() else tensor
+
+
+def _product_call(site: Site, product: Product, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    if site.op.kind not in CONV_KINDS:
+        return lambda x: torch.nn.functional.linear(x, weight, bias)
+    convolve = site.op.target
+    return lambda x: convolve(x, weight, bias, *product.settings)
+
+
+def build_activations(output: str) -> Callable[[Site], Packed]:
+    """Return a builder of an op on activations alone (matmul, attention): FP32 arithmetic on what the carriers hold."""
+    dtype = NATIVE_DTYPES[output]
+
+    def build(site: Site) -> Packed:
+        held = {name: _held(tensor, dtype) for name, tensor in site.constants.items()}
+        call = bind(replace(site, constants=held), torch.float32)
+
+        def run(*inputs: Any) -> Tensor:
+            floats = [as_float(v) if isinstance(v, Quantized) or _is_float(v) else v for v in inputs]
+            return call(*floats).to(dtype)  # type: ignore[no-any-return]
+
+        return Packed(run)
+
+    return build
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def exact_dtype(weight: Tensor) -> torch.dtype:
+    """Return a float type in which sums of INT8 products over ``weight[0]`` are exact: FP32 holds integers to 2**24."""
+    return torch.float32 if weight[0].numel() * 127**2 < 2**24 else torch.float64
+
+
+def build_int8_linear(site: Site) -> Packed:
+    """Build the exact twin of the INT8 products: integer sums, then the epilogue."""
+    product = require_product(site)
+    weight = quantize(product.weight, CHANNEL)
+    dtype = exact_dtype(product.weight)
+    columns = weight.codes.to(dtype).t()
+    column_scale, bias = weight.scale.reshape(-1), product.bias
+
+    def run(*inputs: Quantized) -> Tensor:
+        x = inputs[0]
+        sums = x.codes.reshape(-1, x.codes.shape[-1]).to(dtype) @ columns
+        out = scale_product(sums, x.scale.reshape(-1), column_scale, bias)
+        return out.reshape(*x.codes.shape[:-1], -1)
+
+    return Packed(run, weight.codes.nbytes, weight.scale.nbytes)
+
+
+def build_int8_conv(site: Site) -> Packed:
+    """Build an INT8 convolution, input per tensor and weight per output channel: integer sums, then scales."""
+    product = require_product(site)
+    weight = quantize(product.weight, CHANNEL)
+    dtype = exact_dtype(product.weight)
+    codes = weight.codes.to(dtype)
+    per_channel = (-1, *[1] * (product.weight.dim() - 2))
+    column_scale = weight.scale.reshape(per_channel)
+    bias = None if product.bias is None else product.bias.reshape(per_channel)
+    convolve = site.op.target
+
+    def run(*inputs: Quantized) -> Tensor:
+        x = inputs[0]
+        sums = convolve(x.codes.to(dtype), codes, None, *product.settings).float()
+        out: Tensor = sums * x.scale * column_scale
+        return out if bias is None else out + bias
+
+    return Packed(run, weight.codes.nbytes, weight.scale.nbytes)
+
+
+def refuse_no_weight(site: Site, device: Device) -> str:
+    return "" if site.product is not None else "this op multiplies two activations; there is no weight to store so"
+
+
+def refuse_groups(site: Site, device: Device) -> str:
+    if reason := refuse_no_weight(site, device):
+        return reason
+    weight = require_product(site).weight
+    depth = weight[0].numel()
+    return "" if depth % 32 == 0 else f"groups of 32 do not divide the {depth} inputs of this op"
+
+
+def _products(precision: str, takes: str, gives: str, weigh: Any, kinds: frozenset[str], refuse: Any) -> Kernel:
+    name = f"emulated {precision}"
+    return Kernel(name, precision, "any", kinds, takes, gives, build_product(weigh, gives), refuse, emulated=True)
+
+
+def _activations(precision: str, takes: str, gives: str) -> Kernel:
+    name, build = f"emulated {precision}", build_activations(gives)
+    return Kernel(name, precision, "any", TWO_ACTIVATIONS, takes, gives, build, emulated=True)
+
+
+KERNELS = (
+    _products("fp16", "fp16", "fp16", rounded_weights("fp16"), PRODUCT_KINDS, refuse_no_weight),
+    _activations("fp16", "fp16", "fp16"),
+    Kernel(
+        "emulated fp16",
+        "fp16",
+        "any",
+        MATRIX_KINDS - TWO_ACTIVATIONS - CONV_KINDS,
+        "fp16",
+        "fp16",
+        build_activations("fp16"),
+        emulated=True,
+    ),
+    _products("tf32", "tf32", "fp32", rounded_weights("tf32"), PRODUCT_KINDS, refuse_no_weight),
+    _activations("tf32", "tf32", "fp32"),
+    _products("fp8", "fp8_e4m3:token", "bf16", scaled_weights(FP8_CHANNEL), LINEAR, refuse_no_weight),
+    _products("fp8", "fp8_e4m3:tensor", "bf16", scaled_weights(FP8_CHANNEL), CONV_KINDS, refuse_no_weight),
+    _activations("fp8", "fp8_e4m3:token", "bf16"),
+    _products("fp8_e5m2", "fp8_e5m2:token", "bf16", scaled_weights(FP8_CHANNEL), LINEAR, refuse_no_weight),
+    _products("fp8_e5m2", "fp8_e5m2:tensor", "bf16", scaled_weights(FP8_CHANNEL), CONV_KINDS, refuse_no_weight),
+    _activations("fp8_e5m2", "fp8_e5m2:token", "bf16"),
+    Kernel("emulated int8", "int8", "any", LINEAR, "int8:token", "fp32", build_int8_linear, refuse_no_weight, True),
+    Kernel("emulated int8", "int8", "any", CONV_KINDS, "int8:tensor", "fp32", build_int8_conv, refuse_no_weight, True),
+    _products("w8", "bf16", "bf16", w8_weights, PRODUCT_KINDS, refuse_no_weight),
+    _products("w4", "bf16", "bf16", scaled_weights(INT4_GROUPS), PRODUCT_KINDS, refuse_groups),
+)

@@ -1,0 +1,120 @@
+"""Latency of a recipe: the interleaved comparison, and the table of ops and casts. (Effect: clock.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from explorer.measure import Device, compare
+from explorer.run import Plan
+
+COLUMNS = ["id", "what", "kernel", "time_us", "baseline_us", "emulated"]
+
+
+@dataclass(frozen=True, eq=False)
+class Latency:
+    """How long a recipe takes against a baseline, measured in one interleaved run.
+
+    ``speedup`` is baseline over candidate, ``interval`` its 95 % bootstrap interval, ``n`` the pairs. ``table`` has one
+    row per op and cast (microseconds), ``predicted_ms`` is its sum. ``emulated`` recipes have times that say nothing
+    about the precision; they are kept so that nobody takes them for more.
+    """
+
+    baseline_ms: float
+    candidate_ms: float
+    speedup: float
+    interval: tuple[float, float]
+    n: int
+    predicted_ms: float | None
+    conditions: str
+    emulated: bool
+    table: pd.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = {name: value for name, value in vars(self).items() if name != "table"}
+        return plain | {"interval": list(self.interval), "table": self.table.to_dict("records")}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Latency:
+        table = pd.DataFrame(data["table"], columns=COLUMNS)
+        return Latency(**{**data, "interval": tuple(data["interval"]), "table": table})
+
+
+class LatencyTable:
+    """Microseconds by kind, kernel and shapes: what makes two ops cost the same. Profiles fill it; layers share it."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, float] = {}
+
+    def add(self, plan: Plan, times: Mapping[str, float]) -> None:
+        """Take in a profile of ``plan``: op and cast ids -> microseconds."""
+        sums: dict[str, list[float]] = {}
+        for name, key in _keys(plan).items():
+            sums.setdefault(key, []).append(times[name])
+        self._times.update({key: sum(values) / len(values) for key, values in sums.items()})
+
+    def predict_ms(self, plan: Plan) -> float | None:
+        """Return the sum over all ops and casts of ``plan``, or None where one was never timed."""
+        times = [self._times.get(key) for key in _keys(plan).values()]
+        known = [time for time in times if time is not None]
+        return sum(known) / 1e3 if len(known) == len(times) else None
+
+    def time_us(self, key: str) -> float | None:
+        return self._times.get(key)
+
+
+def _keys(plan: Plan) -> dict[str, str]:
+    return {step.op.id: step.key for step in plan.steps} | {cast.id: cast.key for cast in plan.casts}
+
+
+def measure_latency(
+    plan: Plan,
+    candidate: Callable[[], Any],
+    baseline: Callable[[], Any],
+    against: str,
+    batch_size: int,
+    seconds: float,
+    profiles: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]],
+    progress: Callable[[int, int, str], None] | None = None,
+    cancel: Any = None,
+) -> Latency:
+    """Time ``candidate`` against ``baseline``; ``profiles()`` gives the op times of the plan and of the FP32 plan."""
+    comparison = compare(baseline, candidate, plan.device, seconds, progress, cancel)
+    times, baseline_times = profiles()
+    table = latency_table(plan, times, baseline_times)
+    return Latency(
+        baseline_ms=comparison.baseline_ms,
+        candidate_ms=comparison.candidate_ms,
+        speedup=comparison.speedup,
+        interval=comparison.interval,
+        n=comparison.n,
+        predicted_ms=float(table["time_us"].sum()) / 1e3,
+        conditions=f"{against} · batch {batch_size} · {plan.device.label} · warm",
+        emulated=bool(plan.emulated),
+        table=table,
+    )
+
+
+def latency_table(plan: Plan, times: Mapping[str, float], baseline: Mapping[str, float]) -> pd.DataFrame:
+    """Return one row per op, in order, then one per cast. Views and integer ops are one row, ``views``."""
+    rows = [
+        (s.op.id, s.op.kind, s.kernel.name, times[s.op.id], baseline.get(s.op.id), s.emulated)
+        for s in plan.steps
+        if s.kernel is not None
+    ]
+    views = [step.op.id for step in plan.steps if step.kernel is None]
+    rows.append(
+        ("views", "view", "torch", sum(times[v] for v in views), sum(baseline.get(v, 0.0) for v in views), False)
+    )
+    rows += [
+        (cast.id, f"cast {cast.from_} → {cast.to}", "cast", times[cast.id], None, cast.emulated) for cast in plan.casts
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def describe_conditions(device: Device, batch_size: int) -> str:
+    """Return what a stored latency must share to answer for another."""
+    return f"batch={batch_size}|threads={device.threads}"

@@ -1,0 +1,161 @@
+"""Quality of a recipe: paired with the baseline, streaming over batches, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.errors import DataError
+from explorer.measure.intervals import paired_interval
+
+Score = Callable[[Tensor, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a recipe is against FP32 on the same ``n`` of ``total`` samples.
+
+    ``score``, ``baseline``, ``difference`` and ``interval`` (95 %, paired) are in the task's unit (a fraction, mostly).
+    ``kl`` is in nats per sample or token (NaN where outputs are not logits), ``agreement`` the fraction of samples or
+    tokens with the same top class, ``sqnr_db`` that of the raw outputs (infinite when equal).
+    """
+
+    score: float
+    baseline: float
+    difference: float
+    interval: tuple[float, float]
+    kl: float
+    agreement: float
+    sqnr_db: float
+    n: int
+    total: int
+    score_name: str
+    emulated: bool
+
+    @property
+    def complete(self) -> bool:
+        return self.n == self.total
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"interval": list(self.interval)}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Quality:
+        return Quality(**{**data, "interval": tuple(data["interval"])})
+
+
+@dataclass(frozen=True)
+class Task:
+    """How outputs become scores. ``score(output, target)`` gives one number per sample, higher is better; ``logits``
+    says whether the last dimension of the output holds logits, ``fraction`` whether scores are shares of 1."""
+
+    name: str
+    score_name: str
+    score: Score
+    logits: bool = True
+    fraction: bool = True
+
+
+def _accuracy(output: Tensor, target: Tensor) -> Tensor:
+    return (output.argmax(-1) == target).double()
+
+
+def _exact_match(output: Tensor, target: Tensor) -> Tensor:
+    """1 where every labelled position is right; labels of -100 are not asked. output: [n, seq, vocab]."""
+    right = (output.argmax(-1) == target) | (target == -100)
+    return right.all(dim=-1).double()
+
+
+def _negative_error(output: Tensor, target: Tensor) -> Tensor:
+    """Minus the mean squared error of each sample, so that higher is better."""
+    return -(output.double() - target.double()).square().flatten(1).mean(1)
+
+
+def _agreement(output: Tensor, target: Tensor) -> Tensor:
+    """Fraction of positions whose top class is the target's: the score when there are no labels."""
+    return (output.argmax(-1) == target.argmax(-1)).double().reshape(len(output), -1).mean(1)
+
+
+TASKS = {
+    "classification": Task("classification", "Accuracy", _accuracy),
+    "causal-lm": Task("causal-lm", "Exact match", _exact_match),
+    "regression": Task("regression", "Negative squared error", _negative_error, logits=False, fraction=False),
+    "agreement": Task("agreement", "Agreement with FP32", _agreement),
+}
+
+
+def find_task(task: str | Score) -> Task:
+    """Return the task called so, or one made of a callable ``(output, target) -> per-sample scores``."""
+    if callable(task):
+        return Task(getattr(task, "__name__", "custom"), "Score", task, fraction=False)
+    if task not in TASKS:
+        raise DataError(f"use task {task!r}", "there is no such task", f"one of {', '.join(TASKS)}, or a callable")
+    return TASKS[task]
+
+
+class QualityMeter:
+    """Accumulates quality batch by batch; :meth:`read` may be called after any of them. Keeps one number per sample."""
+
+    def __init__(self, task: Task, total: int, emulated: bool) -> None:
+        self._task, self._total, self._emulated = task, total, emulated
+        self._scores: list[Tensor] = []
+        self._baselines: list[Tensor] = []
+        self._kl = self._agree = self._positions = 0.0
+        self._signal = self._noise = 0.0
+
+    def add(self, output: Tensor, baseline: Tensor, target: Any) -> None:
+        """Add a batch: outputs of the recipe and of FP32 on the same samples, [n, ...] in any float dtype."""
+        output, baseline = output.float(), baseline.float()
+        self._scores.append(_checked(self._task.score(output, target), len(output)))
+        self._baselines.append(_checked(self._task.score(baseline, target), len(output)))
+        error = output.double() - baseline.double()
+        self._signal += float(baseline.double().square().sum())
+        self._noise += float(error.square().sum())
+        if self._task.logits:
+            p, q = (torch.log_softmax(logits.double(), dim=-1) for logits in (baseline, output))
+            self._kl += float(torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True))
+            self._agree += float((output.argmax(-1) == baseline.argmax(-1)).sum())
+            self._positions += output[..., 0].numel()
+
+    def read(self) -> Quality:
+        """Return the quality of the samples added so far."""
+        scores, baselines = torch.cat(self._scores), torch.cat(self._baselines)
+        differences = (scores - baselines).cpu().numpy()
+        logits = self._task.logits and self._positions > 0
+        return Quality(
+            score=float(scores.mean()),
+            baseline=float(baselines.mean()),
+            difference=float(differences.mean()),
+            interval=paired_interval(differences),
+            kl=self._kl / self._positions if logits else math.nan,
+            agreement=self._agree / self._positions if logits else math.nan,
+            sqnr_db=sqnr_db(self._signal, self._noise),
+            n=len(scores),
+            total=self._total,
+            score_name=self._task.score_name,
+            emulated=self._emulated,
+        )
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Return 10 log10(signal / noise) of two sums of squares; infinite without noise, NaN where a sum is NaN."""
+    if math.isnan(noise) or math.isnan(signal):
+        return math.nan
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def _checked(scores: Tensor, samples: int) -> Tensor:
+    if scores.shape != (samples,):
+        raise DataError(
+            "score the outputs",
+            f"the task gave shape {list(scores.shape)} for {samples} samples",
+            "a callable (output, target) that returns one number per sample",
+        )
+    return scores.double().cpu()

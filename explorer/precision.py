@@ -1,0 +1,92 @@
+"""Precisions: what one op computes in, as a scheme for its weight and its activations and the format it gives."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from explorer.errors import PrecisionError
+from explorer.formats import Scheme
+
+NATIVE = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What one op computes in.
+
+    ``weight`` and ``activation`` are the schemes of its operands; ``None`` means the plain float format ``compute``.
+    Products of the operands are added in ``accumulate``; the result leaves in ``output``.
+    """
+
+    name: str
+    compute: str
+    output: str
+    weight: Scheme | None = None
+    activation: Scheme | None = None
+    accumulate: str = "fp32"
+    title: str = ""
+
+    @property
+    def native(self) -> bool:
+        """Whether this is a plain float format, which any floating op can compute in."""
+        return self.name in NATIVE
+
+
+_TABLE = (
+    Precision("fp32", "fp32", "fp32", title="32-bit float: the baseline"),
+    Precision("bf16", "bf16", "bf16", title="bfloat16: FP32's range, 8 bits of precision"),
+    Precision("fp16", "fp16", "fp16", title="half: 11 bits of precision, overflows above 65504"),
+    Precision("tf32", "tf32", "fp32", title="TF32: FP32 storage, operands rounded to 11 bits of precision"),
+    Precision(
+        "fp8",
+        "fp8_e4m3",
+        "bf16",
+        weight=Scheme("fp8_e4m3", granularity="channel", axis=0),
+        activation=Scheme("fp8_e4m3", granularity="token"),
+        title="FP8 E4M3 weights (per channel) and activations (per token, dynamic)",
+    ),
+    Precision(
+        "fp8_e5m2",
+        "fp8_e5m2",
+        "bf16",
+        weight=Scheme("fp8_e4m3", granularity="channel", axis=0),
+        activation=Scheme("fp8_e5m2", granularity="token"),
+        title="FP8 E5M2 activations with E4M3 weights",
+    ),
+    Precision(
+        "int8",
+        "int8",
+        "fp32",
+        weight=Scheme("int8", granularity="channel", axis=0),
+        activation=Scheme("int8", granularity="token"),
+        accumulate="int32",
+        title="INT8 weights (per channel) and activations (per token, dynamic)",
+    ),
+    Precision(
+        "w8",
+        "bf16",
+        "bf16",
+        weight=Scheme("int8", granularity="channel", axis=0),
+        title="INT8 weights (per channel), BF16 activations",
+    ),
+    Precision(
+        "w4",
+        "bf16",
+        "bf16",
+        weight=Scheme("int4", granularity="group", group=32),
+        title="INT4 weights (groups of 32), BF16 activations",
+    ),
+)
+
+PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _TABLE}
+
+
+def find_precision(name: str, table: dict[str, Precision] | None = None) -> Precision:
+    """Return the precision called ``name``; raise :class:`PrecisionError` naming the ones there are."""
+    known = PRECISIONS if table is None else table
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"{close[0]!r}" if close else f"one of {', '.join(known)}"
+    raise PrecisionError(f"use precision {name!r}", "there is no such precision", hint)

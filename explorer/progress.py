@@ -1,0 +1,26 @@
+"""Progress of a long call: the caller's own report, or a tqdm bar on a terminal. (Effect: standard error.)"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int, str], None]
+
+
+@contextmanager
+def terminal_progress(progress: Progress | None) -> Iterator[Progress | None]:
+    """Yield ``progress``, or where it is None and standard error is a terminal, a function that drives a tqdm bar."""
+    if progress is not None or not sys.stderr.isatty():
+        yield progress
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=0, leave=False) as bar:
+
+        def report(done: int, total: int, text: str) -> None:
+            bar.total, bar.n, bar.desc = total, done, text
+            bar.refresh()
+
+        yield report

@@ -1,0 +1,119 @@
+"""Running a plan on a batch, from its start or from any position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.errors import Cancelled, ExplorerError
+from explorer.kernels import CARRIERS, Packed, bind
+from explorer.run.plan import Plan, Step
+
+Observe = Callable[[Step, Any], None]
+Values = dict[str, Any]
+
+
+class KernelError(ExplorerError):
+    """A kernel failed while it ran; the session is as it was."""
+
+    def __init__(self, step: Step, error: Exception) -> None:
+        name = step.kernel.name if step.kernel else "torch"
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        super().__init__(
+            f"run {step.op.id!r} on kernel {name!r}",
+            f"{type(error).__name__}: {first[:200]}",
+            "another precision for this op",
+        )
+        self.op = step.op.id
+
+
+class KernelCache:
+    """Built kernels by op and kernel, so that a weight is packed once. Thread-safe by replacement of whole entries."""
+
+    def __init__(self) -> None:
+        self._packed: dict[tuple[str, str], Packed] = {}
+
+    def get(self, step: Step) -> Packed:
+        """Return the step's kernel, built when it is first asked for."""
+        assert step.kernel is not None
+        key = (step.op.id, f"{step.kernel.device}/{step.kernel.name}")
+        if key not in self._packed:
+            try:
+                self._packed[key] = step.kernel.build(step.site)
+            except Exception as error:
+                raise KernelError(step, error) from error
+        return self._packed[key]
+
+    def call(self, step: Step) -> Callable[..., Any]:
+        """Return what runs the step: its kernel, or for a view or integer op the op itself."""
+        if step.kernel is not None:
+            return self.get(step).run
+        key = (step.op.id, "")
+        if key not in self._packed:
+            self._packed[key] = Packed(bind(step.site, None))
+        return self._packed[key].run
+
+
+class Executor:
+    """Runs one plan. ``values`` start as inputs (and, for a resumed run, the live values); outputs are added, and what
+    no later op reads is dropped."""
+
+    def __init__(self, plan: Plan, kernels: KernelCache) -> None:
+        self.plan = plan
+        self._calls = [kernels.call(step) for step in plan.steps]
+        graph = plan.graph
+        self._constants = graph.constants
+        self._dying: list[list[str]] = [[] for _ in plan.steps]
+        for name, last in graph.last_use.items():
+            if last < len(plan.steps) and name not in graph.constants:
+                self._dying[last].append(name)
+
+    @torch.no_grad()
+    def run(
+        self,
+        values: dict[str, Any],
+        start: int = 0,
+        stop_at: Callable[[int, dict[str, Any]], None] | None = None,
+        observe: Observe | None = None,
+        cancel: Any = None,
+    ) -> Tensor:
+        """Run from position ``start`` on ``values`` (changed in place) and return the output in FP32.
+
+        ``stop_at(position, values)`` is called before every position, ``observe(step, output)`` after each op.
+        """
+        plan, formats = self.plan, self.plan.format_of
+        converted: dict[tuple[str, str], Any] = {}
+        for position in range(start, len(plan.steps)):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("run a recipe")
+            if stop_at is not None:
+                stop_at(position, values)
+            step = plan.steps[position]
+            inputs = [self._value(name, step, values, formats, converted) for name in step.site.inputs]
+            try:
+                output = values[step.op.name] = self._calls[position](*inputs)
+            except Exception as error:
+                raise KernelError(step, error) from error
+            if observe is not None:
+                observe(step, output)
+            for name in self._dying[position]:
+                values.pop(name, None)
+            if self._dying[position]:
+                gone = set(self._dying[position])
+                for key in [key for key in converted if key[0] in gone]:
+                    del converted[key]
+        return values[plan.graph.output.name].float()  # type: ignore[no-any-return]
+
+    def _value(
+        self, name: str, step: Step, values: dict[str, Any], formats: Any, converted: dict[tuple[str, str], Any]
+    ) -> Any:
+        carrier = step.takes.get(name)
+        if carrier is None or formats[name] == carrier:
+            return values[name]
+        key = (name, carrier)
+        if key not in converted:
+            converted[key] = CARRIERS[carrier].convert(values[name])
+        return converted[key]

@@ -1,0 +1,235 @@
+"""The plan: which kernel runs each op of a recipe, and every cast between them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+
+from explorer.errors import PrecisionError
+from explorer.formats import find_format
+from explorer.graph import ModelGraph, Op
+from explorer.kernels import CARRIERS, Kernel, Option, Selection, Site, choose
+from explorer.measure import Device
+from explorer.recipe import Recipe
+
+Shapes = Mapping[str, tuple[int, ...]]
+FORMAT_OF_DTYPE = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp32"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One op of the plan: the kernel that runs it (None: a view or integer op, run as it is).
+
+    ``takes`` maps each floating input to the carrier it is converted to; ``gives`` is the carrier that comes out
+    (empty where no float does). ``selection`` holds the reasons when the kernel is emulated.
+    """
+
+    op: Op
+    site: Site
+    selection: Selection | None
+    takes: Mapping[str, str]
+    gives: str
+
+    @property
+    def kernel(self) -> Kernel | None:
+        return self.selection.kernel if self.selection else None
+
+    @property
+    def emulated(self) -> bool:
+        return self.kernel is not None and self.kernel.emulated
+
+    @property
+    def key(self) -> str:
+        """What makes two steps cost the same time: kind, kernel, shapes."""
+        shapes = ",".join("x".join(map(str, self.site.shapes[n])) for n in self.op.refs if n in self.site.shapes)
+        name = self.kernel.name if self.kernel else "torch"
+        fixed = [str(a) for a in self.op.args if isinstance(a, (int, float, list))]
+        return f"{self.op.kind}|{name}|{shapes}|{','.join(fixed)}"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A tensor changing its format on the way from its producer to its consumers.
+
+    ``value`` names the tensor, ``source`` the op (or input) that makes it. ``direction`` is ``"down"`` to fewer bits or
+    the same number, else ``"up"``. ``bytes`` are read plus written. ``emulated``: no kernel of this device converts so.
+    """
+
+    value: str
+    source: str
+    consumers: tuple[str, ...]
+    from_: str
+    to: str
+    carrier: str
+    elements: int
+    emulated: bool
+
+    @property
+    def direction(self) -> str:
+        return "up" if find_format(self.to).storage_bits > find_format(self.from_).storage_bits else "down"
+
+    @property
+    def bytes(self) -> int:
+        bits = find_format(self.from_).storage_bits + find_format(self.to).storage_bits
+        return self.elements * bits // 8
+
+    @property
+    def key(self) -> str:
+        """What makes two casts cost the same time."""
+        return f"cast|{self.from_}|{self.carrier}|{self.elements}"
+
+    @property
+    def id(self) -> str:
+        return f"cast:{self.value}:{self.carrier}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A recipe on a graph, a device and concrete shapes."""
+
+    graph: ModelGraph
+    recipe: Recipe
+    device: Device
+    steps: tuple[Step, ...]
+    casts: tuple[Cast, ...]
+    shapes: Shapes
+
+    @cached_property
+    def step_of(self) -> Mapping[str, Step]:
+        return {step.op.id: step for step in self.steps}
+
+    @cached_property
+    def format_of(self) -> Mapping[str, str]:
+        """The carrier that each floating value flows in."""
+        formats = dict.fromkeys((n for n in self.graph.inputs if self.graph.is_floating(n)), "fp32")
+        return formats | {step.op.name: step.gives for step in self.steps if step.gives}
+
+    @property
+    def kernels(self) -> dict[str, str]:
+        """Op id -> name of the kernel that runs it."""
+        return {step.op.id: step.kernel.name for step in self.steps if step.kernel}
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Op id -> why no real kernel runs it, for the emulated ops."""
+        return {s.op.id: s.selection.reason for s in self.steps if s.selection and s.emulated}
+
+    @property
+    def emulated(self) -> tuple[str, ...]:
+        """Ids of the emulated ops."""
+        return tuple(self.refusals)
+
+    @cached_property
+    def prefix_keys(self) -> tuple[str, ...]:
+        """For each position, a key that two plans share exactly when everything computed before it is equal."""
+        digest = hashlib.blake2b(self.graph.fingerprint.encode(), digest_size=12)
+        keys = []
+        for step in self.steps:
+            keys.append(digest.copy().hexdigest())
+            digest.update(f"{step.op.id}|{step.kernel.name if step.kernel else ''}|{step.gives}".encode())
+        return (*keys, digest.hexdigest())
+
+
+class Planner:
+    """Plans recipes of one graph on one device; keeps what does not depend on the recipe. No other state."""
+
+    def __init__(self, graph: ModelGraph, device: Device, shapes: Shapes) -> None:
+        self.graph, self.device, self.shapes = graph, device, shapes
+        self._sites = {op.id: _site(graph, op, shapes) for op in graph.ops}
+        self._selections: dict[tuple[str, str], Selection] = {}
+
+    def select(self, op: str, precision: str) -> Selection:
+        """Return the kernel chosen for an op in a precision, with the refusals on the way."""
+        key = (op, precision)
+        if key not in self._selections:
+            self._selections[key] = choose(self._sites[op], precision, self.device)
+        return self._selections[key]
+
+    def option(self, op: str, precision: str) -> Option:
+        return self.select(op, precision).option
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """Return the plan of ``recipe``. Raises :class:`PrecisionError` when an op cannot take its precision at all."""
+        formats = dict.fromkeys((n for n in self.graph.inputs if self.graph.is_floating(n)), "fp32")
+        steps: list[Step] = []
+        for op in self.graph.ops:
+            step = self._step(op, recipe, formats)
+            if step.gives:
+                formats[op.name] = step.gives
+            steps.append(step)
+        casts = _find_casts(self.graph, steps, formats, self.shapes, self.device)
+        return Plan(self.graph, recipe, self.device, tuple(steps), casts, self.shapes)
+
+    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str]) -> Step:
+        site = self._sites[op.id]
+        floating = [n for n in site.inputs if n in site.floating]
+        if not op.has_precision:
+            takes, gives = _pass_through(op, floating, formats)
+            return Step(op, site, None, takes, gives)
+        selection = self.select(op.id, recipe[op.id])
+        kernel = selection.kernel
+        if kernel is None:
+            raise PrecisionError(
+                f"run {op.id!r} in {recipe[op.id]!r}", selection.reason, "another precision for this op, such as 'bf16'"
+            )
+        return Step(op, site, selection, _takes(site, kernel, floating), kernel.gives)
+
+
+def _site(graph: ModelGraph, op: Op, shapes: Shapes) -> Site:
+    constants = {n: graph.constants[n] for n in op.refs if n in graph.constants}
+    flowing = [n for n in op.refs if n not in constants]
+    return Site(
+        op,
+        constants,
+        {n: shapes[n] for n in flowing if n in shapes},
+        frozenset(n for n in flowing if graph.is_floating(n)),
+    )
+
+
+def _takes(site: Site, kernel: Kernel, floating: list[str]) -> dict[str, str]:
+    """Convert every float to a native carrier; to a scaled one only what is multiplied (not a mask)."""
+    if CARRIERS[kernel.takes].scheme is None:
+        return dict.fromkeys(floating, kernel.takes)
+    return {name: kernel.takes if name in site.operands else "fp32" for name in floating}
+
+
+def _pass_through(op: Op, floating: list[str], formats: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """A view keeps the format that arrives; one that joins tensors takes the widest. A view of constants is FP32."""
+    if op.output is None or not op.output.floating:
+        return {name: formats[name] for name in floating}, ""
+    if op.role == "integer" or not floating:
+        return dict.fromkeys(floating, "fp32"), FORMAT_OF_DTYPE[op.output.dtype]
+    arriving = {formats[name] for name in floating}
+    joined = arriving.pop() if len(arriving) == 1 else "fp32"
+    return dict.fromkeys(floating, joined), joined
+
+
+def _find_casts(
+    graph: ModelGraph, steps: list[Step], formats: Mapping[str, str], shapes: Shapes, device: Device
+) -> tuple[Cast, ...]:
+    """One cast per value and carrier, shared by its consumers; the model's output returns to FP32."""
+    consumers: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        for name, carrier in step.takes.items():
+            if formats[name] != carrier:
+                consumers.setdefault((name, carrier), []).append(step.op.id)
+    if formats[graph.output.name] != "fp32":
+        consumers.setdefault((graph.output.name, "fp32"), []).append("output")
+    return tuple(
+        Cast(
+            value=name,
+            source=graph.producer[name].id if name in graph.producer else name,
+            consumers=tuple(ops),
+            from_=formats[name],
+            to=CARRIERS[carrier].format,
+            carrier=carrier,
+            elements=prod(shapes[name]),
+            emulated=device.type not in CARRIERS[carrier].native_on,
+        )
+        for (name, carrier), ops in consumers.items()
+    )

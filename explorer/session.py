@@ -1,0 +1,391 @@
+"""The session: one model, its data, its graph and its current recipe. It joins the parts, computing nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from explorer import bundle
+from explorer.errors import PrecisionError, RecipeError
+from explorer.evaluate import Evaluator, Progress
+from explorer.graph import ModelGraph, unflatten_inputs
+from explorer.kernels import Option
+from explorer.latency import Latency, LatencyTable, describe_conditions, measure_latency
+from explorer.measure import Device, Quality, Task
+from explorer.precision import find_precision
+from explorer.progress import terminal_progress
+from explorer.recipe import BASELINE, Recipe, Where, build_presets, is_exact, select
+from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
+from explorer.samples import Samples, check_targets
+from explorer.tables import casts_table, memory_table, ops_table, row_links
+from explorer.trials import TrialKey, TrialStore, trials_table
+
+COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "w8", "w4")
+REPLAY_BUDGET = 512 << 20
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the trial store already holds for a recipe on this device: nothing here was measured just now."""
+
+    quality: Quality | None
+    latency: Latency | None
+
+
+class Session:
+    """An open model. Made by :func:`explorer.open`; see there for the arguments.
+
+    Thread-safe enough for one worker that measures recipes given explicitly while another thread sets and asks.
+    """
+
+    def __init__(
+        self,
+        graph: ModelGraph,
+        module: nn.Module,
+        example: tuple[tuple[Any, ...], Mapping[str, Any]],
+        samples: Samples,
+        task: Task,
+        device: Device,
+        store: TrialStore,
+        title: str = "",
+        noun: str = "samples",
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.graph, self.task, self.device, self.title = graph, task, device, title or graph.name
+        self.warnings = warnings
+        self.precisions = COLUMNS
+        self._module, self._example, self._samples, self._store, self._noun = module, example, samples, store, noun
+        self._versions = _versions(module)
+        self._kernels = KernelCache()
+        self._evaluator = Evaluator(graph, samples, task, REPLAY_BUDGET)
+        self._planner = Planner(graph, device, self._evaluator.shapes)
+        self._baseline = self._planner.plan(
+            Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
+        )
+        self._latencies = LatencyTable()
+        self._baseline_profile: dict[str, float] | None = None
+        self._history = [self._baseline.recipe]
+        self._position = 0
+        self._plans = {self._baseline.recipe.hash: self._baseline}
+        self._lock = threading.RLock()
+        first = self._evaluator.output_of_first_batch(self._baseline, self._kernels)
+        check_targets(samples, first, task.name)
+
+    # What the session is about
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def batch_size(self) -> int:
+        return self._samples.batch_size
+
+    @property
+    def samples(self) -> int:
+        """How many samples the data has."""
+        return len(self._samples)
+
+    @property
+    def samples_label(self) -> str:
+        return f"{len(self._samples)} {self._noun}"
+
+    @property
+    def score_name(self) -> str:
+        return self.task.score_name
+
+    @property
+    def score_unit(self) -> str:
+        """``"%"`` when scores are fractions of right answers, else nothing."""
+        return "%" if self.task.fraction else ""
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.recipe.counts.items())
+        return (
+            f"<Session {self.name}: {len(self.graph.rows)} ops ({counts}) on {self.device.label}, {self.samples_label}>"
+        )
+
+    # The recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The current recipe."""
+        return self._history[self._position]
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the current recipe: kernels, refusals, casts."""
+        return self.plan_of(self.recipe)
+
+    def plan_of(self, recipe: Recipe | None) -> Plan:
+        """Return the plan of ``recipe`` (default the current one)."""
+        recipe = self.recipe if recipe is None else self._own(recipe)
+        if recipe.hash not in self._plans:
+            self._plans[recipe.hash] = self._planner.plan(recipe)
+        return self._plans[recipe.hash]
+
+    def options(self, op: str) -> dict[str, Option]:
+        """Return, for every precision, whether ``op`` can take it here, on which kernel, and why not."""
+        (found,) = select(self.graph, [op])
+        return {name: self._planner.option(found, name) for name in self.precisions}
+
+    def set(self, where: Where, precision: str, reason: str = "user") -> Recipe:
+        """Give the ops that ``where`` means a precision and return the new recipe.
+
+        ``where``: an op id, a fold, a layer, a glob on layers (``"blocks.*.mlp.*"``), ``"kind:linear"``,
+        ``"role:compute"``, ``"*"`` or a list of these. A pattern skips ops that cannot take the precision; an op named
+        by its id raises :class:`PrecisionError` with the reason, as does a pattern of which no op can take it.
+        """
+        name = find_precision(precision).name
+        ops = select(self.graph, where)
+        able = [op for op in ops if self._planner.option(op, name).possible]
+        if len(able) < len(ops) and (not able or is_exact(self.graph, where)):
+            refused = next(op for op in ops if op not in able)
+            possible = [p for p in self.precisions if self._planner.option(refused, p).possible]
+            raise PrecisionError(
+                f"set {refused!r} to {name!r}",
+                self._planner.option(refused, name).reason,
+                f"one of {', '.join(possible)}",
+            )
+        return self._push(self.recipe.with_precision(able, name, reason))
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        """Make ``recipe`` the current one. Raises :class:`RecipeError` when it belongs to another model."""
+        recipe = self._own(recipe)
+        self.plan_of(recipe)
+        return self._push(recipe)
+
+    def reset(self) -> Recipe:
+        """Return to FP32 everywhere (can be undone)."""
+        return self._push(self._baseline.recipe)
+
+    def undo(self) -> Recipe:
+        """Return to the recipe before the last change; at the first one, stay."""
+        self._position = max(0, self._position - 1)
+        return self.recipe
+
+    def redo(self) -> Recipe:
+        """Take back an undo; with none to take back, stay."""
+        self._position = min(len(self._history) - 1, self._position + 1)
+        return self.recipe
+
+    @property
+    def can_undo(self) -> bool:
+        return self._position > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._position < len(self._history) - 1
+
+    def presets(self) -> dict[str, Recipe]:
+        """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
+        return build_presets(self.graph, lambda op, precision: self._planner.option(op, precision).possible)
+
+    # What the current recipe looks like
+
+    @property
+    def ops(self) -> pd.DataFrame:
+        """One row per op that has a precision, indexed by op id."""
+        return ops_table(self.plan)
+
+    def casts(self, recipe: Recipe | None = None) -> pd.DataFrame:
+        """Return one row per cast of the recipe's plan; ``time_us`` is NaN until its latency was measured."""
+        return casts_table(self.plan_of(recipe), self._latencies.time_us)
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        """Edges among the rows of :attr:`ops`, looking through views."""
+        return row_links(self.graph)
+
+    @property
+    def formats_out(self) -> dict[str, str]:
+        """Op id -> the format that flows out of it under the current recipe."""
+        return {step.op.id: step.gives for step in self.plan.steps if step.op.has_precision}
+
+    # Measuring
+
+    def evaluate(
+        self,
+        recipe: Recipe | None = None,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+        partial: Callable[[Quality], None] | None = None,
+    ) -> Quality:
+        """Return the quality of ``recipe`` (default the current one) on the first ``n`` samples (default all).
+
+        A recipe already measured on this data and device is answered from the trial store. ``partial`` gets the quality
+        of the first slice and then as it tightens. Raises :class:`Cancelled` when ``cancel`` (an Event) is set.
+        """
+        plan = self.plan_of(recipe)
+        key = self._key("quality", plan.recipe, f"n={n or self.samples}|task={self.task.name}|batch={self.batch_size}")
+        if (stored := self._store.find(key)) is not None:
+            return Quality.from_dict(stored)
+        self._require_unchanged()
+        with terminal_progress(progress) as report:
+            quality = self._evaluator.evaluate(plan, self._baseline, self._kernels, n, report, cancel, partial)
+        self._add(key, plan.recipe, quality.n, quality.to_dict())
+        return quality
+
+    def latency(
+        self,
+        recipe: Recipe | None = None,
+        against: str | Recipe = "eager",
+        seconds: float = 2.0,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> Latency:
+        """Time ``recipe`` (default the current one) against a baseline, interleaved, and fill the per-op table.
+
+        ``against``: ``"eager"`` (the module as the user runs it, FP32), ``"fp32"`` (the lowered FP32 plan) or a recipe.
+        Always measures; the last result is kept in the trial store.
+        """
+        plan = self.plan_of(recipe)
+        self._require_unchanged()
+        inputs = self._samples.batch(0)
+        candidate = lower(plan, self._kernels)
+        label, baseline = self._against(against)
+
+        def profiles() -> tuple[Mapping[str, float], Mapping[str, float]]:
+            if self._baseline_profile is None:
+                self._baseline_profile = profile(self._baseline, self._kernels, inputs, cancel=cancel)
+                self._latencies.add(self._baseline, self._baseline_profile)
+            times = self._baseline_profile
+            if not plan.recipe.is_baseline:
+                times = profile(plan, self._kernels, inputs, cancel=cancel)
+                self._latencies.add(plan, times)
+            return times, self._baseline_profile
+
+        with terminal_progress(progress) as report:
+            found = measure_latency(
+                plan, lambda: candidate(*inputs), baseline, label, self.batch_size, seconds, profiles, report, cancel
+            )
+        self._add(self._latency_key(plan.recipe, label), plan.recipe, found.n, found.to_dict())
+        return found
+
+    def predicted_latency_ms(self, recipe: Recipe | None = None) -> float | None:
+        """Return the sum of the per-op table for ``recipe``, or None while an op or cast of it was never timed."""
+        return self._latencies.predict_ms(self.plan_of(recipe))
+
+    def memory(self, recipe: Recipe | None = None) -> pd.DataFrame:
+        """Return bytes of weights, scales and activations (peak) of ``recipe`` beside FP32's."""
+        plan = self.plan_of(recipe)
+        return memory_table(weigh(self._baseline, self._kernels), weigh(plan, self._kernels), bool(plan.emulated))
+
+    def known(self, recipe: Recipe | None = None) -> Known:
+        """Return what was measured before for ``recipe`` on this data and device, at once."""
+        recipe = self.plan_of(recipe).recipe
+        quality_key = self._key("quality", recipe, f"n={self.samples}|task={self.task.name}|batch={self.batch_size}")
+        quality, latency = self._store.find(quality_key), self._store.find(self._latency_key(recipe, EAGER))
+        return Known(
+            None if quality is None else Quality.from_dict(quality),
+            None if latency is None else Latency.from_dict(latency),
+        )
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Everything measured of this model, oldest first, with provenance."""
+        return trials_table(self._store.rows(self.graph.fingerprint))
+
+    def save(self, path: str | Path) -> Path:
+        """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""
+        return bundle.save(Path(path), self._contents())
+
+    # Private
+
+    def _contents(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "task": self.task.name,
+            "score_name": self.score_name,
+            "samples_label": self.samples_label,
+            "batch_size": self.batch_size,
+            "precisions": list(self.precisions),
+            "device": self.device.facts(),
+            "data": self._samples.fingerprint,
+            "recipe": self.recipe.to_json(),
+            "ops": self.ops.reset_index().to_dict("records"),
+            "casts": self.casts().to_dict("records"),
+            "memory": self.memory().reset_index().to_dict("records"),
+            "trials": self._store.rows(self.graph.fingerprint),
+        }
+
+    def _push(self, recipe: Recipe) -> Recipe:
+        with self._lock:
+            if recipe != self.recipe:
+                self._history = [*self._history[: self._position + 1], recipe]
+                self._position += 1
+            return self.recipe
+
+    def _own(self, recipe: Recipe) -> Recipe:
+        """Return ``recipe`` if it is for this model, in this graph's order of ops."""
+        asked = f"apply a recipe for {recipe.model!r}"
+        ours = {op.id for op in self.graph.rows}
+        if recipe.fingerprint != self.graph.fingerprint:
+            raise RecipeError(
+                asked,
+                f"its model has fingerprint {recipe.fingerprint}, {self.name!r} has {self.graph.fingerprint}",
+                "a recipe made for this model with these weights",
+            )
+        theirs = set(recipe.precisions)
+        if theirs != ours:
+            odd = sorted(theirs ^ ours)[0]
+            raise RecipeError(asked, f"op {odd!r} is not in both recipe and model", "a recipe that names every op")
+        return recipe
+
+    def _against(self, against: str | Recipe) -> tuple[str, Callable[[], Any]]:
+        inputs = self._samples.batch(0)
+        if against == "eager":
+            return EAGER, self._eager(inputs)
+        if against == "fp32":
+            against = self._baseline.recipe
+        if not isinstance(against, Recipe):
+            raise RecipeError(f"time against {against!r}", "it is no baseline", "'eager', 'fp32' or a recipe")
+        lowered = lower(self.plan_of(against), self._kernels)
+        label = "against lowered FP32" if against.is_baseline else f"against recipe {against.hash}"
+        return label, lambda: lowered(*inputs)
+
+    def _eager(self, inputs: tuple[Any, ...]) -> Callable[[], Any]:
+        args, kwargs = unflatten_inputs(inputs, *self._example)
+
+        def run() -> Any:
+            with torch.no_grad():
+                return self._module(*args, **kwargs)
+
+        return run
+
+    def _key(self, kind: str, recipe: Recipe, conditions: str) -> TrialKey:
+        return TrialKey(kind, recipe.hash, self._samples.fingerprint, self.device.key, conditions)
+
+    def _latency_key(self, recipe: Recipe, against: str) -> TrialKey:
+        return self._key("latency", recipe, f"{against}|{describe_conditions(self.device, self.batch_size)}")
+
+    def _add(self, key: TrialKey, recipe: Recipe, n: int, result: dict[str, Any]) -> None:
+        self._store.add(key, n, result, self.graph.fingerprint, recipe.to_json(), self.device.facts())
+
+    def _require_unchanged(self) -> None:
+        if _versions(self._module) != self._versions:
+            raise RecipeError(
+                f"measure {self.name!r}", "its weights were changed in place since it was opened", "explorer.open again"
+            )
+
+
+EAGER = "over eager FP32"
+
+
+def _versions(module: nn.Module) -> int:
+    """Return a number that grows whenever a weight is written in place."""
+    return sum(tensor._version for tensor in (*module.parameters(), *module.buffers()))
+
+
+__all__ = ["BASELINE", "Known", "Session"]
