@@ -1,0 +1,1 @@
+"""The zoo: three small bundled models with their data, and loaders for real models."""
