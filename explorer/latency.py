@@ -35,7 +35,8 @@ class Latency:
 
     def to_dict(self) -> dict[str, Any]:
         plain = {name: value for name, value in vars(self).items() if name != "table"}
-        return plain | {"interval": list(self.interval), "table": self.table.to_dict("records")}
+        table = self.table.astype(object).where(self.table.notna(), None)
+        return plain | {"interval": list(self.interval), "table": table.to_dict("records")}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Latency:

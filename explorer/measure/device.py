@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class Device:
     """A device as the registry and the trial store see it.
 
     ``type`` is ``"cpu"`` or ``"cuda"``; ``capability`` the CUDA compute capability, (0, 0) on a CPU; ``threads`` the
-    threads that torch uses for one op; ``features`` the instruction sets.
+    threads that torch uses for one op; ``features`` the instruction sets; ``waiting`` how OpenMP's threads wait for each
+    other (``OMP_WAIT_POLICY``), which decides what a busy machine does to times.
     """
 
     type: str
@@ -42,6 +44,7 @@ class Device:
     features: tuple[str, ...] = ()
     capability: tuple[int, int] = (0, 0)
     torch_version: str = torch.__version__
+    waiting: str = field(default_factory=lambda: os.environ.get("OMP_WAIT_POLICY", "default").lower())
 
     @property
     def sm(self) -> str:
@@ -58,7 +61,7 @@ class Device:
     @property
     def key(self) -> str:
         """What must be equal for two latencies to be comparable."""
-        return f"{self.type}|{self.name}|{self.threads}|{self.torch_version}"
+        return f"{self.type}|{self.name}|{self.threads}|{self.torch_version}|{self.waiting}"
 
     def facts(self) -> dict[str, Any]:
         """Everything above as plain values, for provenance."""

@@ -19,6 +19,8 @@ def select(graph: ModelGraph, where: Where) -> tuple[str, ...]:
     ``"kind:linear"``, ``"role:compute"``, ``"*"``, or a list of these. Raises :class:`SelectionError` when a part of
     it names nothing.
     """
+    if not isinstance(where, Iterable):
+        raise SelectionError(f"select {where!r}", f"it is a {type(where).__name__}", "an op id or a pattern (text)")
     parts = [where] if isinstance(where, str) else list(where)
     if not parts:
         raise SelectionError("select ops", "the list is empty", "an op id, or a pattern such as 'blocks.*'")

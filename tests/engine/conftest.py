@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import explorer as px
+from explorer.graph import Op, capture, fold_batch_norms, interpret
+from explorer.measure import find_device
+from explorer.recipe import Recipe
+from explorer.run import Executor, KernelCache, Planner
 
 
 class Block(nn.Module):
@@ -27,7 +32,8 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).reshape(n, tokens, 3, 2, 16).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, tokens, width)
         x = x + self.proj(mixed)
-        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        out: Tensor = x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        return out
 
 
 class TinyViT(nn.Module):
@@ -40,7 +46,8 @@ class TinyViT(nn.Module):
         self.head = nn.Linear(32, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.blocks(self.drop(self.embed(x))).mean(1))
+        out: Tensor = self.head(self.blocks(self.drop(self.embed(x))).mean(1))
+        return out
 
 
 class TinyCNN(nn.Module):
@@ -54,7 +61,8 @@ class TinyCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.bn1(self.stem(x)))
-        return self.fc(torch.relu(x + self.bn2(self.conv(x))).mean((2, 3)))
+        out: Tensor = self.fc(torch.relu(x + self.bn2(self.conv(x))).mean((2, 3)))
+        return out
 
 
 def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
@@ -65,11 +73,24 @@ def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 @pytest.fixture
 def vit() -> nn.Module:
-    return _seeded(TinyViT).eval()
+    return build_vit()
 
 
 @pytest.fixture
 def cnn() -> nn.Module:
+    return build_cnn()
+
+
+@pytest.fixture
+def llama() -> nn.Module:
+    return build_llama()
+
+
+def build_vit() -> nn.Module:
+    return _seeded(TinyViT).eval()
+
+
+def build_cnn() -> nn.Module:
     def build() -> nn.Module:
         model = TinyCNN()
         for _ in range(4):
@@ -79,8 +100,7 @@ def cnn() -> nn.Module:
     return _seeded(build).eval()
 
 
-@pytest.fixture
-def llama() -> nn.Module:
+def build_llama() -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -88,6 +108,65 @@ def llama() -> nn.Module:
         num_key_value_heads=2, use_cache=False,
     )  # fmt: skip
     return _seeded(lambda: LlamaForCausalLM(config)).eval()
+
+
+class Bench:
+    """A model captured and planned, without data or session."""
+
+    def __init__(self, model: nn.Module, *inputs: Tensor) -> None:
+        self.inputs = inputs
+        self.graph = fold_batch_norms(capture(model, tuple(x[:2] for x in inputs)))
+        shapes = {n: tuple(x.shape) for n, x in zip(self.graph.inputs, inputs, strict=True)}
+
+        def note(op: Op, output: Any) -> None:
+            first = output[0] if isinstance(output, (tuple, list)) else output
+            if isinstance(first, Tensor):
+                shapes[op.name] = tuple(first.shape)
+
+        interpret(self.graph, inputs, note)
+        self.shapes = shapes
+        self.planner = Planner(self.graph, find_device("cpu"), shapes)
+        self.kernels = KernelCache()
+        self.base = Recipe.baseline("model", self.graph.fingerprint, [op.id for op in self.graph.rows])
+
+    def recipe(self, **choices: str) -> Recipe:
+        """Ops of a kind (``linear="int8"``) or all (``every="bf16"``) in a precision."""
+        recipe = self.base
+        for kind, precision in choices.items():
+            ops = [op.id for op in self.graph.rows if kind in ("every", op.kind)]
+            able = [op for op in ops if self.planner.option(op, precision).possible]
+            recipe = recipe.with_precision(able, precision, "test")
+        return recipe
+
+    def run(self, recipe: Recipe) -> Tensor:
+        values = dict(zip(self.graph.inputs, self.inputs, strict=True))
+        return Executor(self.planner.plan(recipe), self.kernels).run(values)
+
+
+@cache
+def build_bench(name: str) -> Bench:
+    """The bench of a tiny model; capturing costs seconds, and nothing in it changes."""
+    generator = torch.Generator().manual_seed(1)
+    if name == "vit":
+        return Bench(build_vit(), torch.randn(3, 7, 24, generator=generator))
+    if name == "cnn":
+        return Bench(build_cnn(), torch.randn(3, 3, 9, 7, generator=generator))
+    return Bench(build_llama(), torch.randint(0, 17, (3, 11), generator=generator))
+
+
+@pytest.fixture(params=["vit", "cnn", "llama"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return build_bench(request.param)
+
+
+@pytest.fixture
+def vit_bench() -> Bench:
+    return build_bench("vit")
+
+
+@pytest.fixture
+def llama_bench() -> Bench:
+    return build_bench("llama")
 
 
 def vit_data(n: int = 70) -> tuple[Tensor, Tensor]:
@@ -113,7 +192,8 @@ def open_vit(vit: nn.Module, store: Path) -> Callable[..., px.Session]:
     def open_(**changes: Any) -> px.Session:
         x, y = vit_data()
         arguments: dict[str, Any] = {
-            "inputs": x[:2], "data": (x, y), "task": "classification", "device": "cpu", "batch_size": 16, "store": store,
+            "inputs": x[:2], "data": (x, y), "task": "classification", "device": "cpu", "batch_size": 16,
+            "store": store,
         }  # fmt: skip
         model = changes.pop("model", vit)
         return px.open(model, **(arguments | changes))

@@ -165,7 +165,9 @@ def test_refusals_say_what_was_needed_and_found(device: Device, precision: str, 
     assert re.search(reason, selection.reason), selection.reason
 
 
-@pytest.mark.parametrize(("precision", "name"), [("int8", "torch._int_mm"), ("fp8", "torch._scaled_mm"), ("tf32", "tf32")])
+@pytest.mark.parametrize(
+    ("precision", "name"), [("int8", "torch._int_mm"), ("fp8", "torch._scaled_mm"), ("tf32", "tf32")]
+)
 def test_cuda_chooses_its_kernels(precision: str, name: str) -> None:
     site, _ = linear_site(32, 64, 64)
     kernel = choose(site, precision, H100).kernel

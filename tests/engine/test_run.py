@@ -1,0 +1,161 @@
+"""Plans and casts, execution, replay and lowering: one result however it is computed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import explorer as px
+from explorer.errors import Cancelled
+from explorer.graph import flatten_inputs, interpret
+from explorer.kernels import CARRIERS
+from explorer.run import Executor, KernelError, Replay, choose_cuts, lower, profile
+
+RECIPES: list[dict[str, str]] = [
+    {},
+    {"every": "bf16"},
+    {"linear": "int8"},
+    {"every": "bf16", "linear": "int8"},
+    {"linear": "w8", "layer_norm": "bf16"},
+    {"linear": "fp8", "attention": "fp8"},
+    {"every": "fp16"},
+    {"linear": "w4", "gelu": "fp16", "add": "bf16"},
+]
+
+
+def test_fp32_plan_equals_the_graph(bench: Any) -> None:
+    assert torch.equal(bench.run(bench.base), interpret(bench.graph, bench.inputs))
+    assert not bench.planner.plan(bench.base).casts
+
+
+@pytest.mark.parametrize("choices", RECIPES, ids=str)
+def test_lowered_equals_executed_bit_for_bit(bench: Any, choices: dict[str, str]) -> None:
+    recipe = bench.recipe(**choices)
+    lowered = lower(bench.planner.plan(recipe), bench.kernels)
+    assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
+    assert torch.equal(lowered(*bench.inputs), bench.run(recipe)), "a second call gives the same"
+
+
+@pytest.mark.parametrize("choices", RECIPES[1:], ids=str)
+def test_recipes_change_the_output_a_little(bench: Any, choices: dict[str, str]) -> None:
+    exact, got = bench.run(bench.base), bench.run(bench.recipe(**choices))
+    assert got.dtype == torch.float32
+    assert got.isfinite().all()
+    if bench.recipe(**choices) != bench.base:
+        assert not torch.equal(got, exact)
+        assert (got - exact).norm() / exact.norm() < 0.35
+
+
+def test_casts_are_shared_and_only_where_formats_change(vit_bench: Any) -> None:
+    plan = vit_bench.planner.plan(vit_bench.recipe(linear="int8"))
+    down = [cast for cast in plan.casts if cast.direction == "down"]
+    assert {cast.to for cast in plan.casts} == {"int8"}
+    assert len(down) == len(plan.casts) == 10, "one per linear: each gives FP32 again in its epilogue"
+    assert all(cast.bytes == cast.elements * 5 for cast in plan.casts)
+    everything = vit_bench.planner.plan(vit_bench.recipe(every="bf16"))
+    assert [(c.from_, c.to, c.direction) for c in everything.casts] == [
+        ("fp32", "bf16", "down"),
+        ("bf16", "fp32", "up"),
+    ]
+
+
+def test_inputs_that_are_shared_are_quantised_once(llama_bench: Any) -> None:
+    plan = llama_bench.planner.plan(llama_bench.recipe(linear="int8"))
+    shared = [cast for cast in plan.casts if len(cast.consumers) > 1]
+    assert any({c.split("/")[0].rpartition(".")[2] for c in cast.consumers} == {"q_proj", "k_proj", "v_proj"}
+               for cast in shared)  # fmt: skip
+    assert any(len(cast.consumers) == 2 and "gate_proj" in cast.consumers[0] for cast in shared)
+
+
+def test_a_mask_is_not_quantised(llama_bench: Any) -> None:
+    plan = llama_bench.planner.plan(llama_bench.recipe(attention="fp8"))
+    for step in plan.steps:
+        if step.op.kind == "attention":
+            assert [CARRIERS[c].scheme is not None for c in step.takes.values()] == [True] * 3
+
+
+@pytest.mark.parametrize("first", RECIPES[:4], ids=str)
+def test_replay_after_any_one_toggle_is_bit_identical(vit_bench: Any, first: dict[str, str]) -> None:
+    bench = vit_bench
+    replay = Replay(choose_cuts(bench.graph, bench.shapes, [1.0] * len(bench.graph.ops), 1, 1 << 20), 1 << 20)
+    assert len(replay.cuts) > 2
+    inputs = dict(zip(bench.graph.inputs, bench.inputs, strict=True))
+    start = bench.recipe(**first)
+    replay.run(Executor(bench.planner.plan(start), bench.kernels), 0, inputs)
+    resumed = 0
+    for op in bench.graph.rows:
+        toggled = start.with_precision([op.id], "bf16" if start[op.id] != "bf16" else "fp32", "test")
+        executor = Executor(bench.planner.plan(toggled), bench.kernels)
+        resumed += replay._resume(0, executor.plan.prefix_keys, inputs)[0] > 0
+        assert torch.equal(replay.run(executor, 0, inputs), bench.run(toggled)), op.id
+        assert replay.bytes <= replay.budget_bytes
+        replay.run(Executor(bench.planner.plan(start), bench.kernels), 0, inputs)
+    assert resumed > len(bench.graph.rows) / 2, "most toggles resume from a cut"
+
+
+def test_replay_without_a_budget_keeps_nothing(vit_bench: Any) -> None:
+    bench = vit_bench
+    assert choose_cuts(bench.graph, bench.shapes, [1.0] * len(bench.graph.ops), 1, 0) == ()
+
+
+def test_lowered_frees_values_and_shows_its_source(vit_bench: Any) -> None:
+    lowered = lower(vit_bench.planner.plan(vit_bench.recipe(linear="int8")), vit_bench.kernels)
+    assert lowered.source.startswith("def forward(v_x):")
+    assert "blocks.0.qkv/linear" in lowered.source
+    assert "del " in lowered.source
+
+
+def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
+    plan = vit_bench.planner.plan(vit_bench.recipe(linear="int8"))
+    times = profile(plan, vit_bench.kernels, vit_bench.inputs, rounds=2)
+    assert set(times) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
+    assert all(time > 0 for time in times.values())
+
+
+def test_a_cancelled_run_stops(vit_bench: Any) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    values = dict(zip(vit_bench.graph.inputs, vit_bench.inputs, strict=True))
+    with pytest.raises(Cancelled):
+        Executor(vit_bench.planner.plan(vit_bench.base), vit_bench.kernels).run(values, cancel=cancel)
+
+
+def test_a_kernel_that_fails_names_its_op_and_leaves_the_session_usable(
+    session: px.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("out of memory, say")
+
+    recipe = session.set("blocks.0.fc1/linear", "int8")
+    monkeypatch.setattr(torch, "_int_mm", fail)
+    with pytest.raises(KernelError, match=r"blocks\.0\.fc1/linear.*torch\._int_mm.*out of memory"):
+        session.evaluate(recipe)
+    monkeypatch.undo()
+    assert session.evaluate(recipe).n == 70
+
+
+def test_weights_are_counted_as_packed(session: px.Session) -> None:
+    linear = [op for op in session.ops.index if session.ops.kind[op] == "linear"]
+    elements = sum(
+        p.numel() for n, p in vars(session)["_module"].named_parameters() if "weight" in n and "norm" not in n
+    )
+    session.set(linear, "int8")
+    table = session.memory()
+    others = sum(session.ops.params[op] for op in session.ops.index if op not in linear) * 4
+    assert table.bytes["weights"] == elements + others
+    assert table.bytes["scales"] == _rows(session) * 4
+    assert table.fp32_bytes["weights"] > 3 * table.bytes["weights"]
+    assert table.bytes["activations"] > 0
+
+
+def _rows(session: px.Session) -> int:
+    return sum(m.out_features for m in vars(session)["_module"].modules() if isinstance(m, nn.Linear))
+
+
+def test_keyword_inputs_reach_the_graph_in_order() -> None:
+    ids, mask = torch.randint(0, 17, (2, 9)), torch.ones(2, 9, dtype=torch.long)
+    assert flatten_inputs((), {"input_ids": ids, "attention_mask": mask})[1] is mask
