@@ -186,7 +186,7 @@ class Session:
 
     def presets(self) -> dict[str, Recipe]:
         """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
-        return build_presets(self.graph, lambda op, precision: self._planner.option(op, precision).possible)
+        return build_presets(self.graph, self._planner.option)
 
     # What the current recipe looks like
 

@@ -34,8 +34,8 @@ class Device:
     """A device as the registry and the trial store see it.
 
     ``type`` is ``"cpu"`` or ``"cuda"``; ``capability`` the CUDA compute capability, (0, 0) on a CPU; ``threads`` the
-    threads that torch uses for one op; ``features`` the instruction sets; ``waiting`` how OpenMP's threads wait for each
-    other (``OMP_WAIT_POLICY``), which decides what a busy machine does to times.
+    threads that torch uses for one op; ``features`` the instruction sets; ``waiting`` how OpenMP's threads wait for
+    each other (``OMP_WAIT_POLICY``), which decides what a busy machine does to times.
     """
 
     type: str

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Protocol
 
 from explorer.graph import ModelGraph, Op
 from explorer.recipe.recipe import BASELINE, Recipe
 
-Allows = Callable[[str, str], bool]
+
+class Option(Protocol):
+    """What is asked of the answer to "can this op run so here": see :class:`explorer.kernels.Option`."""
+
+    @property
+    def possible(self) -> bool: ...
+
+    @property
+    def emulated(self) -> bool: ...
+
+
+OptionOf = Callable[[str, str], Option]
 Rule = Callable[[ModelGraph, Op], str]
 
 
@@ -50,15 +63,27 @@ RULES: Mapping[str, tuple[Rule, str]] = {
 }
 
 
-def build_presets(graph: ModelGraph, allows: Allows) -> dict[str, Recipe]:
+def build_presets(graph: ModelGraph, option: OptionOf) -> dict[str, Recipe]:
     """Return the named recipes of ``graph``; an op that cannot take a rule's precision keeps the rule's fallback.
 
-    ``allows(op_id, precision)`` says whether the op can run so on this device, really or emulated.
+    ``option(op_id, precision)`` says whether and on what the op can run so here. A preset does not mix real and
+    emulated kernels: where any compute op has a real kernel for the precision, ops that would be emulated keep the
+    fallback.
     """
+    compute = [op.id for op in graph.rows if op.role == "compute"]
+
+    @cache
+    def has_real_kernel(precision: str) -> bool:
+        return any(found.possible and not found.emulated for op in compute if (found := option(op, precision)))
+
+    def allows(op: str, precision: str) -> bool:
+        found = option(op, precision)
+        return found.possible and not (found.emulated and has_real_kernel(precision))
+
     return {name: _build(graph, name, allows) for name in RULES}
 
 
-def _build(graph: ModelGraph, name: str, allows: Allows) -> Recipe:
+def _build(graph: ModelGraph, name: str, allows: Callable[[str, str], bool]) -> Recipe:
     rule, fallback = RULES[name]
     recipe = Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
     by_precision: dict[str, list[str]] = {}

@@ -1,0 +1,1 @@
+"""Measurements: ratios in one interleaved run, with their spread, as JSON lines."""

@@ -1,0 +1,140 @@
+"""The worker: latest wins, cancel, errors out, and one thread for whatever touches the page."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import explorer as px
+from tests.widgets.conftest import until
+from widgets.jobs import Jobs, MainLoop, Task
+
+
+class Ends:
+    """Remembers how each task ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Exception | None]] = []
+
+    def __call__(self, task: Task, error: Exception | None) -> None:
+        self.seen.append((task.name, error))
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return Ends()
+
+
+@pytest.fixture
+def jobs(ends: Ends) -> Jobs:
+    return Jobs(MainLoop(), ends)
+
+
+def test_work_runs_off_the_calling_thread(jobs: Jobs, ends: Ends) -> None:
+    where: list[int] = []
+    jobs.submit("a", lambda task: where.append(threading.get_ident()))
+    assert jobs.wait(5)
+    assert where != [threading.get_ident()]
+    assert ends.seen == [("a", None)]
+
+
+def test_the_latest_cancels_what_runs_and_replaces_what_waits(jobs: Jobs) -> None:
+    ran: list[str] = []
+    started = threading.Event()
+
+    def long(task: Task) -> None:
+        started.set()
+        task.cancel.wait(10)
+        ran.append("long cancelled")
+
+    jobs.submit("long", long)
+    assert started.wait(5)
+    never = jobs.submit("never", lambda task: ran.append("never"))
+    jobs.submit("last", lambda task: ran.append("last"))
+    assert jobs.wait(5)
+    assert ran == ["long cancelled", "last"]
+    assert never.cancel.is_set()
+
+
+def test_cancel_stops_running_and_waiting_work(jobs: Jobs) -> None:
+    started = threading.Event()
+
+    def long(task: Task) -> None:
+        started.set()
+        assert task.cancel.wait(10)
+        raise px.Cancelled("measure")
+
+    jobs.submit("long", long)
+    assert started.wait(5)
+    assert jobs.cancel()
+    assert jobs.wait(5)
+    assert not jobs.cancel()
+
+
+def test_a_failure_is_handed_over_and_the_worker_lives_on(
+    jobs: Jobs, ends: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(task: Task) -> None:
+        raise RuntimeError("no such kernel")
+
+    jobs.submit("bad", fail)
+    assert jobs.wait(5)
+    jobs.submit("good", lambda task: None)
+    assert jobs.wait(5)
+    assert [name for name, _ in ends.seen] == ["bad", "good"]
+    assert str(ends.seen[0][1]) == "no such kernel"
+    assert "no such kernel" in caplog.text
+
+
+def test_posts_of_a_cancelled_task_are_dropped() -> None:
+    task, seen = Task("a", MainLoop()), []
+    task.post(lambda: seen.append(1))
+    task.cancel.set()
+    task.post(lambda: seen.append(2))
+    assert seen == [1]
+
+
+def test_progress_is_thinned_per_topic() -> None:
+    task, seen = Task("a", MainLoop()), []
+    for number in range(1000):
+        task.post_some("one", lambda number=number: seen.append(("one", number)))
+    task.post_some("two", lambda: seen.append(("two", 0)))
+    assert seen[0] == ("one", 0)
+    assert ("two", 0) in seen
+    assert len(seen) < 50
+
+
+def test_every_callback_reaches_the_loop_that_made_it() -> None:
+    async def run() -> set[int]:
+        main, threads = MainLoop(), set()
+        done = asyncio.Event()
+        main.call(lambda: threads.add(threading.get_ident()))
+        worker = threading.Thread(target=lambda: main.call(lambda: (threads.add(threading.get_ident()), done.set())))
+        worker.start()
+        await asyncio.wait_for(done.wait(), 5)
+        worker.join()
+        return threads
+
+    assert asyncio.run(run()) == {threading.get_ident()}
+
+
+def test_after_its_loop_has_closed_a_callback_still_runs() -> None:
+    async def make() -> MainLoop:
+        return MainLoop()
+
+    main, seen = asyncio.run(make()), []
+    main.call(lambda: seen.append(1))
+    assert seen == [1]
+
+
+def test_superseded_tasks_end_without_news(jobs: Jobs) -> None:
+    release = threading.Event()
+    first = jobs.submit("first", lambda task: release.wait(5))
+    until(lambda: not jobs.superseded(first))
+    second = jobs.submit("second", lambda task: None)
+    assert jobs.superseded(first)
+    release.set()
+    assert jobs.wait(5)
+    assert not jobs.superseded(second)

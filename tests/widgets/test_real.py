@@ -1,0 +1,84 @@
+"""The page's state around a real session: the engine keeps the contract that the fake one keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import explorer as px
+from widgets import messages, payloads
+from widgets.sharing import state_of
+from widgets.state import PageState
+
+CONV = "layer1.0.conv1/conv2d"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageState]:
+    session = px.open("digits-cnn", store=tmp_path_factory.mktemp("store") / "trials.sqlite")
+    state = state_of(session)
+    assert messages.answer(state, {"id": 0, "type": "hello"})["ok"]
+    assert state.wait(120)
+    yield state
+    state.jobs.cancel()
+    assert state.wait(60)
+
+
+def ask(state: PageState, kind: str, **fields: Any) -> dict[str, Any]:
+    reply = messages.answer(state, {"id": 1, "type": kind, **fields})
+    assert reply["ok"], reply
+    assert state.wait(120)
+    return reply
+
+
+def test_every_payload_is_strict_json(state: PageState) -> None:
+    assert state.shown is not None
+    table = payloads.table(state.session)
+    assert len(table["ops"]) == len(state.session.ops)
+    for payload in (
+        table,
+        payloads.plan(state.session, state.shown),
+        payloads.times(state),
+        payloads.delta(state),
+        payloads.top(state),
+    ):
+        json.dumps(payload, allow_nan=False)
+
+
+def test_a_click_is_measured_and_undo_returns_the_same_numbers(state: PageState) -> None:
+    before = payloads.delta(state)
+    assert before["baseline"] is True
+    assert before["quality"]["n"] == before["quality"]["total"] == state.session.samples
+    ask(state, "set", ops=[CONV], precision="bf16")
+    after = payloads.delta(state)
+    assert after["casts"]["count"] > 0
+    assert after["kl"]["value"] != before["kl"]["value"]
+    assert after["latency"]["n"] > 0
+    ask(state, "undo")
+    assert payloads.delta(state) == before
+    ask(state, "redo")
+    assert payloads.delta(state) == after
+
+
+def test_op_times_come_with_the_latency(state: PageState) -> None:
+    times = payloads.times(state)["ops"]
+    assert all(entry is not None for entry in times)
+
+
+def test_every_preset_can_be_chosen_and_shown(state: PageState) -> None:
+    for name in state.presets:
+        reply = messages.answer(state, {"id": 1, "type": "preset", "name": name})
+        assert reply["ok"], reply
+        assert payloads.top(state)["preset"]
+    ask(state, "reset")
+
+
+def test_a_recipe_travels_as_json(state: PageState) -> None:
+    ask(state, "set", ops=[CONV], precision="bf16")
+    words = ask(state, "recipe_json")["json"]
+    ask(state, "reset")
+    ask(state, "apply", json=words)
+    assert state.session.recipe[CONV] == "bf16"

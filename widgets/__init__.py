@@ -1,0 +1,8 @@
+"""The notebook page: ``widgets.explore("digits-vit")``, and each of its views alone."""
+
+from widgets.app import Page, explore
+from widgets.views.delta_bar import DeltaBar
+from widgets.views.precision_map import PrecisionMap
+from widgets.views.recipe_panel import RecipePanel
+
+__all__ = ["DeltaBar", "Page", "PrecisionMap", "RecipePanel", "explore"]

@@ -1,0 +1,54 @@
+"""The whole page: the views in their places, sharing one state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+
+from widgets.measuring import measure
+from widgets.sharing import state_of
+from widgets.state import MODELS, PageState
+from widgets.views.delta_bar import DeltaBar
+from widgets.views.message_banner import MessageBanner
+from widgets.views.precision_map import PrecisionMap
+from widgets.views.recipe_panel import RecipePanel
+from widgets.views.top_bar import TopBar
+
+
+class Page(ipywidgets.VBox):
+    """The page as one widget; ``page.session`` is the open session, None while it opens."""
+
+    def __init__(self, source: object = None, models: Sequence[str] = MODELS) -> None:
+        self.page_state: PageState = state_of(source, models)
+        self.top_bar = TopBar(self)
+        self.banner = MessageBanner(self)
+        self.delta_bar = DeltaBar(self)
+        self.precision_map = PrecisionMap(self)
+        self.recipe_panel = RecipePanel(self)
+        main = ipywidgets.Box([self.precision_map, ipywidgets.VBox([self.recipe_panel])])
+        main.add_class("px-main")
+        super().__init__([self.top_bar, self.banner, self.delta_bar, main])
+        self.add_class("px-page")
+
+    @property
+    def session(self) -> Any:
+        return self.page_state.session
+
+    def refresh(self) -> None:
+        """Shows what changed behind the page's back: after ``session.set(...)`` in another cell."""
+        self.page_state.recipe_changed()
+        measure(self.page_state)
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Blocks until nothing runs; for scripts and tests without a running event loop."""
+        return self.page_state.wait(timeout)
+
+
+def explore(session_or_name: object = None, *, models: Sequence[str] = MODELS) -> Page:
+    """Returns the whole page for a session, or for a bundled model's name, which is opened in the background.
+
+    ``models`` are the names that the page's chooser offers.
+    """
+    return Page(session_or_name, models)

@@ -1,0 +1,138 @@
+"""Effects: one background thread for long work, and the way back from any thread to the page's main loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import explorer as px
+
+LOG = logging.getLogger("widgets")
+EVERY_S = 0.1
+
+
+class MainLoop:
+    """Runs callbacks on the event loop that was running where this was made; without one, inline, one at a time.
+
+    JupyterLab hands widget callbacks to subshell threads and the worker has its own thread; whatever touches the
+    page's state or a trait comes through ``call``, so that state has one thread only.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._loop: asyncio.AbstractEventLoop | None
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self._thread = threading.get_ident()
+
+    def call(self, run: Callable[[], None]) -> None:
+        """Runs ``run`` on the main loop: at once when already there, otherwise soon; without a loop, at once."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            with self._lock:
+                run()
+        elif threading.get_ident() == self._thread:
+            run()
+        else:
+            loop.call_soon_threadsafe(run)
+
+
+class Task:
+    """One piece of work: its cancel flag, and its line back to the main loop while it is still wanted."""
+
+    def __init__(self, name: str, main: MainLoop) -> None:
+        self.name = name
+        self.cancel = threading.Event()
+        self._main = main
+        self._last: dict[str, float] = {}
+
+    def post(self, run: Callable[[], None]) -> None:
+        """Runs ``run`` on the main loop, unless by then the task was cancelled or superseded."""
+        self._main.call(lambda: None if self.cancel.is_set() else run())
+
+    def post_some(self, topic: str, run: Callable[[], None]) -> None:
+        """Like ``post``, at most ten times a second for one topic; the rest is dropped."""
+        now = time.monotonic()
+        if now - self._last.get(topic, -EVERY_S) >= EVERY_S:
+            self._last[topic] = now
+            self.post(run)
+
+
+class Jobs:
+    """One worker thread; the latest submission wins: it cancels what runs and replaces what waits.
+
+    ``done(task, error)`` is called on the main loop when a task ends: error is None, ``px.Cancelled`` or the failure.
+    """
+
+    def __init__(self, main: MainLoop, done: Callable[[Task, Exception | None], None]) -> None:
+        self._main = main
+        self._done = done
+        self._wake = threading.Condition()
+        self._waiting: tuple[Task, Callable[[Task], None]] | None = None
+        self._running: Task | None = None
+        self._thread: threading.Thread | None = None
+
+    def submit(self, name: str, work: Callable[[Task], None]) -> Task:
+        """Asks for ``work(task)`` in the worker; returns its task at once."""
+        task = Task(name, self._main)
+        with self._wake:
+            if self._running:
+                self._running.cancel.set()
+            if self._waiting:
+                self._waiting[0].cancel.set()
+            self._waiting = (task, work)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._loop, name="widgets-worker", daemon=True)
+                self._thread.start()
+            self._wake.notify_all()
+        return task
+
+    def cancel(self) -> bool:
+        """Cancels what runs and what waits; True where there was something."""
+        with self._wake:
+            tasks = [task for task in (self._running, self._waiting[0] if self._waiting else None) if task]
+            self._waiting = None
+        for task in tasks:
+            task.cancel.set()
+        return bool(tasks)
+
+    def superseded(self, task: Task) -> bool:
+        """Whether a later task waits already, so that the end of this one is no news."""
+        with self._wake:
+            later = self._waiting[0] if self._waiting else self._running
+            return later is not None and later is not task
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Blocks until nothing runs or waits; for scripts and tests, not for the main loop."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._running is None and self._waiting is None, timeout)
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting is not None)
+                assert self._waiting is not None
+                task, work = self._waiting
+                self._waiting, self._running = None, task
+            error = _run(task, work)
+            self._main.call(lambda task=task, error=error: self._done(task, error))  # type: ignore[misc]
+            with self._wake:
+                self._running = None
+                self._wake.notify_all()
+
+
+def _run(task: Task, work: Callable[[Task], None]) -> Exception | None:
+    try:
+        work(task)
+    except px.Cancelled as error:
+        return error
+    except Exception as error:  # the worker must outlive any failure; the page shows it
+        if not isinstance(error, px.ExplorerError):
+            LOG.exception("job %r failed", task.name)
+        return error
+    return None

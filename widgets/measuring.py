@@ -1,0 +1,126 @@
+"""What runs after a click: open a model, or measure the current recipe, in the worker, streaming to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import explorer as px
+from widgets.jobs import Task
+from widgets.state import PageState, describe
+
+LATENCY_SECONDS = 1.0
+Progress = Callable[[int, int, str], None]
+
+
+def open_model(state: PageState, name: str, opener: Callable[[str], Any] | None = None) -> None:
+    """Opens a bundled model in the worker; the former model stays until the new one is there."""
+    state.opening = name
+    state.complain("")
+
+    def work(task: Task) -> None:
+        task.post(lambda: state.progress(f"Opening {name}: loading, capturing its graph\u2026"))
+        session = (opener or px.open)(name)
+
+        def take() -> None:
+            state.adopt(session)
+            measure(state)
+
+        task.post(take)
+
+    state.jobs.submit(f"Opening {name}", work)
+    state.progress(f"Opening {name}\u2026")
+    state.changed("model-kept")
+
+
+def measure(state: PageState) -> None:
+    """Starts measuring what is missing for the current recipe; nothing missing stops what runs.
+
+    Waits until a browser shows the page: a server's spare kernels must not disturb the measurements of a visitor.
+    """
+    if not state.watched or state.opening or state.session is None or state.shown is None:
+        return
+    if not state.missing:
+        state.jobs.cancel()
+        return
+    session, recipe = state.session, state.shown.recipe
+
+    def work(task: Task) -> None:
+        if state.memory is None:
+            _weigh(state, session, recipe, task)
+        if state.quality is None or state.quality.n < state.quality.total:
+            _evaluate(state, session, recipe, task)
+        if state.latency is None and not task.cancel.is_set():
+            _time(state, session, recipe, task)
+
+    state.jobs.submit("Measuring", work)
+    state.progress("measuring")
+    state.changed("measured")
+
+
+def _reporter(state: PageState, task: Task, phase: str) -> Progress:
+    def report(done: int, total: int, text: str) -> None:
+        words = text or phase
+        task.post_some(phase, lambda: state.progress(words, int(done), int(total)))
+
+    return report
+
+
+def _weigh(state: PageState, session: Any, recipe: Any, task: Task) -> None:
+    try:
+        memory = session.memory(recipe)
+    except Exception as error:
+        _mark(state, task, "memory", error)
+        raise
+
+    def take() -> None:
+        state.memory = memory
+        state.remember()
+        state.changed("measured")
+
+    task.post(take)
+
+
+def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
+    def take(quality: Any) -> None:
+        state.quality = quality
+        state.remember()
+        state.changed("measured")
+
+    try:
+        quality = session.evaluate(
+            recipe,
+            progress=_reporter(state, task, "quality"),
+            cancel=task.cancel,
+            partial=lambda quality: task.post_some("partial", lambda: take(quality)),
+        )
+    except px.Cancelled:
+        raise
+    except Exception as error:
+        _mark(state, task, "quality", error)
+        raise
+    task.post(lambda: take(quality))
+
+
+def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:
+    def take(latency: Any) -> None:
+        state.take_latency(latency)
+        state.remember()
+        state.refresh_costs()
+        state.changed("measured", "times")
+
+    try:
+        latency = session.latency(
+            recipe, seconds=LATENCY_SECONDS, progress=_reporter(state, task, "latency"), cancel=task.cancel
+        )
+    except px.Cancelled:
+        raise
+    except Exception as error:
+        _mark(state, task, "latency", error)
+        raise
+    task.post(lambda: take(latency))
+
+
+def _mark(state: PageState, task: Task, part: str, error: Exception) -> None:
+    words = describe(error)
+    task.post(lambda: state.errors.update({part: words}))

@@ -1,0 +1,213 @@
+"""What a browser may ask: each message is checked, carried out on the state and answered; nothing else is obeyed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import explorer as px
+from widgets.measuring import measure, open_model
+from widgets.state import PageState, describe
+
+LOG = logging.getLogger("widgets")
+MAX_ID = 64
+MAX_OPS = 5000
+MAX_NAME = 200
+MAX_FILTER = 200
+MAX_RECIPE = 2_000_000
+
+Fields = dict[str, Any]
+Reply = dict[str, Any]
+
+
+class BadMessage(ValueError):
+    """A message that no view of ours sends: of an unknown type, or with missing, superfluous or wrong fields."""
+
+
+def answer(state: PageState, content: object) -> Reply:
+    """Carries out one message and returns its reply: ``{id, ok: True, ...}`` or ``{id, ok: False, error}``."""
+    reply: Reply = {"id": _reply_id(content)}
+    try:
+        kind, fields = _open(content)
+        state.watched = state.watched or kind != "hello"
+        reply |= {"ok": True, "type": kind, **(ACTIONS[kind](state, fields) or {})}
+        if kind not in QUIET:
+            state.complain("")
+    except Exception as error:  # a handler's failure is an answer, never silence
+        if not isinstance(error, (px.ExplorerError, BadMessage)):
+            LOG.exception("message failed: %.200r", content)
+        reply |= {"ok": False, "error": describe(error)}
+        state.complain(str(reply["error"]))
+    return reply
+
+
+def _reply_id(content: object) -> str | int | None:
+    found = content.get("id") if isinstance(content, dict) else None
+    if isinstance(found, str) and len(found) <= MAX_ID:
+        return found
+    return found if isinstance(found, int) and abs(found) < 2**53 else None
+
+
+def _open(content: object) -> tuple[str, Fields]:
+    if not isinstance(content, dict):
+        raise BadMessage(f"a message is an object; this is {type(content).__name__}")
+    kind = content.get("type")
+    if not isinstance(kind, str) or kind not in ACTIONS:
+        raise BadMessage(f"unknown message {str(kind)[:40]!r}; known: {', '.join(ACTIONS)}")
+    if _reply_id(content) is None:
+        raise BadMessage(f"message {kind!r} needs an id: a short text or an integer")
+    fields = {name: value for name, value in content.items() if name not in ("id", "type")}
+    if set(fields) != FIELDS[kind]:
+        wanted = ", ".join(sorted(FIELDS[kind])) or "no fields"
+        raise BadMessage(
+            f"message {kind!r} takes {wanted}; it came with {', '.join(sorted(map(str, fields)))[:200] or 'none'}"
+        )
+    return kind, fields
+
+
+def _text(fields: Fields, name: str, most: int) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise BadMessage(f"{name} must be text, not {type(value).__name__}")
+    if len(value) > most:
+        raise BadMessage(f"{name} has {len(value)} characters; at most {most} are accepted")
+    return value
+
+
+def _session(state: PageState) -> Any:
+    if state.session is None:
+        raise BadMessage("no model is open yet; wait until it is")
+    return state.session
+
+
+def _ops(state: PageState, fields: Fields) -> list[str]:
+    ops = fields["ops"]
+    if not isinstance(ops, list) or len(ops) > MAX_OPS or not all(isinstance(op, str) for op in ops):
+        raise BadMessage(f"ops must be a list of at most {MAX_OPS} op ids")
+    _session(state)
+    assert state.shown is not None
+    known = state.shown.ops.index
+    for op in ops:
+        if op not in known:
+            raise BadMessage(f"this model has no op {op[:80]!r}")
+    return list(dict.fromkeys(ops))
+
+
+def _after(state: PageState) -> None:
+    state.recipe_changed()
+    measure(state)
+
+
+def _set(state: PageState, fields: Fields) -> None:
+    ops, precision = _ops(state, fields), _text(fields, "precision", MAX_NAME)
+    session = _session(state)
+    if precision not in session.precisions:
+        raise BadMessage(f"unknown precision {precision[:40]!r}; this page offers {', '.join(session.precisions)}")
+    if not ops:
+        raise BadMessage("ops is empty: there is nothing to set")
+    session.set(ops, precision, reason="user")
+    _after(state)
+
+
+def _preset(state: PageState, fields: Fields) -> None:
+    name, session = _text(fields, "name", MAX_NAME), _session(state)
+    if name not in state.presets:
+        raise BadMessage(f"unknown preset {name[:40]!r}; known: {', '.join(state.presets)}")
+    session.apply(state.presets[name])
+    _after(state)
+
+
+def _apply(state: PageState, fields: Fields) -> None:
+    words, session = _text(fields, "json", MAX_RECIPE), _session(state)
+    if not words.strip():
+        raise BadMessage("there is no recipe: paste its JSON or choose a file")
+    session.apply(px.Recipe.from_json(words))
+    _after(state)
+
+
+def _undo(state: PageState, fields: Fields) -> None:
+    if _session(state).can_undo:
+        state.session.undo()
+        _after(state)
+
+
+def _redo(state: PageState, fields: Fields) -> None:
+    if _session(state).can_redo:
+        state.session.redo()
+        _after(state)
+
+
+def _reset(state: PageState, fields: Fields) -> None:
+    _session(state).reset()
+    _after(state)
+
+
+def _open_model(state: PageState, fields: Fields) -> None:
+    name = _text(fields, "model", MAX_NAME)
+    if name not in state.models:
+        raise BadMessage(f"unknown model {name[:40]!r}; this page offers {', '.join(state.models)}")
+    if state.opening != name:
+        open_model(state, name)
+
+
+def _hello(state: PageState, fields: Fields) -> None:
+    if not state.watched:
+        state.watched = True
+        measure(state)
+
+
+def _measure(state: PageState, fields: Fields) -> None:
+    _session(state)
+    state.errors = {}
+    measure(state)
+
+
+def _cancel(state: PageState, fields: Fields) -> None:
+    state.cancel()
+
+
+def _select(state: PageState, fields: Fields) -> None:
+    state.selection = tuple(_ops(state, fields))
+    state.changed("selection")
+
+
+def _filter(state: PageState, fields: Fields) -> None:
+    state.filter = _text(fields, "text", MAX_FILTER)
+    state.changed("filter")
+
+
+def _dismiss(state: PageState, fields: Fields) -> None:
+    state.complain("")
+
+
+def _recipe_json(state: PageState, fields: Fields) -> Reply:
+    session = _session(state)
+    return {"json": session.recipe.to_json(), "name": f"{session.name}-{session.recipe.hash[:8]}.recipe.json"}
+
+
+ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
+    "hello": _hello,
+    "set": _set,
+    "preset": _preset,
+    "apply": _apply,
+    "undo": _undo,
+    "redo": _redo,
+    "reset": _reset,
+    "open": _open_model,
+    "measure": _measure,
+    "cancel": _cancel,
+    "select": _select,
+    "filter": _filter,
+    "dismiss": _dismiss,
+    "recipe_json": _recipe_json,
+}
+FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
+    "set": {"ops", "precision"},
+    "preset": {"name"},
+    "apply": {"json"},
+    "open": {"model"},
+    "select": {"ops"},
+    "filter": {"text"},
+}
+QUIET = {"hello", "cancel", "select", "filter", "recipe_json"}

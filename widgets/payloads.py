@@ -1,0 +1,266 @@
+"""Engine values as small, capped JSON for the views; nothing here decides anything."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from widgets.state import PageState, Shown
+
+MAX_OPS = 5000
+MAX_LINKS = 20000
+MAX_CASTS = 5000
+MAX_CHOICES = 1500
+MAX_TEXT = 400
+PENDING: dict[str, Any] = {"kind": "pending"}
+
+
+def text(value: object, most: int = MAX_TEXT) -> str:
+    """A string of at most ``most`` characters; None and NaN are empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    words = str(value)
+    return words if len(words) <= most else words[: most - 1] + "\u2026"
+
+
+def number(value: object) -> float | None:
+    """A finite float, or None."""
+    if value is None:
+        return None
+    found = float(value)  # type: ignore[arg-type]
+    return found if math.isfinite(found) else None
+
+
+def table(session: Any) -> dict[str, Any]:
+    """What stays the same while a model is open: ops, links and each op's options."""
+    ops = session.ops.iloc[:MAX_OPS]
+    place = {op: at for at, op in enumerate(ops.index)}
+    kinds: dict[tuple[Any, ...], int] = {}
+    rows = []
+    for op in ops.index:
+        options = session.options(op)
+        rows.append([_option(kinds, options.get(precision)) for precision in session.precisions])
+    return {
+        "model": text(session.name),
+        "precisions": [text(precision, 40) for precision in session.precisions],
+        "ops": [_op(op, row) for op, row in ops.iterrows()],
+        "more": max(0, len(session.ops) - MAX_OPS),
+        "links": [[place[a], place[b]] for a, b in session.links if a in place and b in place][:MAX_LINKS],
+        "option_kinds": [
+            {"possible": possible, "emulated": emulated, "kernel": kernel, "reason": reason}
+            for possible, emulated, kernel, reason in kinds
+        ],
+        "options": rows,
+    }
+
+
+def _option(kinds: dict[tuple[Any, ...], int], option: Any) -> int:
+    key = (
+        (False, False, "", "this session does not offer it")
+        if option is None
+        else (bool(option.possible), bool(option.emulated), text(option.kernel), text(option.reason))
+    )
+    return kinds.setdefault(key, len(kinds))
+
+
+def _op(op: str, row: pd.Series[Any]) -> dict[str, Any]:
+    fold = text(row["fold"])
+    return {
+        "id": op,
+        "layer": text(row["layer"]),
+        "kind": text(row["kind"], 60),
+        "fold": fold,
+        "fold_kind": fold.rsplit("/", 1)[-1],
+        "sub": subtitle(row),
+        "params": int(row["params"]),
+        "source": text(row["source"]),
+    }
+
+
+def subtitle(row: pd.Series[Any]) -> str:
+    """ "linear \u00b7 192 \u2192 576": the op's kind and the shapes that say most, without the batch; then its note."""
+    kind = text(row["kind"], 60)
+    first = _sizes(text(row["input_shapes"], 160).split(",")[0])
+    out = _sizes(text(row["output_shape"], 80))
+    shape = "\u00d7".join(out[1:])
+    if kind == "linear" and first and out:
+        shape = f"{first[-1]} \u2192 {out[-1]}"
+    elif kind.startswith("conv") and len(first) > 2 and len(out) > 2:
+        shape = f"{first[1]} \u2192 {out[1]} \u00b7 " + "\u00d7".join(out[2:])
+    return " \u00b7 ".join(part for part in (kind, shape, text(row["note"], 80)) if part)
+
+
+def _sizes(shape: str) -> list[str]:
+    return [size.strip() for size in shape.split("\u00d7") if size.strip()]
+
+
+def plan(session: Any, shown: Shown) -> dict[str, Any]:
+    """What changes with the recipe: choices, formats that flow, kernels and casts, by op number."""
+    ops = shown.ops.iloc[:MAX_OPS]
+    place = {op: at for at, op in enumerate(ops.index)}
+    order = {precision: at for at, precision in enumerate(session.precisions)}
+    return {
+        "model": text(session.name),
+        "hash": text(shown.recipe.hash, 80),
+        "choices": [order.get(precision, -1) for precision in ops["precision"]],
+        "flows": [text(shown.flows.get(op, ""), 40) for op in ops.index],
+        "kernels": [text(kernel, 120) for kernel in ops["kernel"]],
+        "emulated": [bool(flag) for flag in ops["emulated"]],
+        "refusals": [text(refusal) for refusal in ops["refusal"]],
+        "casts": [_cast(cast, place) for cast in shown.casts.iloc[:MAX_CASTS].to_dict("records")],
+    }
+
+
+def _cast(cast: Any, place: dict[str, int]) -> dict[str, Any]:
+    return {
+        "source": place.get(cast["source"], -1),
+        "consumers": [place[op] for op in cast["consumers"] if op in place],
+        "from": text(cast["from"], 40),
+        "to": text(cast["to"], 40),
+        "direction": text(cast["direction"], 20),
+        "time_us": number(cast["time_us"]),
+    }
+
+
+def times(state: PageState) -> dict[str, Any]:
+    """Measured microseconds of each op in its present precision: [now, eager FP32, emulated] or None."""
+    if state.shown is None:
+        return {"ops": []}
+    ops = state.shown.ops.iloc[:MAX_OPS]
+    found = [state.times.get((str(op), precision)) for op, precision in ops["precision"].items()]
+    return {"ops": [list(entry) if entry else None for entry in found]}
+
+
+def recipe(shown: Shown | None, precisions: tuple[str, ...]) -> dict[str, Any]:
+    """Counts per precision and the choices that differ from FP32, with reasons."""
+    if shown is None:
+        return {}
+    counts = shown.recipe.counts
+    chosen = [(op, precision) for op, precision in shown.ops["precision"].items() if precision != "fp32"]
+    return {
+        "hash": text(shown.recipe.hash, 80),
+        "counts": [[precision, int(counts[precision])] for precision in precisions if counts.get(precision)],
+        "choices": [[op, text(p, 40), text(shown.recipe.reason(op))] for op, p in chosen[:MAX_CHOICES]],
+        "more": max(0, len(chosen) - MAX_CHOICES),
+    }
+
+
+def delta(state: PageState) -> dict[str, Any]:
+    """The five cards' numbers, each with its kind."""
+    shown = state.shown
+    if shown is None or state.session is None:
+        waiting = dict.fromkeys(("quality", "kl", "latency", "memory", "casts"), PENDING)
+        return {"state": "opening", "baseline": False, **waiting}
+    busy = state.job.state != "idle"
+    return {
+        "state": "running" if busy else "idle",
+        "baseline": shown.is_baseline,
+        "quality": _quality(state),
+        "kl": _kl(state),
+        "latency": _latency(state, shown),
+        "memory": _memory(state),
+        "casts": _casts(shown.casts, state.latency),
+    }
+
+
+def _quality_kind(quality: Any) -> str:
+    return "emulated" if quality.emulated else "measured"
+
+
+def _quality(state: PageState) -> dict[str, Any]:
+    session, quality = state.session, state.quality
+    named = {"name": text(session.score_name, 60), "unit": text(session.score_unit, 8)}
+    if quality is None:
+        return {**PENDING, **named, "error": state.errors.get("quality", "")}
+    low, high = quality.interval
+    return {
+        **named, "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
+        "score": number(quality.score), "difference": number(quality.difference), "lo": number(low), "hi": number(high),
+    }  # fmt: skip
+
+
+def _kl(state: PageState) -> dict[str, Any]:
+    quality = state.quality
+    if quality is None:
+        return {**PENDING, "error": state.errors.get("quality", "")}
+    return {
+        "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
+        "value": number(quality.kl), "agreement": number(quality.agreement),
+    }  # fmt: skip
+
+
+def _latency(state: PageState, shown: Shown) -> dict[str, Any]:
+    latency = state.latency
+    emulated = int(shown.ops["emulated"].sum())
+    guess = {"predicted_ms": number(shown.predicted_ms), "emulated_ops": emulated}
+    if latency is None:
+        kind = "emulated" if emulated else "predicted" if guess["predicted_ms"] else "pending"
+        return {**guess, "kind": kind, "baseline_ms": state.eager_ms, "error": state.errors.get("latency", "")}
+    low, high = latency.interval
+    return {
+        **guess, "predicted_ms": number(latency.predicted_ms),
+        "kind": "emulated" if emulated or latency.emulated else "measured", "n": int(latency.n),
+        "speedup": number(latency.speedup), "lo": number(low), "hi": number(high),
+        "baseline_ms": number(latency.baseline_ms), "candidate_ms": number(latency.candidate_ms),
+        "conditions": text(latency.conditions),
+    }  # fmt: skip
+
+
+def _memory(state: PageState) -> dict[str, Any]:
+    memory = state.memory
+    if memory is None:
+        return {**PENDING, "error": state.errors.get("memory", "")}
+
+    def cell(row: str, column: str) -> float | None:
+        return number(memory.at[row, column]) if row in memory.index else None
+
+    def kind(row: str) -> str:
+        return text(memory.at[row, "kind"], 20) if row in memory.index else ""
+
+    return {
+        "kind": kind("weights") or "pending", "weights": cell("weights", "bytes"),
+        "weights_fp32": cell("weights", "fp32_bytes"), "scales": cell("scales", "bytes"),
+        "activations": cell("activations", "bytes"), "activations_fp32": cell("activations", "fp32_bytes"),
+        "activations_kind": kind("activations"),
+    }  # fmt: skip
+
+
+def _casts(casts: pd.DataFrame, latency: Any) -> dict[str, Any]:
+    timed = (
+        []
+        if latency is None
+        else [number(us) for us in latency.table.loc[latency.table["kernel"] == "cast", "time_us"]]
+    )
+    whole = len(timed) == len(casts) > 0 and None not in timed
+    kind = "predicted" if not whole else "emulated" if bool(casts["emulated"].any()) else "measured"
+    return {
+        "kind": kind, "count": len(casts), "down": int((casts["direction"] == "down").sum()),
+        "up": int((casts["direction"] == "up").sum()), "time_us": sum(us or 0.0 for us in timed) if whole else None,
+    }  # fmt: skip
+
+
+def top(state: PageState) -> dict[str, Any]:
+    """The top bar: model, device, data, presets, what undo and redo can do, whether numbers are missing."""
+    session, shown = state.session, state.shown
+    if session is None or shown is None:
+        return {
+            "models": list(state.models), "model": state.opening, "device": "", "data": "", "presets": [],
+            "preset": "", "ready": False, "can_undo": False, "can_redo": False, "missing": False,
+        }  # fmt: skip
+    named = [name for name, preset in state.presets.items() if preset.hash == shown.recipe.hash]
+    return {
+        "models": list(state.models), "model": text(state.opening or session.name),
+        "device": f"{text(session.device.label, 120)} \u00b7 batch {session.batch_size}",
+        "data": text(session.samples_label, 80), "presets": list(state.presets), "preset": named[0] if named else "",
+        "ready": not state.opening, "can_undo": bool(session.can_undo), "can_redo": bool(session.can_redo),
+        "missing": state.missing,
+    }  # fmt: skip
+
+
+def job(state: PageState) -> dict[str, Any]:
+    """The running job: state, words and how far it is."""
+    now = state.job
+    return {"state": now.state, "text": text(now.text, 120), "done": now.done, "total": now.total}

@@ -1,0 +1,213 @@
+"""The one mutable object of the page: model, recipe on show, measured numbers, selection, job, and who listens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import explorer as px
+from widgets.jobs import Jobs, MainLoop, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = logging.getLogger("widgets")
+MODELS = ("digits-vit", "digits-cnn", "adder-gpt")
+Listener = Callable[[frozenset[str]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the worker does now: state is idle | running | cancelling; ``total`` 0 means that nobody knows."""
+
+    state: str = "idle"
+    text: str = ""
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the engine says at once about the current recipe; read once per change, shared by all views."""
+
+    recipe: Any
+    ops: pd.DataFrame
+    flows: Mapping[str, str]
+    casts: pd.DataFrame
+    predicted_ms: float | None
+
+    @property
+    def is_baseline(self) -> bool:
+        return bool((self.ops["precision"] == "fp32").all())
+
+
+def show(session: Any) -> Shown:
+    """Reads the session's present recipe and what follows from it without running anything."""
+    return Shown(
+        session.recipe,
+        session.ops,
+        session.formats_out,
+        session.casts(),
+        session.predicted_latency_ms(),
+    )
+
+
+class PageState:
+    """Everything that views show and messages change; touched on the main loop only.
+
+    Topics told to listeners: model, recipe, measured, job, message, selection, filter.
+    """
+
+    def __init__(self, models: tuple[str, ...] = MODELS) -> None:
+        self.main = MainLoop()
+        self.jobs = Jobs(self.main, self._job_ended)
+        self.models = models
+        self.session: Any = None
+        self.shown: Shown | None = None
+        self.presets: dict[str, Any] = {}
+        self.quality: Any = None
+        self.latency: Any = None
+        self.memory: pd.DataFrame | None = None
+        self.eager_ms: float | None = None
+        self.times: dict[tuple[str, str], tuple[float, float, bool]] = {}
+        self.errors: dict[str, str] = {}
+        self.selection: tuple[str, ...] = ()
+        self.filter = ""
+        self.message = ""
+        self.opening = ""
+        self.job = Job()
+        self.watched = False
+        self._seen: dict[str, tuple[Any, Any, pd.DataFrame | None]] = {}
+        self._listeners: list[Listener] = []
+
+    # -- listeners --------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Calls ``listener(topics)`` after every change; returns the function that stops it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def changed(self, *topics: str) -> None:
+        """Tells every listener; one that fails is logged and named in the banner, the others still hear."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(frozenset(topics))
+            except Exception as error:
+                LOG.exception("a view could not show %s", topics)
+                if "message" not in topics:
+                    self.complain(f"A view could not show a change: {describe(error)}")
+
+    def complain(self, message: str) -> None:
+        """Shows ``message`` in the banner; empty takes it away."""
+        if message != self.message:
+            self.message = message
+            self.changed("message")
+
+    # -- model and recipe -------------------------------------------------------------------------------------------
+
+    def adopt(self, session: Any) -> None:
+        """Makes ``session`` the page's model and shows it."""
+        shown, presets = show(session), dict(session.presets())
+        self.session, self.shown, self.presets = session, shown, presets
+        self.opening, self.selection, self.filter, self.message = "", (), "", ""
+        self.times, self.errors, self.eager_ms, self._seen = {}, {}, None, {}
+        self._recall()
+        self.changed("model", "recipe", "measured", "selection", "filter", "message", "job")
+
+    def recipe_changed(self) -> None:
+        """Reads the session again after its recipe changed, with what is already known about it."""
+        self.shown = show(self.session)
+        self.errors = {}
+        self._recall()
+        self.changed("recipe", "measured")
+
+    def _recall(self) -> None:
+        """Takes what this page showed before for the recipe, else what the trial store knows of it."""
+        assert self.shown is not None
+        quality, latency, self.memory = self._seen.get(self.shown.recipe.hash, (None, None, None))
+        if quality is None or latency is None:
+            known = self.session.known()
+            quality, latency = quality or known.quality, latency or known.latency
+        self.quality, self.latency = quality, None
+        if latency is not None:
+            self.take_latency(latency)
+
+    def remember(self) -> None:
+        """Keeps the numbers on show, so that coming back to this recipe shows exactly these again."""
+        assert self.shown is not None
+        whole = self.quality is not None and self.quality.n == self.quality.total
+        self._seen[self.shown.recipe.hash] = (self.quality if whole else None, self.latency, self.memory)
+
+    def take_latency(self, latency: Any) -> None:
+        """Keeps a measured latency and the per-op times that came with it."""
+        assert self.shown is not None
+        self.latency = latency
+        self.eager_ms = float(latency.baseline_ms)
+        precision = dict(self.shown.ops["precision"].items())
+        for op, now, before, emulated in table_times(latency.table):
+            if op in precision:
+                self.times[op, precision[op]] = (now, before, emulated)
+
+    def refresh_costs(self) -> None:
+        """Reads again what a measurement taught the engine: cast times and predicted latency."""
+        assert self.shown is not None
+        casts, predicted = self.session.casts(), self.session.predicted_latency_ms()
+        self.shown = replace(self.shown, casts=casts, predicted_ms=predicted)
+
+    @property
+    def missing(self) -> bool:
+        """Whether a number of the current recipe was never measured to the end."""
+        if self.session is None:
+            return False
+        quality = self.quality
+        return quality is None or quality.n < quality.total or self.latency is None or self.memory is None
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    def progress(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Shows how far the running job is."""
+        self.job = Job("running", text, done, total)
+        self.changed("job")
+
+    def cancel(self) -> None:
+        """Asks the running job to stop; it says when it has."""
+        if self.jobs.cancel():
+            self.job = Job("cancelling", f"cancelling: {self.job.text}", self.job.done, self.job.total)
+            self.changed("job")
+
+    def _job_ended(self, task: Task, error: Exception | None) -> None:
+        if self.jobs.superseded(task):
+            return
+        stopped = task.cancel.is_set() or isinstance(error, px.Cancelled)
+        self.job = Job("idle", "cancelled" if stopped else "failed" if error else "")
+        was_opening, self.opening = self.opening, ""
+        if error is not None and not stopped:
+            verb = f"Opening {was_opening} failed" if was_opening else f"{task.name} failed"
+            self.complain(f"{verb}: {describe(error)}")
+        self.changed("job", "measured", *(["model-kept"] if was_opening else []))
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Blocks until the worker is idle; for scripts and tests."""
+        return self.jobs.wait(timeout)
+
+
+def table_times(table: pd.DataFrame) -> list[tuple[str, float, float, bool]]:
+    """Op id, microseconds now, microseconds in eager FP32 (0: unknown), emulated: one per row that has a time."""
+
+    def number(value: Any) -> float:
+        return 0.0 if value is None or value != value else float(value)
+
+    rows = [
+        (str(row["id"]), number(row["time_us"]), number(row["baseline_us"]), bool(row["emulated"]))
+        for row in table.to_dict("records")
+    ]
+    return [row for row in rows if row[1] > 0]
+
+
+def describe(error: Exception) -> str:
+    """An error in words for the page: the engine's own message, or the kind of an unexpected one."""
+    if isinstance(error, (px.ExplorerError, ValueError)) and str(error):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}"

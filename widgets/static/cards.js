@@ -1,0 +1,97 @@
+// The five cards' words: a measured payload -> {title, tag, kind, n, big, sub, tone}. Pure.
+import { bytes, count, difference, duration, isNumber, plural, score, small, speedup, three } from "./numbers.js";
+
+const TAG = {
+  predicted: "predicted", measured: "measured", emulated: "emulated", recorded: "recorded", pending: "pending",
+};
+
+function card(title, part, big, sub, tone = "") {
+  const kind = TAG[part.kind] ? part.kind : "pending";
+  return { title, kind, tag: TAG[kind], n: part.n ?? "", big, sub: sub.filter(Boolean).join(" \u00b7 "), tone };
+}
+
+/** Why a number is not there yet, in words. */
+function waiting(payload) {
+  if (payload.state === "opening") return "opening the model";
+  return payload.state === "running" ? "measuring\u2026" : "not measured \u00b7 press Measure";
+}
+
+function samples(part) {
+  if (!isNumber(part.n)) return "";
+  return isNumber(part.total) && part.n < part.total ? `first ${count(part.n)} of ${count(part.total)}` : `n = ${count(part.n)}`;
+}
+
+export function qualityCard(payload) {
+  const q = payload.quality;
+  const title = q.name || "Score";
+  if (!isNumber(q.score)) return card(title, q, "\u2026", [q.error || waiting(payload)]);
+  if (payload.baseline) return card(title, q, score(q.score, q.unit), ["FP32 baseline", samples(q)]);
+  const unit = q.unit === "%" ? " points" : "";
+  const between = `95 % between ${difference(q.lo, q.unit)} and ${difference(q.hi, q.unit)}`;
+  const tone = q.hi < 0 ? "bad" : q.lo > 0 ? "good" : "";
+  const known = isNumber(q.lo) && isNumber(q.hi) ? `, ${between}` : "";
+  return card(title, q, score(q.score, q.unit), [difference(q.difference, q.unit) + unit + known, samples(q)], tone);
+}
+
+export function klCard(payload) {
+  const k = payload.kl;
+  const title = "KL to FP32";
+  if (k.kind !== "pending" && !isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", samples(k)], "quiet");
+  if (!isNumber(k.value)) return card(title, k, "\u2026", [k.error || waiting(payload)]);
+  if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
+  const agree = isNumber(k.agreement) ? `same answer on ${score(k.agreement)}` : "";
+  return card(title, k, small(k.value), [agree, samples(k)]);
+}
+
+export function latencyCard(payload) {
+  const l = payload.latency;
+  const title = "Latency";
+  const guess = isNumber(l.predicted_ms) ? `predicted ${three(l.predicted_ms)} ms` : "";
+  if (l.kind === "emulated") {
+    const ops = l.emulated_ops || 1;
+    const why = `${plural(ops, "op")} ${ops === 1 ? "has" : "have"} no kernel here, so the time means nothing`;
+    const seen = isNumber(l.speedup) ? `(emulation ran at ${speedup(l.speedup)})` : "";
+    return card(title, l, "no real speed", [`emulated: ${why} ${seen}`.trim()], "quiet");
+  }
+  if (!isNumber(l.speedup)) {
+    if (!isNumber(l.predicted_ms)) return card(title, l, "\u2026", [l.error || waiting(payload)]);
+    const against = isNumber(l.baseline_ms) ? `against ${three(l.baseline_ms)} ms eager FP32` : "from the per-op table";
+    return card(title, l, `${three(l.predicted_ms)} ms`, [against, l.error || waiting(payload)]);
+  }
+  const ms = `${three(l.candidate_ms)} ms against ${three(l.baseline_ms)}`;
+  const interval = isNumber(l.lo) ? `95 % ${speedup(l.lo)} to ${speedup(l.hi)}` : "";
+  const tone = l.lo > 1 ? "good" : l.hi < 1 ? "bad" : "";
+  const head = payload.baseline ? "FP32 baseline, over eager FP32" : "over eager FP32";
+  return card(title, l, speedup(l.speedup), [head, ms, interval, guess], tone);
+}
+
+export function memoryCard(payload) {
+  const m = payload.memory;
+  if (!isNumber(m.weights)) return card("Weights", m, "\u2026", [m.error || waiting(payload)]);
+  const total = m.weights + (m.scales || 0);
+  const scales = m.scales ? `${bytes(m.scales)} of it scales` : "";
+  const acts = isNumber(m.activations)
+    ? `activations peak ${bytes(m.activations)} of ${bytes(m.activations_fp32)}${m.activations_kind ? `, ${m.activations_kind}` : ""}`
+    : "";
+  const of = payload.baseline ? "FP32 baseline" : `of ${bytes(m.weights_fp32)}`;
+  return card("Weights", m, bytes(total), [of, scales, acts], total < 0.995 * m.weights_fp32 ? "good" : "");
+}
+
+export function castsCard(payload) {
+  const c = payload.casts;
+  if (!isNumber(c.count)) return card("Casts", c, "\u2026", [c.error || waiting(payload)]);
+  if (c.count === 0) return card("Casts", c, "0", ["no tensor changes format"]);
+  const time = isNumber(c.time_us) ? duration(c.time_us) : "time not measured";
+  return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time]);
+}
+
+/** The five cards in reading order, each with its test id. */
+export function cards(payload) {
+  return [
+    { id: "delta-quality", ...qualityCard(payload) },
+    { id: "delta-kl", ...klCard(payload) },
+    { id: "delta-latency", ...latencyCard(payload) },
+    { id: "delta-memory", ...memoryCard(payload) },
+    { id: "delta-casts", ...castsCard(payload) },
+  ];
+}

@@ -1,0 +1,174 @@
+// One row of the map: its elements once, then patched in place so that focus and hover survive.
+import { arcPath, family } from "./lane.js";
+import { change, count, micros } from "./numbers.js";
+import { h, put } from "./shared.js";
+import { standing } from "./tree.js";
+
+export const ROW = 28;
+const LINE_X = 18;
+const NS = "http://www.w3.org/2000/svg";
+
+/** The columns left to right; one with a `draw` fills its element from the row, precisions expand to one cell each. */
+export function columnsOf(precisions) {
+  return [
+    { key: "layer", title: "layer", width: "var(--px-w-layer)", draw: drawName },
+    { key: "casts", title: "casts", width: "var(--px-w-lane)", draw: drawLane },
+    ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, width: "var(--px-w-cell)", precision: at })),
+    { key: "kernel", title: "kernel", width: "minmax(90px, 1fr)", draw: drawKernel },
+    { key: "time", title: "\u00b5s", width: "60px", draw: drawTime },
+    { key: "change", title: "\u0394", width: "56px", draw: drawChange },
+  ];
+}
+
+export function newRow(row, columns, precisions) {
+  const element = h("div", { class: "px-row", role: "row" });
+  for (const column of columns) {
+    if (column.precision === undefined) {
+      element.append(h("div", { class: `px-col px-col-${column.key}`, role: column.key === "layer" ? "rowheader" : "gridcell" }));
+    } else {
+      element.append(h("button", {
+        class: "px-cell", type: "button", role: "gridcell", tabindex: "-1", "data-at": column.precision,
+        "data-testid": `cell:${row.key}:${precisions[column.precision]}`,
+      }, h("span")));
+    }
+  }
+  element.px = {};
+  return element;
+}
+
+/** Brings a row's elements to what `view` says: {row, lane, data, choices, plan, times, focus}. */
+export function fillRow(element, view, columns) {
+  const { row } = view;
+  put(element, "class", `px-row px-${row.type}${view.selected ? " px-selected" : ""}`);
+  put(element, "data-testid", `row:${row.key}`);
+  put(element, "data-key", row.key);
+  put(element, "aria-level", row.depth + 1);
+  put(element, "aria-expanded", row.type === "op" ? null : String(row.open));
+  put(element, "aria-selected", String(Boolean(view.selected)));
+  columns.forEach((column, at) => {
+    const part = element.children[at];
+    if (column.precision === undefined) column.draw(part, view);
+    else fillCell(part, view, column.precision);
+  });
+}
+
+/** What one cell says: its classes, its mark and its words. */
+export function cellState(view, precision) {
+  const { row, data, choices } = view;
+  const at = standing(row, precision, data.options, choices);
+  const name = data.precisions[precision];
+  const who = row.type === "op" ? row.key : `all of ${row.label}`;
+  const why = row.type === "op" ? data.options[row.ops[0]][precision].reason : "";
+  if (!at.possible) return { ...at, name, words: `${who}: ${name}, not possible${why ? `: ${why}` : ""}` };
+  const now = at.chosen ? ", chosen" : at.share > 0 ? `, chosen for ${Math.round(100 * at.share)} %` : "";
+  return { ...at, name, words: `${who}: ${name}${at.emulated ? ", emulated here" : ""}${now}` };
+}
+
+function fillCell(button, view, precision) {
+  const state = cellState(view, precision);
+  const small = view.row.type === "layer";
+  const classes = ["px-cell", `px-fam-${family(state.name)}`];
+  if (small) classes.push("px-mini");
+  if (!state.possible) classes.push("px-no");
+  if (state.emulated) classes.push("px-em");
+  if (state.chosen) classes.push("px-sel");
+  if (view.waiting) classes.push("px-wait");
+  put(button, "class", classes.join(" "));
+  put(button, "aria-label", state.words);
+  put(button, "aria-disabled", state.possible ? null : "true");
+  put(button, "aria-selected", String(state.chosen));
+  put(button, "data-state", !state.possible ? "impossible" : state.emulated ? "emulated" : "real");
+  put(button, "data-chosen", state.chosen ? "true" : null);
+  const inner = button.firstChild;
+  put(inner, "text", !state.possible && !small ? "\u00b7" : state.chosen && !small ? state.name : "");
+  put(inner, "style", state.possible && state.share > 0 && !state.chosen ? `--share: ${Math.round(100 * state.share)}%` : null);
+}
+
+function drawName(part, { row, data }) {
+  const signature = `${row.label}|${row.open}|${row.depth}|${row.type}|${row.ops.length}`;
+  if (part.px === signature) return;
+  part.px = signature;
+  const first = data.ops[row.ops[0]];
+  const sub = row.type === "op" ? first.sub : row.type === "fold" ? `${first.fold_kind || "one idea"} \u00b7 ${row.ops.length} ops` : layerSub(row, data);
+  const twist = row.type === "op" ? null : h("span", { class: "px-twist", "aria-hidden": "true", text: row.open ? "\u25be" : "\u25b8" });
+  part.style.setProperty("--depth", row.depth);
+  part.title = `${row.key}\n${sub}${row.type === "op" && first.source ? `\n${first.source}` : ""}`;
+  part.replaceChildren(...[twist, h("span", { class: "px-name", text: row.label }), h("span", { class: "px-sub", text: sub })].filter(Boolean));
+}
+
+function layerSub(row, data) {
+  const params = row.ops.reduce((sum, op) => sum + (data.ops[op].params || 0), 0);
+  const size = params >= 1e6 ? `${(params / 1e6).toFixed(1)} M` : params >= 1e3 ? `${Math.round(params / 1e3)} k` : String(params);
+  return `${row.ops.length} ops${params ? ` \u00b7 ${size} weights` : ""}`;
+}
+
+function svg(tag, attributes) {
+  const element = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+function drawLane(part, { lane }) {
+  const signature = JSON.stringify(lane);
+  if (part.px === signature) return;
+  part.px = signature;
+  const picture = svg("svg", { width: "100%", height: ROW, "aria-hidden": "true" });
+  for (const arc of lane.arcs) {
+    picture.append(svg("path", { d: arcPath(arc.part, arc.track, ROW, LINE_X), class: `px-arc px-fam-${family(arc.format)}` }));
+  }
+  const half = (line, y1, y2) => line && picture.append(svg("line", {
+    x1: LINE_X, x2: LINE_X, y1, y2, class: `px-flow px-fam-${family(line.format)}${line.flows ? "" : " px-apart"}`,
+  }));
+  half(lane.above, 0, ROW / 2);
+  half(lane.below, ROW / 2, ROW);
+  if (lane.node === "dot") picture.append(svg("circle", { cx: LINE_X, cy: ROW / 2, r: 3.6, class: `px-dot px-fam-${family(lane.format)}` }));
+  if (lane.node === "cast") picture.append(...notch(lane));
+  part.replaceChildren(picture);
+  put(part, "aria-label", lane.casts.length ? lane.casts.map((cast) => `cast ${cast.from} to ${cast.to}`).join(", ") : "no cast");
+}
+
+function notch(lane) {
+  const cast = lane.casts.find((one) => !one.inside);
+  const mid = ROW / 2;
+  const diamond = `M${LINE_X} ${mid - 6.2} L${LINE_X + 6.2} ${mid} L${LINE_X} ${mid + 6.2} L${LINE_X - 6.2} ${mid} Z`;
+  return [svg("path", { d: diamond, class: `px-notch px-fam-${family(cast.to)}` })];
+}
+
+function drawKernel(part, { row, plan }) {
+  const kernels = new Set(row.ops.map((op) => plan.kernels[op] || ""));
+  const emulated = row.ops.some((op) => plan.emulated[op]);
+  const text = kernels.size === 1 ? [...kernels][0] : `${kernels.size} kernels`;
+  put(part, "text", text);
+  put(part, "title", [...kernels].filter(Boolean).slice(0, 12).join("\n") || null);
+  put(part, "data-emulated", emulated ? "true" : null);
+}
+
+/** The measured times of a row's ops, summed: {now, before, seen, emulated}. */
+export function timesOf(row, times) {
+  const sum = { now: 0, before: 0, seen: 0, emulated: false };
+  for (const op of row.ops) {
+    const entry = times[op];
+    if (!entry) continue;
+    sum.now += entry[0];
+    sum.before += entry[1] || 0;
+    sum.seen += 1;
+    sum.emulated = sum.emulated || Boolean(entry[2]);
+  }
+  return sum;
+}
+
+function drawTime(part, { row, times }) {
+  const sum = timesOf(row, times);
+  put(part, "text", sum.seen === 0 ? "" : sum.seen < row.ops.length ? `${micros(sum.now)}+` : micros(sum.now));
+  put(part, "data-kind", sum.seen ? (sum.emulated ? "emulated" : "measured") : null);
+  put(part, "title", sum.seen ? `${sum.emulated ? "emulated: this time means nothing" : "measured on this device"} \u00b7 ${count(sum.seen)} of ${count(row.ops.length)} ops` : null);
+}
+
+/** The change against eager FP32; an op that still runs in FP32 has none, only noise. */
+function drawChange(part, { row, times, data, choices }) {
+  const sum = timesOf(row, times);
+  const changed = row.ops.some((op) => data.precisions[choices[op]] !== "fp32");
+  const whole = changed && sum.seen === row.ops.length && !sum.emulated;
+  put(part, "text", sum.emulated ? "emul." : whole ? change(sum.now, sum.before) : "");
+  put(part, "data-tone", whole && sum.before ? (sum.now < 0.97 * sum.before ? "good" : sum.now > 1.03 * sum.before ? "bad" : "") : null);
+}

@@ -1,0 +1,71 @@
+// The map's one tooltip: what a cell, a notch or a kernel means, in words, and why it cannot be otherwise.
+import { timesOf } from "./map_rows.js";
+import { duration } from "./numbers.js";
+import { h } from "./shared.js";
+import { standing } from "./tree.js";
+
+const MANY = 3;
+
+/** The lines of a cell's tooltip: [title, ...sentences]. */
+export function cellWords(row, precision, data, choices) {
+  const name = data.precisions[precision];
+  const title = `${row.type === "op" ? row.key : row.label} \u2192 ${name}`;
+  if (row.type === "op") {
+    const option = data.options[row.ops[0]][precision];
+    const chosen = choices[row.ops[0]] === precision ? "Chosen now." : "Click to choose it.";
+    if (!option.possible) return [title, `Not possible: ${option.reason || "no reason was given"}`];
+    if (option.emulated) return [`${title}, emulated here`, `No real kernel: ${option.reason || "this device has no kernel for it"}`, "Numbers are exact, times mean nothing.", chosen];
+    return [title, `Real kernel: ${option.kernel}`, option.reason, chosen].filter(Boolean);
+  }
+  const at = standing(row, precision, data.options, choices);
+  const can = row.ops.filter((op) => data.options[op][precision].possible);
+  if (!at.possible) return [title, "Not possible for any op here.", ...reasons(row.ops, precision, data)];
+  const emulated = can.filter((op) => data.options[op][precision].emulated).length;
+  const parts = [`${can.length} of ${row.ops.length} ops can${emulated ? `, ${emulated} of them emulated` : ""}.`];
+  return [title, ...parts, at.chosen ? "Chosen for all of them now." : `Click to choose it for all ${can.length}.`];
+}
+
+function reasons(ops, precision, data) {
+  return [...new Set(ops.map((op) => data.options[op][precision].reason).filter(Boolean))].slice(0, MANY);
+}
+
+/** The lines for a row's lane: each cast that happens at it. */
+export function laneWords(row, lane, data) {
+  if (!lane.casts.length) return [row.label, `No cast: ${lane.format || "one format"} flows through.`];
+  const lines = lane.casts.slice(0, 6).map((cast) => {
+    const time = cast.time_us ? `, ${duration(cast.time_us)}` : "";
+    return `Cast ${cast.direction}: ${cast.from} \u2192 ${cast.to}, from ${data.ops[cast.source]?.id ?? "the input"}${time}`;
+  });
+  if (lane.casts.length > 6) lines.push(`and ${lane.casts.length - 6} more`);
+  return [row.label, ...lines];
+}
+
+/** The lines for a row's kernel and time. */
+export function kernelWords(row, plan, times, data) {
+  const lines = row.ops.slice(0, 8).map((op) => {
+    const why = plan.emulated[op] && plan.refusals[op] ? ` (${plan.refusals[op]})` : "";
+    return `${row.ops.length > 1 ? `${data.ops[op].id}: ` : ""}${plan.kernels[op] || "no kernel named"}${why}`;
+  });
+  if (row.ops.length > 8) lines.push(`and ${row.ops.length - 8} more`);
+  const sum = timesOf(row, times);
+  if (sum.seen && sum.before) lines.push(`${duration(sum.now)} now, ${duration(sum.before)} in eager FP32${sum.emulated ? "; emulated, so this means nothing" : ", measured"}`);
+  return [row.label, ...lines];
+}
+
+/** A tooltip on the document, so that no panel clips it; `show(anchor, lines)`, `hide()`, `remove()`. */
+export function newTip() {
+  const tip = h("div", { class: "px px-tip", role: "tooltip" });
+  tip.hidden = true;
+  document.body.append(tip);
+  const show = (anchor, lines) => {
+    tip.replaceChildren(h("b", { text: lines[0] }), ...lines.slice(1).map((line) => h("div", { text: line })));
+    tip.hidden = false;
+    const at = anchor.getBoundingClientRect();
+    const size = tip.getBoundingClientRect();
+    const left = Math.min(Math.max(6, at.left + at.width / 2 - size.width / 2), window.innerWidth - size.width - 6);
+    const below = at.bottom + 8 + size.height < window.innerHeight;
+    tip.style.left = `${Math.max(6, left)}px`;
+    tip.style.top = `${below ? at.bottom + 8 : Math.max(6, at.top - size.height - 8)}px`;
+  };
+  return { show, hide: () => { tip.hidden = true; }, remove: () => tip.remove() };
+}

@@ -1,0 +1,36 @@
+"""The precision map: ops by precision, with casts, kernels and measured times."""
+
+from __future__ import annotations
+
+import traitlets
+
+from widgets import payloads
+from widgets.views.view import View, script, style, synced
+
+
+class PrecisionMap(View):
+    """Every op in every precision; a click on a cell sets it."""
+
+    _esm = script("shared", "numbers", "tree", "lane", "map_rows", "map_tip", "map_parts", "map_input", "map")
+    _css = style("map")
+    shows = frozenset({"model", "model-kept", "recipe", "measured", "times", "selection", "filter", "job"})
+
+    table = synced()
+    plan = synced()
+    times = synced()
+    selection = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    filter = traitlets.Unicode().tag(sync=True)
+    opening = traitlets.Unicode().tag(sync=True)
+
+    def update(self, topics: frozenset[str]) -> None:
+        state = self.page_state
+        if topics & {"model", "model-kept", "job"}:
+            self.opening = state.job.text if state.opening else ""
+        if state.session is not None and state.shown is not None:
+            if "model" in topics:
+                self.table = payloads.table(state.session)
+            if topics & {"model", "recipe", "times"}:
+                self.plan = payloads.plan(state.session, state.shown)
+                self.times = payloads.times(state)
+        self.selection = list(state.selection)
+        self.filter = state.filter

@@ -1,0 +1,76 @@
+"""A view: an anywidget whose traits go down and whose messages come up; reads its JavaScript and CSS from disk."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from widgets import messages
+from widgets.sharing import state_of
+from widgets.state import PageState
+
+STATIC = Path(__file__).parent.parent / "static"
+RELATIVE_IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=function|const|async|class)", re.MULTILINE)
+
+
+@cache
+def script(*names: str) -> str:
+    """One module made of several: anywidget cannot resolve relative imports, so they are joined in this order."""
+    parts = [(STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    return "\n".join(EXPORT.sub("", RELATIVE_IMPORT.sub("", part)) for part in parts)
+
+
+@cache
+def style(*names: str) -> str:
+    """The shared style and those named, joined."""
+    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("shared", *names))
+
+
+class View(anywidget.AnyWidget):
+    """One view of a page's state. Traits are written by Python only; the browser asks by message and is answered."""
+
+    shows: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, source: object = None) -> None:
+        self.page_state: PageState = state_of(source)
+        super().__init__()
+        self.show()
+        self._stop = self.page_state.subscribe(self._heard)
+        self.on_msg(self._asked)
+
+    def show(self) -> None:
+        """Writes every trait from the state."""
+        with self.hold_sync():
+            self.update(frozenset(self.shows))
+
+    def update(self, topics: frozenset[str]) -> None:
+        """Writes the traits that ``topics`` concern; each view says which."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stops listening and takes the view off every page."""
+        self._stop()
+        super().close()
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Ignores the browser's writes: state goes down, intent comes up as checked messages."""
+
+    def _heard(self, topics: frozenset[str]) -> None:
+        if topics & self.shows:
+            with self.hold_sync():
+                self.update(topics & self.shows)
+
+    def _asked(self, _: object, content: object, buffers: object) -> None:
+        self.page_state.main.call(lambda: self.send(messages.answer(self.page_state, content)))
+
+
+def synced(**defaults: Any) -> traitlets.Dict[str, Any]:
+    """A dict trait that the browser sees."""
+    trait: traitlets.Dict[str, Any] = traitlets.Dict(default_value=defaults)
+    return trait.tag(sync=True)
