@@ -78,14 +78,16 @@ def measure_latency(
     against: str,
     batch_size: int,
     seconds: float,
-    profiles: Callable[[], tuple[Mapping[str, float], Mapping[str, float]]],
+    profiles: Callable[[], list[dict[str, float]]],
     progress: Callable[[int, int, str], None] | None = None,
     cancel: Any = None,
 ) -> Latency:
-    """Time ``candidate`` against ``baseline``; ``profiles()`` gives the op times of the plan and of the FP32 plan."""
+    """Time ``candidate`` against ``baseline``; ``profiles()`` gives the op times of the plan and, last, of FP32."""
     comparison = compare(baseline, candidate, plan.device, seconds, progress, cancel)
-    times, baseline_times = profiles()
-    table = latency_table(plan, times, baseline_times)
+    if progress is not None:
+        progress(0, 1, "timing each op")
+    times = profiles()
+    table = latency_table(plan, times[0], times[-1])
     return Latency(
         baseline_ms=comparison.baseline_ms,
         candidate_ms=comparison.candidate_ms,

@@ -70,7 +70,6 @@ class Session:
             Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
         )
         self._latencies = LatencyTable()
-        self._baseline_profile: dict[str, float] | None = None
         self._history = [self._baseline.recipe]
         self._position = 0
         self._plans = {self._baseline.recipe.hash: self._baseline}
@@ -255,15 +254,12 @@ class Session:
         candidate = lower(plan, self._kernels)
         label, baseline = self._against(against)
 
-        def profiles() -> tuple[Mapping[str, float], Mapping[str, float]]:
-            if self._baseline_profile is None:
-                self._baseline_profile = profile(self._baseline, self._kernels, inputs, cancel=cancel)
-                self._latencies.add(self._baseline, self._baseline_profile)
-            times = self._baseline_profile
-            if not plan.recipe.is_baseline:
-                times = profile(plan, self._kernels, inputs, cancel=cancel)
-                self._latencies.add(plan, times)
-            return times, self._baseline_profile
+        def profiles() -> list[dict[str, float]]:
+            plans = [plan] if plan.recipe.is_baseline else [plan, self._baseline]
+            found = profile(plans, self._kernels, inputs, cancel=cancel)
+            for each, times in zip(plans, found, strict=True):
+                self._latencies.add(each, times)
+            return found
 
         with terminal_progress(progress) as report:
             found = measure_latency(

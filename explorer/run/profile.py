@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,22 +18,24 @@ from explorer.run.plan import Plan
 
 @torch.no_grad()
 def profile(
-    plan: Plan, kernels: KernelCache, inputs: tuple[Any, ...], rounds: int = 8, cancel: Any = None
-) -> dict[str, float]:
-    """Return microseconds (median of ``rounds``) of every op by op id and of every cast by cast id, warm.
+    plans: Sequence[Plan], kernels: KernelCache, inputs: tuple[Any, ...], rounds: int = 6, cancel: Any = None
+) -> list[dict[str, float]]:
+    """Return for each plan the microseconds (median of ``rounds``) of every op by op id and cast by cast id, warm.
 
-    Ops run in the plan's order on the values that the plan makes, so caches are as they are in a real run.
+    Ops run in a plan's order on the values that the plan makes, so caches are as they are in a real run. The plans take
+    turns, so that a machine that slows down slows all of them.
     """
-    timed = clock(plan.device)
-    times: dict[str, list[float]] = {}
-    with exclusive(plan.device):
+    timed = clock(plans[0].device)
+    times: list[dict[str, list[float]]] = [{} for _ in plans]
+    with exclusive(plans[0].device):
         for turn in range(rounds + 1):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled("profile a recipe")
-            for name, seconds in _one_round(plan, kernels, inputs, timed).items():
-                if turn:
-                    times.setdefault(name, []).append(seconds)
-    return {name: float(np.median(values)) * 1e6 for name, values in times.items()}
+            for plan, found in zip(plans, times, strict=True):
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("profile a recipe")
+                for name, seconds in _one_round(plan, kernels, inputs, timed).items():
+                    if turn:
+                        found.setdefault(name, []).append(seconds)
+    return [{name: float(np.median(values)) * 1e6 for name, values in found.items()} for found in times]
 
 
 def _one_round(

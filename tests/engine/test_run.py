@@ -111,7 +111,7 @@ def test_lowered_frees_values_and_shows_its_source(vit_bench: Any) -> None:
 
 def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
     plan = vit_bench.planner.plan(vit_bench.recipe(linear="int8"))
-    times = profile(plan, vit_bench.kernels, vit_bench.inputs, rounds=2)
+    (times,) = profile([plan], vit_bench.kernels, vit_bench.inputs, rounds=2)
     assert set(times) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
     assert all(time > 0 for time in times.values())
 
