@@ -1,0 +1,111 @@
+"""Intervals cover what they claim, timing notices a difference and none, and quality is what its parts say."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from explorer.errors import DataError
+from explorer.measure import QualityMeter, compare, find_device, find_task, paired_interval, ratio_interval
+from explorer.measure.device import Device
+
+CPU = find_device("cpu")
+
+
+@pytest.mark.parametrize(("gain", "loss", "n"), [(0.0, 0.01, 400), (0.03, 0.05, 200), (0.1, 0.1, 60)])
+def test_paired_interval_covers_the_truth(gain: float, loss: float, n: int) -> None:
+    random = np.random.default_rng(7)
+    draws = random.choice([1, -1, 0], p=[gain, loss, 1 - gain - loss], size=(800, n))
+    covered = [low <= gain - loss <= high for low, high in map(paired_interval, draws)]
+    assert np.mean(covered) >= 0.93
+
+
+def test_paired_interval_never_collapses() -> None:
+    low, high = paired_interval(np.zeros(400))
+    assert low < 0 < high
+    assert paired_interval([]) == (-1, 1)
+    assert paired_interval([0.3]) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("n", [3, 8, 50])
+def test_interval_of_scores_covers_the_truth(n: int) -> None:
+    random = np.random.default_rng(3)
+    covered = [low <= 0.2 <= high for low, high in map(paired_interval, random.normal(0.2, 1.0, (1500, n)))]
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_ratio_interval_holds_the_ratio_of_medians() -> None:
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(100):
+        low, high = ratio_interval(2 * random.lognormal(0, 0.2, 60), random.lognormal(0, 0.2, 60), draws=400)
+        covered += low <= 2 <= high
+    assert covered >= 90
+
+
+def test_comparison_of_a_call_with_itself_and_with_twice_itself() -> None:
+    x = torch.randn(256, 256)
+
+    def once() -> None:
+        for _ in range(4):
+            x @ x
+
+    def twice() -> None:
+        once(), once()
+
+    assert compare(twice, once, CPU, seconds=0.5).speedup > 1.2
+    same = compare(once, once, CPU, seconds=0.5)
+    assert same.n >= 5
+    assert 0.5 < same.speedup < 2
+
+
+def test_comparison_stops_when_time_is_up() -> None:
+    start = time.perf_counter()
+    compare(lambda: None, lambda: None, CPU, seconds=0.05)
+    assert time.perf_counter() - start < 2
+
+
+def test_quality_of_equal_outputs() -> None:
+    meter = QualityMeter(find_task("classification"), 4, emulated=False)
+    logits = torch.randn(4, 3)
+    meter.add(logits, logits.clone(), logits.argmax(-1))
+    found = meter.read()
+    assert (found.score, found.difference, found.kl, found.agreement, found.sqnr_db) == (1, 0, 0, 1, math.inf)
+    assert found.complete
+
+
+def test_kl_is_that_of_the_definition() -> None:
+    meter = QualityMeter(find_task("classification"), 5, emulated=False)
+    p, q = torch.randn(5, 7), torch.randn(5, 7)
+    meter.add(q, p, torch.zeros(5, dtype=torch.long))
+    reference = (p.double().softmax(-1) * (p.double().log_softmax(-1) - q.double().log_softmax(-1))).sum(-1).mean()
+    assert meter.read().kl == pytest.approx(float(reference), rel=1e-9)
+    error = (q.double() - p.double()).norm()
+    assert meter.read().sqnr_db == pytest.approx(20 * math.log10(float(p.double().norm() / error)))
+
+
+def test_exact_match_ignores_what_is_not_asked() -> None:
+    task = find_task("causal-lm")
+    output = torch.nn.functional.one_hot(torch.tensor([[1, 2, 3], [1, 2, 0]]), 5).float()
+    assert task.score(output, torch.tensor([[-100, 2, 3], [-100, 2, 3]])).tolist() == [1, 0]
+
+
+def test_regression_scores_are_higher_for_less_error() -> None:
+    task = find_task("regression")
+    target = torch.zeros(2, 3)
+    assert task.score(torch.ones(2, 3), target).tolist() == [-1, -1]
+
+
+def test_unknown_tasks_and_devices_are_named() -> None:
+    with pytest.raises(DataError, match="one of classification"):
+        find_task("cooking")
+
+
+def test_device_says_what_makes_times_comparable() -> None:
+    assert CPU.label.startswith("CPU · ")
+    assert Device("cpu", "x", 2, waiting="passive").key != Device("cpu", "x", 2, waiting="default").key
+    assert CPU.facts()["torch_version"] == torch.__version__
