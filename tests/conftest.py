@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-# Threads that wait for each other asleep instead of spinning: the suite runs a browser, a server and several kernels on
-# the same few cores, where spinning makes every parallel loop some ten times slower. Read when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that spin for a short while only when they wait for each other: the suite runs a browser, a server and several
+# kernels on the same few cores, where long spinning makes every parallel loop some ten times slower. Read when torch is
+# first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 @pytest.fixture(scope="session", autouse=True)

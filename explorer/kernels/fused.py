@@ -38,11 +38,12 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scale_product(product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``product * row_scale * column_scale + bias`` in FP32, in one pass.
+    """Return ``product * row_scale * column_scale + bias`` in FP32, in one pass over the memory of ``product``.
 
-    product: [M, N] INT32; row_scale: [M]; column_scale, bias: [N].
+    product: [M, N] INT32, overwritten (page faults of a second such buffer would cost more than the arithmetic);
+    row_scale: [M]; column_scale, bias: [N].
     """
-    out = torch.empty(product.shape, dtype=torch.float32)
+    out = product.view(torch.float32)
     offset = bias if bias is not None else torch.zeros_like(column_scale)
     with _LOCK:
         _loops().scale_product(product.numpy(), row_scale.numpy(), column_scale.numpy(), offset.numpy(), out.numpy())

@@ -23,7 +23,8 @@ def quantize_rows(x: Any, bits: Any, codes: Any, scale: Any) -> None:
         largest = np.int32(0)
         pattern = bits[row]
         for column in range(columns):
-            largest = max(largest, pattern[column] & MAGNITUDE)
+            magnitude = np.int32(pattern[column] & MAGNITUDE)  # said aloud: Numba would widen it to 64 bits
+            largest = magnitude if magnitude > largest else largest
         holder = np.empty(1, np.int32)
         holder[0] = largest
         absmax = holder.view(np.float32)[0]

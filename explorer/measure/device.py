@@ -35,7 +35,7 @@ class Device:
 
     ``type`` is ``"cpu"`` or ``"cuda"``; ``capability`` the CUDA compute capability, (0, 0) on a CPU; ``threads`` the
     threads that torch uses for one op; ``features`` the instruction sets; ``waiting`` how OpenMP's threads wait for
-    each other (``OMP_WAIT_POLICY``), which decides what a busy machine does to times.
+    each other (``OMP_WAIT_POLICY``, ``GOMP_SPINCOUNT``), which decides what a busy machine does to times.
     """
 
     type: str
@@ -44,7 +44,7 @@ class Device:
     features: tuple[str, ...] = ()
     capability: tuple[int, int] = (0, 0)
     torch_version: str = torch.__version__
-    waiting: str = field(default_factory=lambda: os.environ.get("OMP_WAIT_POLICY", "default").lower())
+    waiting: str = field(default_factory=lambda: _waiting())
 
     @property
     def sm(self) -> str:
@@ -66,6 +66,11 @@ class Device:
     def facts(self) -> dict[str, Any]:
         """Everything above as plain values, for provenance."""
         return asdict(self) | {"label": self.label}
+
+
+def _waiting() -> str:
+    set_here = [os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
+    return " ".join(set_here).lower() or "default"
 
 
 def find_device(device: str = "auto") -> Device:
