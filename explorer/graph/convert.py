@@ -178,7 +178,10 @@ def _fingerprint(ops: tuple[Op, ...], constants: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for op in ops:
         digest.update(f"{op.id}|{op.target}|{op.args}|{dict(op.kwargs)}".encode())
+    seen: dict[tuple[int, int], str] = {}
     for name, value in sorted(constants.items()):
-        digest.update(f"{name}|{tuple(value.shape)}|{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        twin = seen.setdefault((value.data_ptr(), value.nbytes), name)
+        digest.update(f"{name}|{twin}|{tuple(value.shape)}|{value.dtype}".encode())
+        if twin == name or not value.nbytes:  # tied weights are read once
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
