@@ -9,11 +9,15 @@ from explorer.opening import open  # noqa: A004  the name users read best
 from explorer.precision import PRECISIONS, Precision
 from explorer.recipe import Recipe
 from explorer.session import Session
+from explorer.version import __version__
+from explorer.zoo.bundled import BUNDLED
 
-__version__ = "0.1.0"
+MODELS = tuple(BUNDLED)
+"""Names of the bundled models, for :func:`open`."""
 
 __all__ = [
     "FORMATS",
+    "MODELS",
     "PRECISIONS",
     "Cancelled",
     "Device",
@@ -25,6 +29,7 @@ __all__ = [
     "Recorded",
     "Scheme",
     "Session",
+    "__version__",
     "load",
     "open",
     "quantize",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
 from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialKey, TrialStore, trials_table
+from explorer.version import __version__
 
 COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "w8", "w4")
 REPLAY_BUDGET = 512 << 20
+PLANS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Session:
         self._latencies = LatencyTable()
         self._history = [self._baseline.recipe]
         self._position = 0
-        self._plans = {self._baseline.recipe.hash: self._baseline}
+        self._plans: dict[str, Plan] = {}
         self._lock = threading.RLock()
         first = self._evaluator.output_of_first_batch(self._baseline, self._kernels)
         check_targets(samples, first, task.name)
@@ -126,9 +128,13 @@ class Session:
     def plan_of(self, recipe: Recipe | None) -> Plan:
         """Return the plan of ``recipe`` (default the current one)."""
         recipe = self.recipe if recipe is None else self._own(recipe)
-        if recipe.hash not in self._plans:
-            self._plans[recipe.hash] = self._planner.plan(recipe)
-        return self._plans[recipe.hash]
+        plan = self._plans.get(recipe.hash)
+        if plan is None:
+            plan = self._planner.plan(recipe)
+            recent = list(self._plans.items())[-PLANS_KEPT:]
+            self._plans = {**dict(recent), recipe.hash: plan}
+        # The hash leaves out reasons: an equal recipe chosen for another reason has the same plan.
+        return plan if plan.recipe == recipe else replace(plan, recipe=recipe)
 
     def options(self, op: str) -> dict[str, Option]:
         """Return, for every precision, whether ``op`` can take it here, on which kernel, and why not."""
@@ -361,6 +367,7 @@ class Session:
         return run
 
     def _key(self, kind: str, recipe: Recipe, conditions: str) -> TrialKey:
+        conditions = f"{conditions}|version={__version__}"
         return TrialKey(kind, recipe.hash, self._samples.fingerprint, self.device.key, conditions)
 
     def _latency_key(self, recipe: Recipe, against: str) -> TrialKey:

@@ -7,9 +7,10 @@ from typing import Any
 
 import ipywidgets
 
+import explorer as px
 from widgets.measuring import measure
 from widgets.sharing import state_of
-from widgets.state import MODELS, PageState
+from widgets.state import PageState
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
@@ -20,7 +21,7 @@ from widgets.views.top_bar import TopBar
 class Page(ipywidgets.VBox):
     """The page as one widget; ``page.session`` is the open session, None while it opens."""
 
-    def __init__(self, source: object = None, models: Sequence[str] = MODELS) -> None:
+    def __init__(self, source: object = None, models: Sequence[str] = px.MODELS) -> None:
         self.page_state: PageState = state_of(source, models)
         self.top_bar = TopBar(self)
         self.banner = MessageBanner(self)
@@ -46,7 +47,7 @@ class Page(ipywidgets.VBox):
         return self.page_state.wait(timeout)
 
 
-def explore(session_or_name: object = None, *, models: Sequence[str] = MODELS) -> Page:
+def explore(session_or_name: object = None, *, models: Sequence[str] = px.MODELS) -> Page:
     """Returns the whole page for a session, or for a bundled model's name, which is opened in the background.
 
     ``models`` are the names that the page's chooser offers.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 
+import explorer as px
 from widgets.measuring import measure, open_model
-from widgets.state import MODELS, PageState
+from widgets.state import PageState
 
 _STATES: weakref.WeakSet[PageState] = weakref.WeakSet()
 SOURCES = "a session from explorer.open(...), a page, a view, or the name of a bundled model"
 
 
-def state_of(source: object = None, models: Sequence[str] = MODELS) -> PageState:
+def state_of(source: object = None, models: Sequence[str] = px.MODELS) -> PageState:
     """The state for a page or view, for a session (one state per session), or for a bundled model's name.
 
     A name (None: the first of ``models``) is opened in the background. Raises TypeError for anything else.

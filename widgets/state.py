@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("widgets")
-MODELS = ("digits-vit", "digits-cnn", "adder-gpt")
 Listener = Callable[[frozenset[str]], None]
 
 
@@ -60,7 +59,7 @@ class PageState:
     Topics told to listeners: model, recipe, measured, job, message, selection, filter.
     """
 
-    def __init__(self, models: tuple[str, ...] = MODELS) -> None:
+    def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
         self.main = MainLoop()
         self.jobs = Jobs(self.main, self._job_ended)
         self.models = models

@@ -77,4 +77,4 @@ def warm_up(device: Device) -> None:
 
 def _no_kernel(site: Site, precision: str, device: Device) -> str:
     where = "this CPU" if device.type == "cpu" else "this GPU"
-    return f"there is no {precision} kernel for {site.op.kind} on {where}"
+    return f"the explorer has no {precision} kernel for {site.op.kind} on {where}"

@@ -42,6 +42,13 @@ def test_patterns_skip_ops_that_cannot_and_ids_do_not(session: px.Session) -> No
     assert session.recipe == recipe
 
 
+def test_an_equal_recipe_keeps_its_own_reasons(session: px.Session) -> None:
+    session.set(FC1, "int8", reason="because")
+    assert session.ops.reason[FC1] == "because"
+    session.set(FC1, "int8", reason="otherwise")
+    assert session.ops.reason[FC1] == "otherwise"
+
+
 def test_undo_redo_reset_and_a_new_branch(session: px.Session) -> None:
     start = session.recipe
     first, second = session.set(FC1, "int8"), session.set("head/linear", "bf16")
