@@ -29,7 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+# Module scope: as long as Playwright's synchronous interface is open, an event loop counts as running in this thread, and
+# the page's code under test would hand its callbacks to it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = launch(playwright)
@@ -37,14 +39,14 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def voila(free_port: Callable[[], int]) -> Iterator[str]:
     """The address of ``explorer demo``."""
     with serving(["demo", "--port", str(free_port())]) as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
     """The address of ``explorer lab`` on a copy of the notebook, for JupyterLab saves what it shows."""
     folder = tmp_path_factory.mktemp("lab")
