@@ -1,4 +1,4 @@
-"""`python -m docs.screenshot`: the README's picture, taken from the real page. Effects: a server, a browser, one file."""
+"""`python -m docs.screenshot`: the README's picture, from the real page. Effects: a server, a browser, one file."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-# Module scope: as long as Playwright's synchronous interface is open, an event loop counts as running in this thread, and
-# the page's code under test would hand its callbacks to it.
+# Module scope: as long as Playwright's synchronous interface is open, an event loop counts as running in this thread,
+# and the page's code under test would hand its callbacks to it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
