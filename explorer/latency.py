@@ -1,14 +1,14 @@
-"""Latency of a recipe: the interleaved comparison, and the table of ops and casts. (Effect: clock.)"""
+"""Latency of a recipe: what an interleaved comparison and a profile of its ops say together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from explorer.measure import Device, compare
+from explorer.measure import Comparison, Device
 from explorer.run import Plan
 
 COLUMNS = ["id", "what", "kernel", "time_us", "baseline_us", "emulated"]
@@ -71,22 +71,10 @@ def _keys(plan: Plan) -> dict[str, str]:
     return {step.op.id: step.key for step in plan.steps} | {cast.id: cast.key for cast in plan.casts}
 
 
-def measure_latency(
-    plan: Plan,
-    candidate: Callable[[], Any],
-    baseline: Callable[[], Any],
-    against: str,
-    batch_size: int,
-    seconds: float,
-    profiles: Callable[[], list[dict[str, float]]],
-    progress: Callable[[int, int, str], None] | None = None,
-    cancel: Any = None,
+def summarise_latency(
+    plan: Plan, comparison: Comparison, times: Sequence[Mapping[str, float]], against: str, batch_size: int
 ) -> Latency:
-    """Time ``candidate`` against ``baseline``; ``profiles()`` gives the op times of the plan and, last, of FP32."""
-    comparison = compare(baseline, candidate, plan.device, seconds, progress, cancel)
-    if progress is not None:
-        progress(0, 1, "timing each op")
-    times = profiles()
+    """Return the latency of ``plan`` from an interleaved comparison and the op times of the plan and, last, of FP32."""
     table = latency_table(plan, times[0], times[-1])
     return Latency(
         baseline_ms=comparison.baseline_ms,

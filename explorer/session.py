@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +16,11 @@ from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator, Progress
 from explorer.graph import ModelGraph, unflatten_inputs
 from explorer.kernels import Option
-from explorer.latency import Latency, LatencyTable, describe_conditions, measure_latency
-from explorer.measure import Device, Quality, Task
+from explorer.latency import Latency, LatencyTable, describe_conditions, summarise_latency
+from explorer.measure import Device, Quality, Task, compare
 from explorer.precision import find_precision
 from explorer.progress import terminal_progress
-from explorer.recipe import BASELINE, Recipe, Where, build_presets, is_exact, select
+from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
 from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
 from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
@@ -72,10 +71,8 @@ class Session:
             Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
         )
         self._latencies = LatencyTable()
-        self._history = [self._baseline.recipe]
-        self._position = 0
+        self._history = History((self._baseline.recipe,))
         self._plans: dict[str, Plan] = {}
-        self._lock = threading.RLock()
         first = self._evaluator.output_of_first_batch(self._baseline, self._kernels)
         check_targets(samples, first, task.name)
 
@@ -118,7 +115,7 @@ class Session:
     @property
     def recipe(self) -> Recipe:
         """The current recipe."""
-        return self._history[self._position]
+        return self._history.current
 
     @property
     def plan(self) -> Plan:
@@ -159,35 +156,33 @@ class Session:
                 self._planner.option(refused, name).reason,
                 f"one of {', '.join(possible)}",
             )
-        return self._push(self.recipe.with_precision(able, name, reason))
+        return self._move(self._history.push(self.recipe.with_precision(able, name, reason)))
 
     def apply(self, recipe: Recipe) -> Recipe:
         """Make ``recipe`` the current one. Raises :class:`RecipeError` when it belongs to another model."""
         recipe = self._own(recipe)
         self.plan_of(recipe)
-        return self._push(recipe)
+        return self._move(self._history.push(recipe))
 
     def reset(self) -> Recipe:
         """Return to FP32 everywhere (can be undone)."""
-        return self._push(self._baseline.recipe)
+        return self._move(self._history.push(self._baseline.recipe))
 
     def undo(self) -> Recipe:
         """Return to the recipe before the last change; at the first one, stay."""
-        self._position = max(0, self._position - 1)
-        return self.recipe
+        return self._move(self._history.undo())
 
     def redo(self) -> Recipe:
         """Take back an undo; with none to take back, stay."""
-        self._position = min(len(self._history) - 1, self._position + 1)
-        return self.recipe
+        return self._move(self._history.redo())
 
     @property
     def can_undo(self) -> bool:
-        return self._position > 0
+        return self._history.can_undo
 
     @property
     def can_redo(self) -> bool:
-        return self._position < len(self._history) - 1
+        return self._history.can_redo
 
     def presets(self) -> dict[str, Recipe]:
         """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
@@ -246,13 +241,15 @@ class Session:
         against: str | Recipe = "eager",
         seconds: float = 2.0,
         *,
+        within: float = 0.01,
         progress: Progress | None = None,
         cancel: Any = None,
     ) -> Latency:
         """Time ``recipe`` (default the current one) against a baseline, interleaved, and fill the per-op table.
 
         ``against``: ``"eager"`` (the module as the user runs it, FP32), ``"fp32"`` (the lowered FP32 plan) or a recipe.
-        Always measures; the last result is kept in the trial store.
+        Stops after ``seconds``, or earlier once the 95 % interval is ``within`` this fraction of the speed-up. Always
+        measures; the last result is kept in the trial store.
         """
         plan = self.plan_of(recipe)
         self._require_unchanged()
@@ -260,17 +257,17 @@ class Session:
         candidate = lower(plan, self._kernels)
         label, baseline = self._against(against)
 
-        def profiles() -> list[dict[str, float]]:
-            plans = [plan] if plan.recipe.is_baseline else [plan, self._baseline]
-            found = profile(plans, self._kernels, inputs, cancel=cancel)
-            for each, times in zip(plans, found, strict=True):
-                self._latencies.add(each, times)
-            return found
-
+        plans = [plan] if plan.recipe.is_baseline else [plan, self._baseline]
         with terminal_progress(progress) as report:
-            found = measure_latency(
-                plan, lambda: candidate(*inputs), baseline, label, self.batch_size, seconds, profiles, report, cancel
+            comparison = compare(
+                baseline, lambda: candidate(*inputs), self.device, seconds, within, progress=report, cancel=cancel
             )
+            if report is not None:
+                report(0, 1, "timing each op")
+            times = profile(plans, self._kernels, inputs, cancel=cancel)
+        for each, op_times in zip(plans, times, strict=True):
+            self._latencies.add(each, op_times)
+        found = summarise_latency(plan, comparison, times, label, self.batch_size)
         self._add(self._latency_key(plan.recipe, label), plan.recipe, found.n, found.to_dict())
         return found
 
@@ -322,12 +319,9 @@ class Session:
             "trials": self._store.rows(self.graph.fingerprint),
         }
 
-    def _push(self, recipe: Recipe) -> Recipe:
-        with self._lock:
-            if recipe != self.recipe:
-                self._history = [*self._history[: self._position + 1], recipe]
-                self._position += 1
-            return self.recipe
+    def _move(self, history: History) -> Recipe:
+        self._history = history
+        return history.current
 
     def _own(self, recipe: Recipe) -> Recipe:
         """Return ``recipe`` if it is for this model, in this graph's order of ops."""
@@ -389,6 +383,3 @@ EAGER = "over eager FP32"
 def _versions(module: nn.Module) -> int:
     """Return a number that grows whenever a weight is written in place."""
     return sum(tensor._version for tensor in (*module.parameters(), *module.buffers()))
-
-
-__all__ = ["BASELINE", "Known", "Session"]

@@ -9,7 +9,9 @@ import explorer as px
 from widgets.jobs import Task
 from widgets.state import PageState, describe
 
-LATENCY_SECONDS = 1.0
+LATENCY_SECONDS = 3.0
+LATENCY_WITHIN = 0.05
+"""An interval this narrow, as a fraction of the speed-up, is enough for the page."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -111,7 +113,11 @@ def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:
 
     try:
         latency = session.latency(
-            recipe, seconds=LATENCY_SECONDS, progress=_reporter(state, task, "latency"), cancel=task.cancel
+            recipe,
+            seconds=LATENCY_SECONDS,
+            within=LATENCY_WITHIN,
+            progress=_reporter(state, task, "latency"),
+            cancel=task.cancel,
         )
     except px.Cancelled:
         raise

@@ -68,12 +68,15 @@ def compare(
     candidate: Call,
     device: Device,
     seconds: float = 2.0,
+    within: float = 0.01,
     progress: Callable[[int, int, str], None] | None = None,
     cancel: Any = None,
     seed: int = 0,
 ) -> Comparison:
-    """Time ``baseline`` against ``candidate``, warm, in pairs of random order, until time is up or the interval is
-    within 1 % either side (five pairs at least)."""
+    """Time ``baseline`` against ``candidate``, warm, in pairs of random order; five pairs at least.
+
+    Stops when ``seconds`` are up, or earlier once the interval of the speed-up is ``within`` this fraction either side.
+    """
     timed = clock(device)
     order = random.Random(seed)  # noqa: S311  an order of runs, no secret
     with exclusive(device):
@@ -85,7 +88,7 @@ def compare(
         collecting = gc.isenabled()
         gc.disable()
         try:
-            while len(base) < 5 or (time.perf_counter() < end and not _tight(base, cand)):
+            while len(base) < 5 or (time.perf_counter() < end and not _tight(base, cand, within)):
                 if cancel is not None and cancel.is_set():
                     raise Cancelled("time a recipe")
                 for first in order.sample((True, False), 2):
@@ -118,8 +121,8 @@ def clock(device: Device) -> Callable[[Call], float]:
     return on_cuda if device.type == "cuda" else on_cpu
 
 
-def _tight(base: list[float], cand: list[float]) -> bool:
-    if len(base) < 20 or len(base) % 10:
+def _tight(base: list[float], cand: list[float], within: float) -> bool:
+    if len(base) < 10 or len(base) % 5:
         return False
     low, high = ratio_interval(base, cand, draws=500)
-    return (high - low) / (high + low) < 0.01
+    return (high - low) / (high + low) < within

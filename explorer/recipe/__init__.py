@@ -1,7 +1,8 @@
 """Recipes: the map from op to precision, how ops are selected, and named presets."""
 
+from explorer.recipe.history import History
 from explorer.recipe.presets import build_presets
 from explorer.recipe.recipe import BASELINE, Choice, Recipe
 from explorer.recipe.select import Where, is_exact, select
 
-__all__ = ["BASELINE", "Choice", "Recipe", "Where", "build_presets", "is_exact", "select"]
+__all__ = ["BASELINE", "Choice", "History", "Recipe", "Where", "build_presets", "is_exact", "select"]

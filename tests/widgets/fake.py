@@ -330,6 +330,7 @@ class FakeSession:
         against: str = "eager",
         seconds: float = 2.0,
         *,
+        within: float = 0.01,
         progress: Any = None,
         cancel: Any = None,
     ) -> FakeLatency:
