@@ -41,7 +41,7 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	@.ci/browser $(BIN)/python
-	$(BIN)/python -m benchmarks
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv artifacts build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

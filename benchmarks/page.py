@@ -1,12 +1,10 @@
 """The page in a real browser: from a click to the first measured number, and to the answer of other clicks meanwhile.
 
-Effects: a server, a browser, the clock. Prints one JSON line per figure.
+Effects: a server, a browser, the clock.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import psutil
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.record import spread, tell
 from tests.browser.driving import PAGE_MS, launch, open_in_voila, serving, visit
 
 CLICKS = 12
@@ -92,15 +91,8 @@ def _settle(page: Page) -> None:
 
 
 def _tell(name: str, values_ms: list[float], bar_ms: float) -> None:
-    line = {
-        "name": name,
-        "median_ms": round(statistics.median(values_ms), 1),
-        "low_ms": round(min(values_ms), 1),
-        "high_ms": round(max(values_ms), 1),
-        "n": len(values_ms),
-        "bar_ms": bar_ms,
-    }
-    print(json.dumps(line), flush=True)
+    figures = spread(values_ms)
+    tell(name, figures["median"], "ms", f"median <= {bar_ms:g}", figures["median"] <= bar_ms, **figures)
 
 
 if __name__ == "__main__":

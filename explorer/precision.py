@@ -82,6 +82,13 @@ _TABLE = (
 PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _TABLE}
 
 
+def weight_scheme_of(name: str) -> Scheme:
+    """Return the scheme in which precision ``name`` stores weights; only for precisions that have one."""
+    scheme = PRECISIONS[name].weight
+    assert scheme is not None
+    return scheme
+
+
 def find_precision(name: str, table: dict[str, Precision] | None = None) -> Precision:
     """Return the precision called ``name``; raise :class:`PrecisionError` naming the ones there are."""
     known = PRECISIONS if table is None else table

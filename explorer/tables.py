@@ -8,7 +8,7 @@ from math import prod
 
 import pandas as pd
 
-from explorer.graph import ModelGraph, Op
+from explorer.graph import ModelGraph
 from explorer.run import Plan, Step
 
 OP_COLUMNS = [
@@ -138,6 +138,3 @@ def memory_table(baseline: dict[str, int], found: dict[str, int], emulated: bool
     kinds = {"weights": counted, "scales": counted, "activations": "predicted"}
     rows = [(baseline[name], found[name], kinds[name]) for name in kinds]
     return pd.DataFrame(rows, columns=["fp32_bytes", "bytes", "kind"], index=pd.Index(kinds, name="class"))
-
-
-__all__ = ["Op", "casts_table", "count_flops", "memory_table", "ops_table", "row_links"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -165,6 +164,3 @@ def _fold_name(op: Op, whole_module: bool) -> str:
     call = op.source_line.partition("=")[2].strip() or op.source_line
     function = call.partition("(")[0].strip().removeprefix("return ").rpartition(".")[2]
     return function if function.isidentifier() else op.kind
-
-
-Rewrite = Callable[[ModelGraph], ModelGraph]

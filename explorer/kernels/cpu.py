@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme, find_scale, quantize
+from explorer.formats import Quantized, find_scale, quantize
 from explorer.kernels import fused
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Packed, Product, Site
 from explorer.measure.device import Device
+from explorer.precision import weight_scheme_of
 
 LINEAR = frozenset({"linear"})
-CHANNEL = Scheme("int8", granularity="channel", axis=0)
+CHANNEL = weight_scheme_of("int8")
 Epilogue = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -76,8 +78,7 @@ def quantize_for_w8(weight: Tensor) -> tuple[Quantized, Tensor]:
     """Return ``weight`` [N, ...] as INT8 per output channel under scales that BF16 holds, and those scales [N]."""
     scale, _ = find_scale(weight, CHANNEL)
     scale = scale.to(torch.bfloat16)
-    static = Scheme("int8", granularity="channel", axis=0, dynamic=False)
-    return quantize(weight, static, scale.float()), scale.reshape(-1).contiguous()
+    return quantize(weight, replace(CHANNEL, dynamic=False), scale.float()), scale.reshape(-1).contiguous()
 
 
 def refuse_int8_linear(site: Site, device: Device) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme, quantize
+from explorer.formats import Quantized, quantize
 from explorer.kernels.cpu import LINEAR, build_int8_linear, refuse_int8_linear, require_product, scale_product
 from explorer.kernels.kernel import MATRIX_KINDS, Kernel
 from explorer.kernels.site import Packed, Site, bind
 from explorer.measure.device import Device
+from explorer.precision import weight_scheme_of
 
 
 def refuse_int8(site: Site, device: Device) -> str:
@@ -40,7 +41,7 @@ def refuse_fp8(site: Site, device: Device) -> str:
 def build_fp8_linear(site: Site) -> Packed:
     """Build ``torch._scaled_mm`` with one scale per row of the input and per output channel of the weight, out BF16."""
     product = require_product(site)
-    weight = quantize(product.weight, Scheme("fp8_e4m3", granularity="channel", axis=0))
+    weight = quantize(product.weight, weight_scheme_of("fp8"))
     columns = weight.codes.contiguous().t()
     column_scale = weight.scale.reshape(1, -1).contiguous()
     bias = None if product.bias is None else product.bias.to(torch.bfloat16)

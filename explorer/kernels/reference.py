@@ -19,11 +19,12 @@ from explorer.kernels.cpu import CHANNEL, quantize_for_w8, require_product, scal
 from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
 from explorer.kernels.site import Packed, Product, Site, bind
 from explorer.measure.device import Device
+from explorer.precision import weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
-FP8_CHANNEL = Scheme("fp8_e4m3", granularity="channel", axis=0)
-INT4_GROUPS = Scheme("int4", granularity="group", group=32)
+FP8_CHANNEL = weight_scheme_of("fp8")
+INT4_GROUPS = weight_scheme_of("w4")
 
 
 def rounded_weights(format_: str) -> Callable[[Product], tuple[Tensor, int, int]]:
@@ -159,8 +160,8 @@ def refuse_groups(site: Site, device: Device) -> str:
     if reason := refuse_no_weight(site, device):
         return reason
     weight = require_product(site).weight
-    depth = weight[0].numel()
-    return "" if depth % 32 == 0 else f"groups of 32 do not divide the {depth} inputs of this op"
+    depth, group = weight[0].numel(), INT4_GROUPS.group or 1
+    return "" if depth % group == 0 else f"groups of {group} do not divide the {depth} inputs of this op"
 
 
 def _products(precision: str, takes: str, gives: str, weigh: Any, kinds: frozenset[str], refuse: Any) -> Kernel:

@@ -51,6 +51,15 @@ def run(kernel: Kernel, site: Site, x: Tensor) -> Tensor:
     return out
 
 
+def test_every_kernel_gives_what_its_precision_says() -> None:
+    for kernel in KERNELS:
+        precision = PRECISIONS[kernel.precision]
+        assert kernel.gives == precision.output, kernel.name
+        scheme = CARRIERS[kernel.takes].scheme
+        if precision.activation is not None and scheme is not None:
+            assert scheme.format == precision.activation.format, kernel.name
+
+
 CASES = list(product(ROWS, DEPTHS, WIDTHS))
 
 
