@@ -43,7 +43,7 @@ def build_int8_linear(epilogue: Epilogue) -> Callable[[Site], Packed]:
         product = require_product(site)
         weight = quantize(product.weight, CHANNEL)
         columns, column_scale = weight.codes.contiguous().t(), weight.scale.reshape(-1).contiguous()
-        width, bias = product.weight.shape[0], product.bias
+        width, bias = product.weight.shape[0], None if product.bias is None else product.bias.contiguous()
 
         def run(*inputs: Quantized) -> Tensor:
             x = inputs[0]

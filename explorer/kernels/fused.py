@@ -1,21 +1,16 @@
 """Fused CPU loops, compiled by Numba: row-wise INT8 quantisation, and the epilogue of an INT8 product. (Effect: JIT.)
 
-Neither uses fast-math, so that each equals its plain-torch twin bit for bit. Calls hold one lock: Numba's thread
-pool is not to be entered by two Python threads at once.
+Neither uses fast-math, so that each equals its plain-torch twin bit for bit.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import threading
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-
-_LOCK = threading.Lock()
 
 
 @cache
@@ -33,9 +28,7 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     rows = x.detach().reshape(-1, x.shape[-1]).float().contiguous()
     codes = torch.empty(rows.shape, dtype=torch.int8)
     scale = torch.empty(rows.shape[0], dtype=torch.float32)
-    view = rows.numpy()
-    with _LOCK:
-        _loops().quantize_rows(view, view.view(np.int32), codes.numpy(), scale.numpy())
+    _loops().quantize_rows(rows, codes, scale)
     return codes.reshape(x.shape), scale.reshape(*x.shape[:-1], 1)
 
 
@@ -43,13 +36,10 @@ def scale_product(product: Tensor, row_scale: Tensor, column_scale: Tensor, bias
     """Return ``product * row_scale * column_scale + bias`` in FP32, in one pass over the memory of ``product``.
 
     product: [M, N] INT32, overwritten (page faults of a second such buffer would cost more than the arithmetic);
-    row_scale: [M]; column_scale, bias: [N].
+    row_scale: [M]; column_scale, bias: [N]; all FP32 and contiguous.
     """
-    out = product.view(torch.float32)
     offset = bias if bias is not None else torch.zeros_like(column_scale)
-    with _LOCK:
-        _loops().scale_product(product.numpy(), row_scale.numpy(), column_scale.numpy(), offset.numpy(), out.numpy())
-    return out
+    return _loops().scale_product(product, row_scale, column_scale, offset)  # type: ignore[no-any-return]
 
 
 def warm_up() -> None:
