@@ -24,6 +24,9 @@ SMALLEST_NORMAL = np.float32(np.finfo(np.float32).tiny)
 LARGEST = np.float32(np.finfo(np.float32).max)
 MAGNITUDE = np.int32(0x7FFFFFFF)
 STEPS = np.float32(127.0)
+ROUNDER = np.float32(3 << 22)
+"""Added to a number below 2**22, it leaves that number, rounded half to even, in the low bits: nearly twice as fast as
+rounding and converting."""
 SMALL = 1 << 14
 """Elements below which waking the other threads costs more than their help."""
 ROWS, COLUMNS, SHARE, NEXT, ARRAYS = range(5)
@@ -74,7 +77,8 @@ def quantize_share(x: Any, bits: Any, codes: Any, scale: Any, first: int, last: 
         inverse = np.float32(1.0) / step
         if absmax <= LARGEST:
             for column in range(columns):
-                out[column] = np.int8(np.rint(values[column] * inverse))
+                rounded = np.float32(values[column] * inverse) + ROUNDER
+                out[column] = np.int8(np.float32(rounded).view(np.int32))
         else:
             for column in range(columns):
                 out[column] = np.int8(0)
