@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import Visit, open_in_voila, serving
+from tests.browser.driving import ARTIFACTS, Visit, open_in_voila, serving
 
 Open = Callable[..., Page]
 
@@ -189,13 +189,18 @@ def test_dark_theme_in_voila(open_page: Open) -> None:
 
 def test_dark_theme_in_lab(open_page: Open) -> None:
     page = open_page("lab")
-    change = "apputils:change-theme"
-    page.evaluate(f"() => window.jupyterapp.commands.execute('{change}', {{theme: 'JupyterLab Dark'}})")
-    page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+    _change_lab_theme(page, "JupyterLab Dark", light=False)
     measured(page)
     assert _brightness(page) < 0.35
-    page.evaluate(f"() => window.jupyterapp.commands.execute('{change}', {{theme: 'JupyterLab Light'}})")
-    page.wait_for_function("() => document.body.dataset.jpThemeLight === 'true'")
+    page.screenshot(path=ARTIFACTS / "test_dark_theme_in_lab-dark.png")
+    _change_lab_theme(page, "JupyterLab Light", light=True)
+
+
+def _change_lab_theme(page: Page, theme: str, *, light: bool) -> None:
+    """Change the theme and wait for JupyterLab's splash to go: showing it twice at once is an error of JupyterLab's."""
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str(light).lower()}'")
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
 
 
 def test_narrow_window(open_page: Open) -> None:
