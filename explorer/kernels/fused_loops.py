@@ -1,7 +1,7 @@
 """The loops behind :mod:`explorer.kernels.fused`. Importing this file imports Numba. (Effect: JIT, cache on disk.)
 
 They run on torch's own OpenMP threads. A pool of Numba's would share the cores with torch's, and each product would
-wait for the other pool to stop spinning: that alone made an INT8 plan a third slower. So the loops are compiled as C
+wait for the other pool to stop spinning (docs/architecture.md has the figures). So the loops are compiled as C
 functions of one thread's share of the rows, and torch's OpenMP library calls them in its team.
 """
 
