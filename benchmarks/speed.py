@@ -34,17 +34,15 @@ def main() -> None:
     fp32 = _lowered(session, presets["fp32"], batch)
 
     ratio = compare(fp32, eager, session.device, SECONDS)
-    _tell("lowered FP32 over eager, time", _inverted(ratio), "<= 1.03", lambda value: value <= 1.03)
+    _tell("lowered FP32 over eager, time", ratio, "<= 1.03", lambda value: value <= 1.03)
     ratio = compare(eager, int8, session.device, SECONDS)
     vnni = "AVX512-VNNI" in features
-    _tell("int8 over eager FP32", _plain(ratio), ">= 1.6 with AVX512_VNNI", lambda v: v >= 1.6 or not vnni, vnni=vnni)
+    _tell("int8 over eager FP32", ratio, ">= 1.6 with AVX512_VNNI", lambda v: v >= 1.6 or not vnni, vnni=vnni)
     ratio = compare(_torch_dynamic(loaded.module, batch), int8, session.device, SECONDS)
-    _tell("int8 over torch quantize_dynamic", _plain(ratio), ">= 1", lambda value: value >= 1)
+    _tell("int8 over torch quantize_dynamic", ratio, ">= 1", lambda value: value >= 1)
     ratio = compare(eager, bf16, session.device, SECONDS)
     has = "AVX512-BF16" in features
-    _tell(
-        "bf16 over eager FP32", _plain(ratio), ">= 2.3 with AVX512_BF16", lambda v: v >= 2.3 or not has, avx512_bf16=has
-    )
+    _tell("bf16 over eager FP32", ratio, ">= 2.3 with AVX512_BF16", lambda v: v >= 2.3 or not has, avx512_bf16=has)
     for name in ("int8-dynamic", "bf16"):
         quality = session.evaluate(presets[name])
         loss = 100 * max(0.0, -quality.difference)
@@ -81,17 +79,9 @@ def _torch_dynamic(module: nn.Module, batch: torch.Tensor) -> Any:
         return _no_grad(torch.ao.quantization.quantize_dynamic(module, {nn.Linear}, dtype=torch.qint8), batch)
 
 
-def _plain(found: Comparison) -> tuple[float, tuple[float, float], Comparison]:
-    return found.speedup, found.interval, found
-
-
-def _inverted(found: Comparison) -> tuple[float, tuple[float, float], Comparison]:
-    """``compare(candidate, reference)`` gives candidate / reference: a ratio of times, not a speed-up."""
-    return found.speedup, found.interval, found
-
-
-def _tell(name: str, measured: tuple[float, tuple[float, float], Comparison], bar: str, met: Any, **more: Any) -> None:
-    value, interval, found = measured
+def _tell(name: str, found: Comparison, bar: str, met: Any, **more: Any) -> None:
+    """Tell the ratio first / second: a speed-up, or where the candidate came first a ratio of times."""
+    value, interval = found.speedup, found.interval
     tell(
         name, value, "x", bar, met(value), interval_95=[round(x, 4) for x in interval], n=found.n,
         first_ms=round(found.baseline_ms, 3), second_ms=round(found.candidate_ms, 3), **more,

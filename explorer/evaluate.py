@@ -13,10 +13,10 @@ from torch import Tensor
 from explorer.errors import Cancelled
 from explorer.graph import ModelGraph, Op, interpret
 from explorer.measure import Quality, QualityMeter, Task
+from explorer.progress import Progress
 from explorer.run import Executor, KernelCache, Plan, Replay, choose_cuts
 from explorer.samples import Samples
 
-Progress = Callable[[int, int, str], None]
 FIRST_SLICE = 64
 
 

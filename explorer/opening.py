@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
 from explorer.errors import DataError, ModelError
-from explorer.graph import capture, flatten_inputs, fold_batch_norms
+from explorer.graph import as_fp32, capture, flatten_inputs, fold_batch_norms
 from explorer.kernels import warm_up
 from explorer.measure import Device, find_device, find_task
 from explorer.measure.quality import Score
@@ -85,13 +85,7 @@ def _load(
     else:
         args = None if inputs is None else split_inputs(inputs)[0] or tuple(split_inputs(inputs)[1].values())
         loaded = load_source(model, inputs=args, builder=builder)
-    return loaded if data is None else _replace_data(loaded, data)
-
-
-def _replace_data(loaded: Loaded, data: Any) -> Loaded:
-    from dataclasses import replace
-
-    return replace(loaded, data=data, noun="samples")
+    return loaded if data is None else replace(loaded, data=data, noun="samples")
 
 
 def _from_module(
@@ -117,6 +111,4 @@ def _place(module: nn.Module, device: Device) -> nn.Module:
     """Return ``module`` on ``device``; a copy where that takes a move, so that the caller's stays where it is."""
     tensors = (*module.parameters(), *module.buffers())
     at_home = all(tensor.device.type == device.type for tensor in tensors)
-    module = module if at_home else copy.deepcopy(module).to(device.type)
-    others = any(t.is_floating_point() and t.dtype != torch.float32 for t in module.parameters())
-    return copy.deepcopy(module).float() if others else module
+    return as_fp32(module if at_home else copy.deepcopy(module).to(device.type))

@@ -13,13 +13,13 @@ from torch import nn
 
 from explorer import bundle
 from explorer.errors import PrecisionError, RecipeError
-from explorer.evaluate import Evaluator, Progress
+from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, unflatten_inputs
 from explorer.kernels import Option
 from explorer.latency import Latency, LatencyTable, describe_conditions, summarise_latency
 from explorer.measure import Device, Quality, Task, compare
 from explorer.precision import find_precision
-from explorer.progress import terminal_progress
+from explorer.progress import Progress, terminal_progress
 from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
 from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
 from explorer.samples import Samples, check_targets
@@ -226,7 +226,7 @@ class Session:
         of the first slice and then as it tightens. Raises :class:`Cancelled` when ``cancel`` (an Event) is set.
         """
         plan = self.plan_of(recipe)
-        key = self._key("quality", plan.recipe, f"n={n or self.samples}|task={self.task.name}|batch={self.batch_size}")
+        key = self._quality_key(plan.recipe, n or self.samples)
         if (stored := self._store.find(key)) is not None:
             return Quality.from_dict(stored)
         self._require_unchanged()
@@ -283,8 +283,8 @@ class Session:
     def known(self, recipe: Recipe | None = None) -> Known:
         """Return what was measured before for ``recipe`` on this data and device, at once."""
         recipe = self.plan_of(recipe).recipe
-        quality_key = self._key("quality", recipe, f"n={self.samples}|task={self.task.name}|batch={self.batch_size}")
-        quality, latency = self._store.find(quality_key), self._store.find(self._latency_key(recipe, EAGER))
+        quality = self._store.find(self._quality_key(recipe, self.samples))
+        latency = self._store.find(self._latency_key(recipe, EAGER))
         return Known(
             None if quality is None else Quality.from_dict(quality),
             None if latency is None else Latency.from_dict(latency),
@@ -363,6 +363,9 @@ class Session:
     def _key(self, kind: str, recipe: Recipe, conditions: str) -> TrialKey:
         conditions = f"{conditions}|version={__version__}"
         return TrialKey(kind, recipe.hash, self._samples.fingerprint, self.device.key, conditions)
+
+    def _quality_key(self, recipe: Recipe, n: int) -> TrialKey:
+        return self._key("quality", recipe, f"n={n}|task={self.task.name}|batch={self.batch_size}")
 
     def _latency_key(self, recipe: Recipe, against: str) -> TrialKey:
         return self._key("latency", recipe, f"{against}|{describe_conditions(self.device, self.batch_size)}")

@@ -32,7 +32,7 @@ def capture(
     asked = f"capture {name!r}"
     if module.training:
         raise CaptureError(asked, "the model is in training mode", "model.eval() first")
-    module = _as_fp32(module)
+    module = as_fp32(module)
     kwargs = dict(kwargs or {})
     _run(module, args, kwargs, asked)
     twice = _two_samples(args, kwargs)
@@ -42,7 +42,8 @@ def capture(
     return graph
 
 
-def _as_fp32(module: nn.Module) -> nn.Module:
+def as_fp32(module: nn.Module) -> nn.Module:
+    """Return ``module``, or an FP32 copy where its floating parameters are not FP32."""
     others = {p.dtype for p in module.parameters() if p.is_floating_point() and p.dtype != torch.float32}
     return copy.deepcopy(module).float() if others else module
 

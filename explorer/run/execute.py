@@ -64,12 +64,6 @@ class Executor:
     def __init__(self, plan: Plan, kernels: KernelCache) -> None:
         self.plan = plan
         self._calls = [kernels.call(step) for step in plan.steps]
-        graph = plan.graph
-        self._constants = graph.constants
-        self._dying: list[list[str]] = [[] for _ in plan.steps]
-        for name, last in graph.last_use.items():
-            if last < len(plan.steps) and name not in graph.constants:
-                self._dying[last].append(name)
 
     @torch.no_grad()
     def run(
@@ -99,10 +93,10 @@ class Executor:
                 raise KernelError(step, error) from error
             if observe is not None:
                 observe(step, output)
-            for name in self._dying[position]:
+            gone = plan.dying[position]
+            for name in gone:
                 values.pop(name, None)
-            if self._dying[position]:
-                gone = set(self._dying[position])
+            if gone:
                 for key in [key for key in converted if key[0] in gone]:
                     del converted[key]
         return values[plan.graph.output.name].float()  # type: ignore[no-any-return]

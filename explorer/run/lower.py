@@ -31,7 +31,6 @@ def lower(plan: Plan, kernels: KernelCache) -> Lowered:
     graph, formats = plan.graph, plan.format_of
     names: dict[str, Any] = {}
     lines: list[str] = []
-    last_read = _last_reads(plan)
     held: dict[str, str] = {name: f"v_{name}" for name in graph.inputs}
 
     def read(value: str, carrier: str | None) -> str:
@@ -52,7 +51,7 @@ def lower(plan: Plan, kernels: KernelCache) -> Lowered:
         arguments = ", ".join(read(name, step.takes.get(name)) for name in step.site.inputs)
         held[step.op.name] = f"v_{step.op.name}"
         lines.append(f"{held[step.op.name]} = {call}({arguments})  # {step.op.id}")
-        dead = [held[name] for name in last_read.get(position, ()) if name in held]
+        dead = [held[name] for name in plan.dying[position] if name in held]
         dead += [v for v in sorted(alive) if any(v.startswith(f"{d}_") and v[len(d) + 1 :] in _SUFFIXES for d in dead)]
         alive.difference_update(dead)
         if dead:
@@ -65,12 +64,3 @@ def lower(plan: Plan, kernels: KernelCache) -> Lowered:
 
 
 _SUFFIXES = {name.replace(":", "_") for name in CARRIERS}
-
-
-def _last_reads(plan: Plan) -> dict[int, list[str]]:
-    """Position -> the values that no later step reads."""
-    dying: dict[int, list[str]] = {}
-    for name, position in plan.graph.last_use.items():
-        if position < len(plan.steps) and name not in plan.graph.constants:
-            dying.setdefault(position, []).append(name)
-    return dying

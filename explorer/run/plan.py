@@ -125,6 +125,15 @@ class Plan:
         return tuple(self.refusals)
 
     @cached_property
+    def dying(self) -> tuple[tuple[str, ...], ...]:
+        """For each position, the values that no later step reads."""
+        dying: list[list[str]] = [[] for _ in self.steps]
+        for name, last in self.graph.last_use.items():
+            if last < len(self.steps) and name not in self.graph.constants:
+                dying[last].append(name)
+        return tuple(map(tuple, dying))
+
+    @cached_property
     def prefix_keys(self) -> tuple[str, ...]:
         """For each position, a key that two plans share exactly when everything computed before it is equal."""
         digest = hashlib.blake2b(self.graph.fingerprint.encode(), digest_size=12)

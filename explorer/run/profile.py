@@ -44,7 +44,7 @@ def _one_round(
     values: dict[str, Any] = dict(zip(plan.graph.inputs, inputs, strict=True))
     converted: dict[tuple[str, str], Any] = {}
     times: dict[str, float] = {}
-    formats, last_use = plan.format_of, plan.graph.last_use
+    formats = plan.format_of
 
     def keep(target: dict[Any, Any], key: Any, call: Callable[[], Any]) -> float:
         def store() -> None:
@@ -64,10 +64,9 @@ def _one_round(
         arguments = [read(name, step.takes.get(name)) for name in step.site.inputs]
         call = kernels.call(step)
         times[step.op.id] = keep(values, step.op.name, partial(call, *arguments))
-        for name in step.op.refs:
-            if last_use[name] == position and name not in plan.graph.constants:
-                values.pop(name, None)
-                for key in [key for key in converted if key[0] == name]:
-                    del converted[key]
+        for name in plan.dying[position]:
+            values.pop(name, None)
+            for key in [key for key in converted if key[0] == name]:
+                del converted[key]
     read(plan.graph.output.name, "fp32")
     return times
