@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from explorer.errors import PrecisionError
-from explorer.formats.rounding import NATIVE_DTYPES, check_float, round_to
+from explorer.formats.rounding import round_to
 from explorer.formats.scales import find_scale, reduced_dims, scale_dtype, scale_shape, split_groups, spread_scale
 from explorer.formats.scheme import Scheme
 from explorer.formats.spec import Spec
+from explorer.formats.steps import NATIVE_DTYPES, check_float
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,38 +1,12 @@
-"""Rounding of a tensor to the values of a format: exact, to nearest even, the same on every torch version."""
+"""Rounding of a tensor to the values of a format."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from functools import lru_cache, partial
-from typing import Protocol
-
-import torch
 from torch import Tensor
 
-from explorer.errors import PrecisionError
-from explorer.formats.catalog import FORMATS, find_format
-from explorer.formats.spec import FloatSpec, IntSpec, Spec
-
-FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-
-NATIVE_DTYPES: dict[Spec, torch.dtype] = {
-    FORMATS["fp32"]: torch.float32,
-    FORMATS["bf16"]: torch.bfloat16,
-    FORMATS["fp16"]: torch.float16,
-    FORMATS["fp8_e4m3"]: torch.float8_e4m3fn,
-    FORMATS["fp8_e5m2"]: torch.float8_e5m2,
-}
-"""Formats that torch can cast to, with their dtype."""
-
-_BLOCK = 1 << 20  # elements that a CPU's cache holds; smaller blocks suffer when threads wait for busy cores
-_EXPONENT_MASK = 0x7F800000
-
-
-class _Step(Protocol):
-    """Writes ``source`` rounded into ``target``: equal shapes and strides, never the same memory."""
-
-    def __call__(self, source: Tensor, target: Tensor) -> None: ...
+from explorer.formats.catalog import find_format
+from explorer.formats.spec import Spec
+from explorer.formats.steps import round_elements
 
 
 def round_to(x: Tensor, format: str | Spec, saturate: bool = True) -> Tensor:
@@ -49,135 +23,4 @@ def round_to(x: Tensor, format: str | Spec, saturate: bool = True) -> Tensor:
     Raises ``PrecisionError`` for an unknown format, a format too wide to emulate, or a dtype that is no such float.
     Source: the format's ``source``; IEEE 754-2019 section 4.3.1 for roundTiesToEven.
     """
-    spec = find_format(format)
-    check_float(x, f"round to {spec.name}")
-    x = x.detach()
-    out = torch.empty_like(x)
-    dense = x if out.stride() == x.stride() else x.contiguous()
-    target = out if dense is x else torch.empty_like(dense)
-    step = _choose_step(spec, x.dtype, saturate, x.is_cpu)
-    for source_block, target_block in _blocks(dense, target):
-        step(source_block, target_block)
-    return target
-
-
-def check_float(x: Tensor, asked: object) -> None:
-    """Returns when x is a float tensor that can be rounded, else raises ``PrecisionError``."""
-    if not isinstance(x, Tensor) or x.dtype not in FLOAT_DTYPES:
-        found = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        raise PrecisionError(str(asked), f"x is {found}", "a tensor of float32, bfloat16, float16 or float64")
-
-
-def common_largest(spec: Spec, dtype: torch.dtype) -> float:
-    """The largest finite value that both the format and the dtype hold."""
-    top = torch.finfo(dtype).max
-    if isinstance(spec, IntSpec) or (spec.largest <= top and _holds(dtype, spec.largest)):
-        return float(spec.largest)
-    mantissa_bits = min(spec.mantissa_bits, round(-math.log2(torch.finfo(dtype).eps)))
-    exponent = min(spec.max_exponent, math.frexp(top)[1] - 1)
-    return float((2 - 2.0**-mantissa_bits) * 2.0**exponent)
-
-
-def _holds(dtype: torch.dtype, value: float) -> bool:
-    return float(torch.tensor(value, dtype=torch.float64).to(dtype)) == value
-
-
-def _blocks(source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of views over two dense tensors of equal strides: whole where small or on an accelerator, else flat."""
-    n = source.numel()
-    if n <= _BLOCK or not source.is_cpu:
-        return iter([(source, target)])
-    flat_source = source.as_strided((n,), (1,))
-    flat_target = target.as_strided((n,), (1,))
-    return zip(torch.split(flat_source, _BLOCK), torch.split(flat_target, _BLOCK), strict=True)
-
-
-@lru_cache(maxsize=256)
-def _choose_step(spec: Spec, dtype: torch.dtype, saturate: bool, on_cpu: bool) -> _Step:
-    """The way to round this dtype to this format; raises ``PrecisionError`` where there is none."""
-    limit = common_largest(spec, dtype)
-    if isinstance(spec, IntSpec):
-        return partial(_round_integer, smallest=spec.smallest, largest=spec.largest)
-    step = _choose_float_step(spec, limit, saturate, on_cpu)
-    if dtype == torch.float32:
-        return step
-    return partial(_round_through_fp32, step=step, nearest=spec == FORMATS["fp32"])
-
-
-def _choose_float_step(spec: FloatSpec, limit: float, saturate: bool, on_cpu: bool) -> _Step:
-    dtype = NATIVE_DTYPES.get(spec)
-    slow = on_cpu and dtype == torch.float8_e4m3fn  # torch's CPU cast is scalar: the arithmetic takes half its time
-    step: _Step
-    if dtype is not None and not slow:
-        step = partial(_round_by_cast, dtype=dtype, limit=limit if saturate or dtype.itemsize == 1 else math.inf)
-    elif (spec.exponent_bits, spec.bias, spec.nan) == (8, 127, "ieee"):
-        return partial(_round_bits, dropped=23 - spec.mantissa_bits, limit=limit if saturate else math.inf)
-    elif spec.max_exponent + 23 - spec.mantissa_bits < 127 and spec.min_exponent >= -126 and spec.mantissa_bits <= 21:
-        step = partial(_round_arithmetic, spec=spec, limit=limit)
-    else:
-        found = f"FP32 arithmetic is not exact for exponents {spec.min_exponent} to {spec.max_exponent}"
-        raise PrecisionError(f"round to {spec.name}", found, "fewer exponent bits, or 8 with bias 127 and IEEE NaN")
-    overflows = not saturate and spec.nan != "none" and not (dtype is not None and dtype.itemsize > 1)
-    return partial(_round_overflowing, step=step, spec=spec) if overflows else step
-
-
-def _round_integer(source: Tensor, target: Tensor, smallest: int, largest: int) -> None:
-    torch.round(source, out=target)
-    target.clamp_(smallest, largest)
-    if smallest == 0:
-        target.abs_()  # devices differ in which zero the clamp leaves
-
-
-def _round_by_cast(source: Tensor, target: Tensor, dtype: torch.dtype, limit: float) -> None:
-    """Through torch's own cast; the clamp comes first because casts differ above the largest value."""
-    target.copy_((source if limit == math.inf else source.clamp(-limit, limit)).to(dtype))
-
-
-def _round_bits(source: Tensor, target: Tensor, dropped: int, limit: float) -> None:
-    """For formats with FP32's exponent: adds just under half a step to the bits, then cuts them; carries are right."""
-    torch.clamp(source, -limit, limit, out=target)
-    bits = target.view(torch.int32)
-    is_odd = bits.bitwise_right_shift(dropped).bitwise_and_(1)
-    bits.add_(is_odd.add_((1 << (dropped - 1)) - 1)).bitwise_and_(-(1 << dropped))
-    target.masked_fill_(source.isnan(), math.nan)  # a NaN of many bits would carry into the sign
-
-
-def _round_arithmetic(source: Tensor, target: Tensor, spec: FloatSpec, limit: float) -> None:
-    """By FP32's own rounding: adding 1.5 * 2**(23 - mantissa) binades above x leaves the format's steps."""
-    torch.clamp(source, -limit, limit, out=target)
-    power = target.view(torch.int32).bitwise_and(_EXPONENT_MASK).view(torch.float32)
-    power.clamp_(min=spec.smallest_normal).mul_(1.5 * 2.0 ** (23 - spec.mantissa_bits))
-    target.add_(power).sub_(power).copysign_(source)
-
-
-def _round_overflowing(source: Tensor, target: Tensor, step: _Step, spec: FloatSpec) -> None:
-    """As ``step``, which saturates, but with Inf or NaN where rounding leaves the finite values."""
-    step(source, target)
-    size = source.abs()
-    if spec.has_inf:
-        beyond = size >= spec.overflow_threshold  # the tie goes to the even neighbour, which is Inf
-        target.copy_(torch.where(beyond, torch.copysign(torch.full_like(source, math.inf), source), target))
-    else:
-        target.masked_fill_(size > spec.overflow_threshold, math.nan)  # the tie goes to the largest, which is even
-
-
-def _round_through_fp32(source: Tensor, target: Tensor, step: _Step, nearest: bool) -> None:
-    """Widens or narrows to FP32 first; FP64 narrows to odd, so that the second rounding is the only one.
-
-    Source: Boldo and Melquiond, "When double rounding is odd" (2005): exact when FP32 has two bits more.
-    """
-    to_odd = source.dtype == torch.float64 and not nearest
-    middle = _narrow_to_odd(source) if to_odd else source.to(torch.float32)
-    rounded = torch.empty_like(middle)
-    step(middle, rounded)
-    target.copy_(rounded)
-
-
-def _narrow_to_odd(x: Tensor) -> Tensor:
-    """x: FP64, cut towards zero to FP32, with the last bit set where anything was cut; NaN and Inf stay."""
-    y = x.to(torch.float32)
-    back = y.to(torch.float64)
-    bits = y.view(torch.int32)
-    bits.sub_((back.abs() > x.abs()).to(torch.int32))
-    bits.bitwise_or_((back != x).to(torch.int32))
-    return y
+    return round_elements(x, find_format(format), saturate)

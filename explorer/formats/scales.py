@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from explorer.errors import PrecisionError
-from explorer.formats.rounding import check_float
 from explorer.formats.scheme import Scheme
+from explorer.formats.steps import check_float
 
 
 def find_scale(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None]:
