@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +18,14 @@ from explorer.precision import weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 CHANNEL = weight_scheme_of("int8")
-Epilogue = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+
+class Epilogue(Protocol):
+    """Returns ``product * row_scale * column_scale + bias + addend`` in FP32, summed in that order."""
+
+    def __call__(
+        self, product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None, addend: Tensor | None
+    ) -> Tensor: ...
 
 
 def require_product(site: Site) -> Product:
@@ -26,10 +34,15 @@ def require_product(site: Site) -> Product:
     return site.product
 
 
-def scale_product(product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None) -> Tensor:
+def scale_product(
+    product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None, addend: Tensor | None = None
+) -> Tensor:
     """The plain-torch twin of :func:`explorer.kernels.fused.scale_product`, several passes, any device."""
     out = product.float().mul_(row_scale.unsqueeze(1)).mul_(column_scale)
-    return out if bias is None else out.add_(bias)
+    for term in (bias, addend):
+        if term is not None:
+            out.add_(term)
+    return out
 
 
 def build_int8_linear(epilogue: Epilogue) -> Callable[[Site], Packed]:
@@ -45,13 +58,21 @@ def build_int8_linear(epilogue: Epilogue) -> Callable[[Site], Packed]:
         columns, column_scale = weight.codes.contiguous().t(), weight.scale.reshape(-1).contiguous()
         width, bias = product.weight.shape[0], None if product.bias is None else product.bias.contiguous()
 
-        def run(*inputs: Quantized) -> Tensor:
-            x = inputs[0]
+        def run_added(x: Quantized, addend: Tensor | None) -> Tensor:
             rows = x.codes.reshape(-1, x.codes.shape[-1])
-            out = epilogue(torch._int_mm(rows, columns), x.scale.reshape(-1), column_scale, bias)
+            out = epilogue(
+                torch._int_mm(rows, columns),
+                x.scale.reshape(-1),
+                column_scale,
+                bias,
+                None if addend is None else addend.reshape(-1, width).contiguous(),
+            )
             return out.reshape(*x.codes.shape[:-1], width)
 
-        return Packed(run, weight.codes.nbytes, weight.scale.nbytes)
+        def run(*inputs: Quantized) -> Tensor:
+            return run_added(inputs[0], None)
+
+        return Packed(run, weight.codes.nbytes, weight.scale.nbytes, run_added)
 
     return build
 

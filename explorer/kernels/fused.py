@@ -1,6 +1,6 @@
 """Fused CPU loops, compiled by Numba: row-wise INT8 quantisation, and the epilogue of an INT8 product. (Effect: JIT.)
 
-Neither uses fast-math, so that each equals its plain-torch twin bit for bit.
+None uses fast-math, so that each equals its plain-torch twin bit for bit.
 """
 
 from __future__ import annotations
@@ -32,21 +32,24 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     return codes.reshape(x.shape), scale.reshape(*x.shape[:-1], 1)
 
 
-def scale_product(product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``product * row_scale * column_scale + bias`` in FP32, in one pass over the memory of ``product``.
+def scale_product(
+    product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor | None, addend: Tensor | None = None
+) -> Tensor:
+    """Return ``product * row_scale * column_scale + bias + addend`` in FP32, in one pass over ``product``'s memory.
 
     product: [M, N] INT32, overwritten (page faults of a second such buffer would cost more than the arithmetic);
-    row_scale: [M]; column_scale, bias: [N]; all FP32 and contiguous.
+    row_scale: [M]; column_scale, bias: [N]; addend: [M, N]; all FP32 and contiguous.
     """
     offset = bias if bias is not None else torch.zeros_like(column_scale)
-    return _loops().scale_product(product, row_scale, column_scale, offset)  # type: ignore[no-any-return]
+    return _loops().scale_product(product, row_scale, column_scale, offset, addend)  # type: ignore[no-any-return]
 
 
 def warm_up() -> None:
-    """Compile both loops (about a second the first time on a machine; read from Numba's cache afterwards)."""
+    """Compile the loops (about a second the first time on a machine; read from Numba's cache afterwards)."""
     codes, scale = quantize_rows(torch.ones(2, 4))
-    product = torch._int_mm(codes, torch.ones(4, 4, dtype=torch.int8))
-    scale_product(product, scale.reshape(-1), torch.ones(4), None)
+    for addend in (None, torch.zeros(2, 4)):
+        product = torch._int_mm(codes, torch.ones(4, 4, dtype=torch.int8))
+        scale_product(product, scale.reshape(-1), torch.ones(4), None, addend)
 
 
 def _loops() -> Any:

@@ -99,6 +99,20 @@ def scale_share(product: Any, row_scale: Any, column_scale: Any, bias: Any, firs
             product[row, column] = np.float32(scaled + bias[column]).view(np.int32)
 
 
+@njit(nogil=True, cache=True)
+def scale_add_share(
+    product: Any, row_scale: Any, column_scale: Any, bias: Any, addend: Any, first: int, last: int
+) -> None:
+    """As :func:`scale_share`, and adds ``addend`` [M, N] FP32 to the result, each sum rounded by itself."""
+    columns = product.shape[1]
+    for row in range(first, last):
+        factor = row_scale[row]
+        for column in range(columns):
+            scaled = np.float32(product[row, column]) * factor * column_scale[column]
+            shifted = np.float32(scaled + bias[column])
+            product[row, column] = np.float32(shifted + addend[row, column]).view(np.int32)
+
+
 TEAM_CALL = types.void(types.CPointer(types.int64))
 
 
@@ -130,14 +144,35 @@ def _scale_team(call: Any) -> None:
         first = _claim(call) * share
 
 
+@cfunc(TEAM_CALL, cache=True)
+def _scale_add_team(call: Any) -> None:
+    job = carray(call, (ARRAYS + 5,))
+    rows, columns, share = job[ROWS], job[COLUMNS], job[SHARE]
+    product = carray(_pointer(job[ARRAYS]), (rows, columns), np.int32)
+    row_scale = carray(_pointer(job[ARRAYS + 1]), (rows,), np.float32)
+    column_scale = carray(_pointer(job[ARRAYS + 2]), (columns,), np.float32)
+    bias = carray(_pointer(job[ARRAYS + 3]), (columns,), np.float32)
+    addend = carray(_pointer(job[ARRAYS + 4]), (rows, columns), np.float32)
+    first = _claim(call) * share
+    while first < rows:
+        scale_add_share(product, row_scale, column_scale, bias, addend, first, min(first + share, rows))
+        first = _claim(call) * share
+
+
 def quantize_rows(x: Tensor, codes: Tensor, scale: Tensor) -> None:
     """Fill ``codes`` [M, K] INT8 and ``scale`` [M] FP32 from ``x`` [M, K] FP32; all contiguous, on the CPU."""
     _run(_quantize_team, x.shape, (x, codes, scale))
 
 
-def scale_product(product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor) -> Tensor:
+def scale_product(
+    product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor, addend: Tensor | None
+) -> Tensor:
     """Return the scaled product, FP32 in the memory of ``product`` [M, N] INT32; all contiguous, on the CPU."""
-    _run(_scale_team, product.shape, (product, row_scale, column_scale, bias))
+    arrays = (product, row_scale, column_scale, bias)
+    if addend is None:
+        _run(_scale_team, product.shape, arrays)
+    else:
+        _run(_scale_add_team, product.shape, (*arrays, addend))
     return product.view(torch.float32)
 
 

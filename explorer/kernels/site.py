@@ -105,11 +105,16 @@ def find_product(site: Site) -> Product | None:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take."""
+    """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take.
+
+    ``run_added(*inputs, addend)``, where the kernel has it, is ``run(*inputs) + addend`` in one pass, bit for bit: the
+    addend has the output's shape and format.
+    """
 
     run: Callable[..., Any]
     weight_bytes: int = 0
     scale_bytes: int = 0
+    run_added: Callable[..., Any] | None = None
 
 
 def bind(site: Site, dtype: torch.dtype | None) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from explorer.kernels import CARRIERS
 from explorer.run.execute import KernelCache
-from explorer.run.plan import Plan
+from explorer.run.fuse import FusedAdd, find_adds
+from explorer.run.plan import Plan, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,40 +28,68 @@ class Lowered:
 
 
 def lower(plan: Plan, kernels: KernelCache) -> Lowered:
-    """Return ``plan`` as a plain callable: weights packed, each cast done once, each value freed after its last use."""
-    graph, formats = plan.graph, plan.format_of
-    names: dict[str, Any] = {}
-    lines: list[str] = []
-    held: dict[str, str] = {name: f"v_{name}" for name in graph.inputs}
+    """Return ``plan`` as a plain callable: weights packed, each cast done once, each value freed after its last use.
 
-    def read(value: str, carrier: str | None) -> str:
-        if carrier is None or formats[value] == carrier:
-            return held[value]
-        variable = f"{held[value]}_{carrier.replace(':', '_')}"
-        if variable not in alive:
-            convert = f"to_{carrier.replace(':', '_')}"
-            names[convert] = CARRIERS[carrier].convert
-            lines.append(f"{variable} = {convert}({held[value]})")
-            alive.add(variable)
-        return variable
-
-    alive: set[str] = set()
+    An add that only takes a product further is done in that product's epilogue (:mod:`explorer.run.fuse`).
+    """
+    writer = _Writer(plan)
+    fused = find_adds(plan, kernels)
+    added = {fusion.position for fusion in fused.values()}
     for position, step in enumerate(plan.steps):
-        call = f"k{position}"
-        names[call] = kernels.call(step)
-        arguments = ", ".join(read(name, step.takes.get(name)) for name in step.site.inputs)
-        held[step.op.name] = f"v_{step.op.name}"
-        lines.append(f"{held[step.op.name]} = {call}({arguments})  # {step.op.id}")
-        dead = [held[name] for name in plan.dying[position] if name in held]
-        dead += [v for v in sorted(alive) if any(v.startswith(f"{d}_") and v[len(d) + 1 :] in _SUFFIXES for d in dead)]
-        alive.difference_update(dead)
-        if dead:
-            lines.append(f"del {', '.join(dead)}")
-    result = read(graph.output.name, "fp32")
-    parameters = ", ".join(held[name] for name in graph.inputs)
-    source = "\n    ".join([f"def forward({parameters}):", *lines, f"return {result}"])
+        if position in fused:
+            writer.call(position, step, kernels.get(step).run_added, fused[position])
+        elif position not in added:
+            writer.call(position, step, kernels.call(step))
+        writer.free(plan.dying[position])
+    names, source = writer.finish()
     exec(compile(source, f"<lowered {plan.recipe.hash}>", "exec"), names)  # noqa: S102  our own text
     return Lowered(names["forward"], source)
 
 
-_SUFFIXES = {name.replace(":", "_") for name in CARRIERS}
+class _Writer:
+    """Writes the function line by line. ``held`` maps a value to its variable, ``casts`` holds those of its casts."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.names: dict[str, Any] = {}
+        self.lines: list[str] = []
+        self.held = {name: f"v_{name}" for name in plan.graph.inputs}
+        self.casts: dict[str, dict[str, str]] = {}
+
+    def call(self, position: int, step: Step, function: Any, fusion: FusedAdd | None = None) -> None:
+        """Writes the call of one op, with the add that it takes in, if any."""
+        arguments = [self.read(name, step.takes.get(name)) for name in step.site.inputs]
+        op = step.op
+        if fusion is not None:
+            arguments.append(self.read(fusion.addend, "fp32"))
+            op = self.plan.steps[fusion.position].op
+        self.names[f"k{position}"] = function
+        self.held[op.name] = f"v_{op.name}"
+        said = step.op.id if fusion is None else f"{step.op.id} + {op.id}"
+        self.lines.append(f"v_{op.name} = k{position}({', '.join(arguments)})  # {said}")
+
+    def read(self, value: str, carrier: str | None) -> str:
+        """The variable that holds a value in a carrier, converted where that was not done yet."""
+        if carrier is None or self.plan.format_of[value] == carrier:
+            return self.held[value]
+        casts = self.casts.setdefault(value, {})
+        if carrier not in casts:
+            suffix = carrier.replace(":", "_")
+            self.names[f"to_{suffix}"] = CARRIERS[carrier].convert
+            casts[carrier] = f"{self.held[value]}_{suffix}"
+            self.lines.append(f"{casts[carrier]} = to_{suffix}({self.held[value]})")
+        return casts[carrier]
+
+    def free(self, values: Iterable[str]) -> None:
+        """Writes the end of values and of their casts."""
+        dead = [
+            v for name in values if name in self.held for v in (self.held[name], *self.casts.pop(name, {}).values())
+        ]
+        if dead:
+            self.lines.append(f"del {', '.join(dead)}")
+
+    def finish(self) -> tuple[dict[str, Any], str]:
+        """The names that the function uses, and its source."""
+        result = self.read(self.plan.graph.output.name, "fp32")
+        parameters = ", ".join(self.held[name] for name in self.plan.graph.inputs)
+        return self.names, "\n    ".join([f"def forward({parameters}):", *self.lines, f"return {result}"])

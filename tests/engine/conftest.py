@@ -165,6 +165,12 @@ def vit_bench() -> Bench:
 
 
 @pytest.fixture
+def make_bench() -> type[Bench]:
+    """A bench of a test's own model: ``make_bench(model, *inputs)``."""
+    return Bench
+
+
+@pytest.fixture
 def llama_bench() -> Bench:
     return build_bench("llama")
 

@@ -72,6 +72,20 @@ def test_int8_equals_its_exact_twin_bit_for_bit(kernel: Kernel, rows: int, depth
     assert torch.equal(run(kernel, site, x), run(twin, site, x))
 
 
+@pytest.mark.parametrize("rows", [1, 5, 300])
+@pytest.mark.parametrize("kernel", kernels("int8", "cpu", emulated=False), ids=lambda k: k.name)
+def test_int8_with_an_addend_equals_product_and_sum_bit_for_bit(kernel: Kernel, rows: int) -> None:
+    site, x = linear_site(rows, 48, 72)
+    packed = kernel.build(site)
+    codes = CARRIERS[kernel.takes].convert(x)
+    addend = torch.randn(72, *x.shape[:-1]).movedim(0, -1)  # strided, as the residual of a patch embedding is
+    addend[..., 3], addend[..., 5] = torch.inf, 1e30
+    before = addend.clone()
+    assert packed.run_added is not None
+    assert torch.equal(packed.run_added(codes, addend), packed.run(codes) + addend)
+    assert torch.equal(addend, before)
+
+
 @pytest.mark.parametrize("kernel", kernels("int8", "cpu", emulated=False), ids=lambda k: k.name)
 def test_int8_on_adversarial_rows(kernel: Kernel) -> None:
     site, x = linear_site(6, 48, 24)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import explorer as px
 from explorer.errors import Cancelled
@@ -107,6 +107,56 @@ def test_lowered_frees_values_and_shows_its_source(vit_bench: Any) -> None:
     assert lowered.source.startswith("def forward(v_x):")
     assert "blocks.0.qkv/linear" in lowered.source
     assert "del " in lowered.source
+
+
+def test_residual_adds_go_into_the_int8_products_before_them(vit_bench: Any) -> None:
+    plan = vit_bench.planner.plan(vit_bench.recipe(linear="int8"))
+    lines = [line for line in lower(plan, vit_bench.kernels).source.splitlines() if " = k" in line]
+    fused = [line.partition("# ")[2] for line in lines if " + " in line]
+    block = ["{0}.proj/linear + {0}/add", "{0}.fc2/linear + {0}/add_1"]
+    assert fused == [text.format(f"blocks.{index}") for index in (0, 1) for text in block]
+    assert len(lines) == len(plan.steps) - len(fused)
+
+
+class Sums(nn.Module):
+    """[n, 3, 16] -> [n, 3, 16]: adds that look like a residual's and are none that a product could take in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read_twice = self.first(x)
+        x = read_twice + x + read_twice.mean()
+        x = torch.add(x, self.second(x), alpha=2)
+        broadcast = self.third(x) + x.mean(1, keepdim=True)
+        out: Tensor = broadcast + broadcast
+        return out
+
+
+def test_adds_that_compute_something_else_are_left_alone(make_bench: Any) -> None:
+    bench = make_bench(Sums().eval(), torch.randn(5, 3, 16))
+    recipe = bench.recipe(linear="int8")
+    lowered = lower(bench.planner.plan(recipe), bench.kernels)
+    assert " + " not in lowered.source
+    assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
+
+
+def test_the_later_of_two_products_takes_the_earlier_one(make_bench: Any) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(24, 8), nn.Linear(24, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.right(x) + self.left(x)
+            return out
+
+    bench = make_bench(Two().eval(), torch.randn(6, 24))
+    recipe = bench.recipe(linear="int8")
+    lowered = lower(bench.planner.plan(recipe), bench.kernels)
+    assert "left/linear + add" in lowered.source
+    assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
 
 
 def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
