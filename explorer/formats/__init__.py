@@ -5,10 +5,12 @@ from explorer.formats.quantize import Quantized, fake_quantize, quantize
 from explorer.formats.rounding import round_to
 from explorer.formats.scales import find_scale, scale_shape
 from explorer.formats.scheme import Granularity, Scheme, weight_scheme
-from explorer.formats.spec import FloatSpec, IntSpec, Spec
+from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec, Spec
 
 __all__ = [
     "FORMATS",
+    "BlockSpec",
+    "ElementSpec",
     "FloatSpec",
     "FormatTable",
     "Granularity",

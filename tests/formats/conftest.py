@@ -27,6 +27,7 @@ GFLOAT = {
     "fp6_e3m2": known.format_info_ocp_e3m2,
     "fp6_e2m3": known.format_info_ocp_e2m3,
     "fp4_e2m1": known.format_info_ocp_e2m1,
+    "e8m0": known.format_info_ocp_e8m0,
 }
 ML_DTYPES = {
     "bf16": ml_dtypes.bfloat16,
@@ -36,6 +37,7 @@ ML_DTYPES = {
     "fp6_e3m2": ml_dtypes.float6_e3m2fn,
     "fp6_e2m3": ml_dtypes.float6_e2m3fn,
     "fp4_e2m1": ml_dtypes.float4_e2m1fn,
+    "e8m0": ml_dtypes.float8_e8m0fnu,
     "int4": ml_dtypes.int4,
     "uint4": ml_dtypes.uint4,
     "int2": ml_dtypes.int2,

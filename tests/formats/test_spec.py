@@ -5,11 +5,13 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from gfloat import decode_block
+from gfloat import formats as known
 
 from explorer.errors import PrecisionError
-from explorer.formats import FORMATS, FloatSpec, IntSpec
+from explorer.formats import FORMATS, BlockSpec, FloatSpec, IntSpec
 
-LISTABLE = [name for name, spec in FORMATS.items() if spec.bits <= 16]
+LISTABLE = [name for name, spec in FORMATS.items() if spec.bits <= 16 and not spec.is_block]
 FLOATS = [name for name, spec in FORMATS.items() if isinstance(spec, FloatSpec)]
 
 
@@ -33,6 +35,8 @@ def test_derived_properties_by_enumeration(name, oracle):
     assert spec.finite_values == len(values)
     assert spec.values == tuple(values)
     assert spec.epsilon == (values[values > 1].min() - 1 if spec.largest > 1 else 1)
+    assert spec.smallest_positive == values[values > 0].min()
+    assert spec.bits_per_element == spec.storage_bits
     if isinstance(spec, FloatSpec):
         everything = oracle(name).values_of_codes()
         assert spec.smallest_subnormal == values[values > 0].min()
@@ -43,10 +47,78 @@ def test_derived_properties_by_enumeration(name, oracle):
 
 @pytest.mark.parametrize("name", [name for name in FLOATS if name not in ("fp32", "tf32")])
 def test_normals_begin_where_ml_dtypes_says(name):
-    dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(name, name.replace("fp", "float") + "fn")
+    named = {"bf16": "bfloat16", "fp16": "float16", "e8m0": "float8_e8m0fnu"}
+    dtype = named.get(name, name.replace("fp", "float") + "fn")
     dtype = dtype.replace("e5m2fn", "e5m2")
     info = ml_dtypes.finfo(getattr(ml_dtypes, dtype, None) or dtype)
     assert FORMATS[name].smallest_normal == float(info.smallest_normal)
+
+
+MX = {
+    "mxfp8_e4m3": known.format_info_mxfp8_e4m3,
+    "mxfp8_e5m2": known.format_info_mxfp8_e5m2,
+    "mxfp6_e3m2": known.format_info_mxfp6_e3m2,
+    "mxfp6_e2m3": known.format_info_mxfp6_e2m3,
+    "mxfp4": known.format_info_mxfp4_e2m1,
+    "mxint8": known.format_info_mxint8,
+}
+
+
+@pytest.mark.parametrize("name", MX)
+def test_mx_formats_are_those_of_gfloat(name):
+    spec, theirs = FORMATS[name], MX[name]
+    assert (spec.block, spec.bits, spec.scale_spec.bits) == (theirs.k, theirs.element_bits, theirs.scale_bits)
+    assert spec.bits_per_element * spec.block == theirs.block_size_bytes * 8
+    assert spec.max_element_exponent == theirs.etype.emax
+    assert (spec.tensor_scale, spec.scale) == (None, "e8m0")
+    one = 127
+    decoded = list(decode_block(theirs, [one, *range(2**spec.bits)]))
+    np.testing.assert_array_equal([spec.decode(code) for code in range(2**spec.bits)], decoded)
+    finite = np.unique([value for value in decoded if np.isfinite(value)])
+    assert spec.values == tuple(finite)
+    assert spec.finite_values == len(finite)
+    top, bottom = 254, 0
+    assert spec.largest == max(finite) * theirs.stype.max == next(iter(decode_block(theirs, [top, _code(spec)])))
+    assert spec.smallest == min(finite) * 2.0**127
+    assert spec.smallest_positive == min(finite[finite > 0]) * next(iter(decode_block(theirs, [bottom, _one(spec)])))
+    assert spec.epsilon == finite[finite > 1].min() - 1
+
+
+def _code(spec):
+    """The code of an element's largest value."""
+    return next(code for code in range(2**spec.bits) if spec.decode(code) == max(spec.values))
+
+
+def _one(spec):
+    """The code of an element of 1."""
+    return next(code for code in range(2**spec.bits) if spec.decode(code) == 1)
+
+
+def test_nvfp4_has_two_levels_of_scales():
+    spec = FORMATS["nvfp4"]
+    assert (spec.element, spec.block, spec.scale, spec.tensor_scale) == ("fp4_e2m1", 16, "fp8_e4m3", "fp32")
+    assert spec.bits_per_element == 4 + 8 / 16
+    assert spec.largest == 6 * 448
+    assert spec.label == "NVFP4"
+
+
+@pytest.mark.parametrize(("name", "digits"), [("fp32", 7.22), ("bf16", 2.41), ("fp16", 3.31), ("mxfp4", 0.60)])
+def test_decimal_digits(name, digits):
+    assert FORMATS[name].decimal_digits == pytest.approx(digits, abs=0.005)  # the figures usually printed, 2 places
+
+
+def test_digits_of_integers_are_those_of_their_largest_code():
+    for name in ("int8", "uint8", "int4", "uint4", "int2"):
+        assert FORMATS[name].decimal_digits == pytest.approx(math.log10(FORMATS[name].largest + 1))
+
+
+def test_all_kinds_answer_the_same_questions():
+    questions = "name label source is_float is_block bits storage_bits bits_per_element largest smallest".split()
+    questions += "smallest_positive epsilon decimal_digits finite_values".split()
+    for spec in FORMATS.values():
+        assert all(getattr(spec, question) is not None for question in questions)
+        assert spec.smallest < spec.largest
+        assert not math.isnan(spec.decode(0))
 
 
 def test_tf32_and_fp32_by_bit_patterns_of_numpy():
@@ -82,13 +154,17 @@ def test_edge_values_as_published():
     ("make", "words"),
     [
         (lambda: FloatSpec("x", 1, 3, 1, False, "none", ""), "at least 2 exponent bits"),
+        (lambda: FloatSpec("x", 4, 0, 1, False, "none", ""), "1 mantissa bit"),
         (lambda: FloatSpec("x", 4, 3, 7, True, "all_ones", ""), "Inf exactly where nan='ieee'"),
         (lambda: FloatSpec("x", 4, 3, 7, True, "some", ""), "'ieee', 'all_ones' or 'none'"),
         (lambda: IntSpec("x", 9, True, 127, ""), "2 to 8 bits"),
         (lambda: IntSpec("x", 8, True, 128, ""), "1 to the largest code"),
         (lambda: IntSpec("x", 8, True, 0, ""), "1 to the largest code"),
         (lambda: IntSpec("x", 8, False, 127, ""), "None when unsigned"),
+        (lambda: BlockSpec("x", FORMATS["int8"], 1, FORMATS["e8m0"], None, ""), "2 elements or more"),
         (lambda: FORMATS["int4"].decode(16), "0 to 15"),
+        (lambda: FORMATS["mxfp4"].decode(16), "0 to 15"),
+        (lambda: FORMATS["e8m0"].decode(256), "0 to 255"),
         (lambda: FORMATS["tf32"].values, "at most 16 bits"),
     ],
 )
