@@ -2,77 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import explorer as px
+from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
 from widgets.measuring import measure, open_model
-from widgets.state import PageState, describe
+from widgets.state import PageState
 
-LOG = logging.getLogger("widgets")
-MAX_ID = 64
 MAX_OPS = 5000
 MAX_NAME = 200
 MAX_FILTER = 200
 MAX_RECIPE = 2_000_000
 
-Fields = dict[str, Any]
-Reply = dict[str, Any]
-
-
-class BadMessage(ValueError):
-    """A message that no view of ours sends: of an unknown type, or with missing, superfluous or wrong fields."""
-
 
 def answer(state: PageState, content: object) -> Reply:
     """Carries out one message and returns its reply: ``{id, ok: True, ...}`` or ``{id, ok: False, error}``."""
-    reply: Reply = {"id": _reply_id(content)}
-    try:
-        kind, fields = _open(content)
+
+    def act(kind: str, fields: Fields) -> Reply | None:
         state.watched = state.watched or kind != "hello"
-        reply |= {"ok": True, "type": kind, **(ACTIONS[kind](state, fields) or {})}
-        if kind not in QUIET:
-            state.complain("")
-    except Exception as error:  # a handler's failure is an answer, never silence
-        if not isinstance(error, (px.ExplorerError, BadMessage)):
-            LOG.exception("message failed: %.200r", content)
-        reply |= {"ok": False, "error": describe(error)}
+        return ACTIONS[kind](state, fields)
+
+    reply = reply_to(content, FIELDS, act)
+    if not reply["ok"]:
         state.complain(str(reply["error"]))
+    elif reply["type"] not in QUIET:
+        state.complain("")
     return reply
-
-
-def _reply_id(content: object) -> str | int | None:
-    found = content.get("id") if isinstance(content, dict) else None
-    if isinstance(found, str) and len(found) <= MAX_ID:
-        return found
-    return found if isinstance(found, int) and abs(found) < 2**53 else None
-
-
-def _open(content: object) -> tuple[str, Fields]:
-    if not isinstance(content, dict):
-        raise BadMessage(f"a message is an object; this is {type(content).__name__}")
-    kind = content.get("type")
-    if not isinstance(kind, str) or kind not in ACTIONS:
-        raise BadMessage(f"unknown message {str(kind)[:40]!r}; known: {', '.join(ACTIONS)}")
-    if _reply_id(content) is None:
-        raise BadMessage(f"message {kind!r} needs an id: a short text or an integer")
-    fields = {name: value for name, value in content.items() if name not in ("id", "type")}
-    if set(fields) != FIELDS[kind]:
-        wanted = ", ".join(sorted(FIELDS[kind])) or "no fields"
-        raise BadMessage(
-            f"message {kind!r} takes {wanted}; it came with {', '.join(sorted(map(str, fields)))[:200] or 'none'}"
-        )
-    return kind, fields
-
-
-def _text(fields: Fields, name: str, most: int) -> str:
-    value = fields[name]
-    if not isinstance(value, str):
-        raise BadMessage(f"{name} must be text, not {type(value).__name__}")
-    if len(value) > most:
-        raise BadMessage(f"{name} has {len(value)} characters; at most {most} are accepted")
-    return value
 
 
 def _session(state: PageState) -> Any:
@@ -100,7 +56,7 @@ def _after(state: PageState) -> None:
 
 
 def _set(state: PageState, fields: Fields) -> None:
-    ops, precision = _ops(state, fields), _text(fields, "precision", MAX_NAME)
+    ops, precision = _ops(state, fields), text_field(fields, "precision", MAX_NAME)
     session = _session(state)
     if precision not in session.precisions:
         raise BadMessage(f"unknown precision {precision[:40]!r}; this page offers {', '.join(session.precisions)}")
@@ -111,7 +67,7 @@ def _set(state: PageState, fields: Fields) -> None:
 
 
 def _preset(state: PageState, fields: Fields) -> None:
-    name, session = _text(fields, "name", MAX_NAME), _session(state)
+    name, session = text_field(fields, "name", MAX_NAME), _session(state)
     if name not in state.presets:
         raise BadMessage(f"unknown preset {name[:40]!r}; known: {', '.join(state.presets)}")
     session.apply(state.presets[name])
@@ -119,7 +75,7 @@ def _preset(state: PageState, fields: Fields) -> None:
 
 
 def _apply(state: PageState, fields: Fields) -> None:
-    words, session = _text(fields, "json", MAX_RECIPE), _session(state)
+    words, session = text_field(fields, "json", MAX_RECIPE), _session(state)
     if not words.strip():
         raise BadMessage("there is no recipe: paste its JSON or choose a file")
     session.apply(px.Recipe.from_json(words))
@@ -144,7 +100,7 @@ def _reset(state: PageState, fields: Fields) -> None:
 
 
 def _open_model(state: PageState, fields: Fields) -> None:
-    name = _text(fields, "model", MAX_NAME)
+    name = text_field(fields, "model", MAX_NAME)
     if name not in state.models:
         raise BadMessage(f"unknown model {name[:40]!r}; this page offers {', '.join(state.models)}")
     if state.opening != name:
@@ -173,7 +129,7 @@ def _select(state: PageState, fields: Fields) -> None:
 
 
 def _filter(state: PageState, fields: Fields) -> None:
-    state.filter = _text(fields, "text", MAX_FILTER)
+    state.filter = text_field(fields, "text", MAX_FILTER)
     state.changed("filter")
 
 

@@ -3,8 +3,8 @@ import { laneRows } from "./lane.js";
 import { attachInput } from "./map_input.js";
 import { buildParts, fillFormats, showWords } from "./map_parts.js";
 import { ROW, columnsOf, fillRow, newRow } from "./map_rows.js";
-import { newTip } from "./map_tip.js";
 import { complain, dress, h, line, listen, markPage, put } from "./shared.js";
+import { newTip } from "./tip.js";
 import { arrange, closedAtFirst, filterOps, flatten, opsBetween, windowOf } from "./tree.js";
 
 const NO_TABLE = { ops: [], precisions: [], options: [], links: [] };

@@ -11,7 +11,7 @@ from widgets.views.view import View, script, style, synced
 class PrecisionMap(View):
     """Every op in every precision; a click on a cell sets it."""
 
-    _esm = script("shared", "numbers", "tree", "lane", "map_rows", "map_tip", "map_parts", "map_input", "map")
+    _esm = script("shared", "numbers", "tree", "lane", "map_rows", "tip", "map_tip", "map_parts", "map_input", "map")
     _css = style("map")
     shows = frozenset({"model", "model-kept", "recipe", "measured", "times", "selection", "filter", "job"})
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import anywidget
 import traitlets
 
 from widgets import messages
+from widgets.answering import Reply
+from widgets.jobs import MainLoop
 from widgets.sharing import state_of
-from widgets.state import PageState
+from widgets.state import Listener, PageState
 
 STATIC = Path(__file__).parent.parent / "static"
 RELATIVE_IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+";\n', re.MULTILINE)
@@ -32,17 +35,44 @@ def style(*names: str) -> str:
     return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("shared", *names))
 
 
-class View(anywidget.AnyWidget):
-    """One view of a page's state. Traits are written by Python only; the browser asks by message and is answered."""
+class Pane(anywidget.AnyWidget):
+    """What every view is: Python alone writes its traits; the browser asks by message and is always answered."""
+
+    def __init__(self, main: MainLoop) -> None:
+        self._main = main
+        super().__init__()
+        self.on_msg(self._asked)
+
+    def answer(self, content: object) -> Reply:
+        """The reply to one message from the browser, whatever it holds."""
+        raise NotImplementedError
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Ignores the browser's writes: state goes down, intent comes up as checked messages."""
+
+    def _asked(self, _: object, content: object, buffers: object) -> None:
+        self._main.call(lambda: self.send(self.answer(content)))
+
+
+class Told(Protocol):
+    """A state that tells its listeners which topics changed."""
+
+    main: MainLoop
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Calls the listener after every change; returns the function that stops it."""
+        ...
+
+
+class StateView(Pane):
+    """A view of a state that tells its listeners what changed: it shows the topics that it names."""
 
     shows: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, source: object = None) -> None:
-        self.page_state: PageState = state_of(source)
-        super().__init__()
+    def __init__(self, state: Told) -> None:
+        super().__init__(state.main)
         self.show()
-        self._stop = self.page_state.subscribe(self._heard)
-        self.on_msg(self._asked)
+        self._stop = state.subscribe(self._heard)
 
     def show(self) -> None:
         """Writes every trait from the state."""
@@ -58,16 +88,21 @@ class View(anywidget.AnyWidget):
         self._stop()
         super().close()
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Ignores the browser's writes: state goes down, intent comes up as checked messages."""
-
     def _heard(self, topics: frozenset[str]) -> None:
         if topics & self.shows:
             with self.hold_sync():
                 self.update(topics & self.shows)
 
-    def _asked(self, _: object, content: object, buffers: object) -> None:
-        self.page_state.main.call(lambda: self.send(messages.answer(self.page_state, content)))
+
+class View(StateView):
+    """One view of a page's state."""
+
+    def __init__(self, source: object = None) -> None:
+        self.page_state: PageState = state_of(source)
+        super().__init__(self.page_state)
+
+    def answer(self, content: object) -> Reply:
+        return messages.answer(self.page_state, content)
 
 
 def synced(**defaults: Any) -> traitlets.Dict[str, Any]:
