@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explorer.errors import PrecisionError
 from explorer.formats.catalog import FORMATS
-from explorer.formats.spec import FloatSpec, IntSpec, Spec
+from explorer.formats.spec import ElementSpec, FloatSpec, IntSpec, Spec
 
 FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -25,28 +25,44 @@ NATIVE_DTYPES: dict[Spec, torch.dtype] = {
 }
 """Formats that torch can cast to, with their dtype."""
 
-_BLOCK = 1 << 20  # elements that a CPU's cache holds; smaller blocks suffer when threads wait for busy cores
+_CPU_BLOCK = 1 << 20  # elements that a CPU's cache holds; smaller blocks suffer when threads wait for busy cores
+_OTHER_BLOCK = 1 << 24
 _EXPONENT_MASK = 0x7F800000
 
 
-class _Step(Protocol):
+class Step(Protocol):
     """Writes ``source`` rounded into ``target``: equal shapes and strides, never the same memory."""
 
     def __call__(self, source: Tensor, target: Tensor) -> None: ...
 
 
-def round_elements(x: Tensor, spec: Spec, saturate: bool = True) -> Tensor:
+def round_elements(x: Tensor, spec: ElementSpec, saturate: bool = True) -> Tensor:
     """Each element of x as the nearest value of the format, ties to even; ``round_to`` tells the edge cases.
 
     x: any shape, strides and device; never modified. The result has its shape and dtype, and no gradient.
-    Raises ``PrecisionError`` for a dtype that is no float and for a format too wide to emulate.
+    Raises ``PrecisionError`` for a dtype that is no float, and where ``rounds_quickly`` says no.
     """
     check_float(x, f"round to {spec.name}")
+    return run_step(_choose_step(spec, x.dtype, saturate, x.is_cpu), x)
+
+
+def rounds_quickly(spec: ElementSpec) -> bool:
+    """Whether FP32 arithmetic rounds to this format exactly; E8M0 and some formats of one's own need ordinals."""
+    if isinstance(spec, IntSpec) or spec in NATIVE_DTYPES or _has_exponent_of_fp32(spec):
+        return True
+    within_fp32 = spec.max_exponent + 23 - spec.mantissa_bits < 127 and spec.min_exponent >= -126
+    return within_fp32 and spec.mantissa_bits <= 21 and spec.signed and spec.has_zero
+
+
+def run_step(step: Step, x: Tensor) -> Tensor:
+    """A new tensor of x's shape and dtype, and of its strides where x is dense, that the step has filled.
+
+    It works in blocks, so that what the step needs besides x and the result is small against a large x.
+    """
     x = x.detach()
     out = torch.empty_like(x)
     dense = x if out.stride() == x.stride() else x.contiguous()
     target = out if dense is x else torch.empty_like(dense)
-    step = _choose_step(spec, x.dtype, saturate, x.is_cpu)
     for source_block, target_block in _blocks(dense, target):
         step(source_block, target_block)
     return target
@@ -59,7 +75,7 @@ def check_float(x: Tensor, asked: object) -> None:
         raise PrecisionError(str(asked), f"x is {found}", "a tensor of float32, bfloat16, float16 or float64")
 
 
-def common_largest(spec: Spec, dtype: torch.dtype) -> float:
+def common_largest(spec: ElementSpec, dtype: torch.dtype) -> float:
     """The largest finite value that both the format and the dtype hold."""
     top = torch.finfo(dtype).max
     if isinstance(spec, IntSpec) or (spec.largest <= top and _holds(dtype, spec.largest)):
@@ -74,42 +90,45 @@ def _holds(dtype: torch.dtype, value: float) -> bool:
 
 
 def _blocks(source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of views over two dense tensors of equal strides: whole where small or on an accelerator, else flat."""
-    n = source.numel()
-    if n <= _BLOCK or not source.is_cpu:
+    """Pairs of views over two dense tensors of equal strides: whole where small, else flat."""
+    n, block = source.numel(), _CPU_BLOCK if source.is_cpu else _OTHER_BLOCK
+    if n <= block:
         return iter([(source, target)])
     flat_source = source.as_strided((n,), (1,))
     flat_target = target.as_strided((n,), (1,))
-    return zip(torch.split(flat_source, _BLOCK), torch.split(flat_target, _BLOCK), strict=True)
+    return zip(torch.split(flat_source, block), torch.split(flat_target, block), strict=True)
 
 
 @lru_cache(maxsize=256)
-def _choose_step(spec: Spec, dtype: torch.dtype, saturate: bool, on_cpu: bool) -> _Step:
+def _choose_step(spec: ElementSpec, dtype: torch.dtype, saturate: bool, on_cpu: bool) -> Step:
     """The way to round this dtype to this format; raises ``PrecisionError`` where there is none."""
     limit = common_largest(spec, dtype)
     if isinstance(spec, IntSpec):
         return partial(_round_integer, smallest=spec.smallest, largest=spec.largest)
+    if not rounds_quickly(spec):
+        raise PrecisionError(f"round to {spec.name}", "FP32 arithmetic is not exact for it", "round_to")
     step = _choose_float_step(spec, limit, saturate, on_cpu)
     if dtype == torch.float32:
         return step
     return partial(_round_through_fp32, step=step, nearest=spec == FORMATS["fp32"])
 
 
-def _choose_float_step(spec: FloatSpec, limit: float, saturate: bool, on_cpu: bool) -> _Step:
+def _choose_float_step(spec: FloatSpec, limit: float, saturate: bool, on_cpu: bool) -> Step:
     dtype = NATIVE_DTYPES.get(spec)
     slow = on_cpu and dtype == torch.float8_e4m3fn  # torch's CPU cast is scalar: the arithmetic takes half its time
-    step: _Step
+    step: Step
     if dtype is not None and not slow:
         step = partial(_round_by_cast, dtype=dtype, limit=limit if saturate or dtype.itemsize == 1 else math.inf)
-    elif (spec.exponent_bits, spec.bias, spec.nan) == (8, 127, "ieee"):
+    elif _has_exponent_of_fp32(spec):
         return partial(_round_bits, dropped=23 - spec.mantissa_bits, limit=limit if saturate else math.inf)
-    elif spec.max_exponent + 23 - spec.mantissa_bits < 127 and spec.min_exponent >= -126 and spec.mantissa_bits <= 21:
-        step = partial(_round_arithmetic, spec=spec, limit=limit)
     else:
-        found = f"FP32 arithmetic is not exact for exponents {spec.min_exponent} to {spec.max_exponent}"
-        raise PrecisionError(f"round to {spec.name}", found, "fewer exponent bits, or 8 with bias 127 and IEEE NaN")
+        step = partial(_round_arithmetic, spec=spec, limit=limit)
     overflows = not saturate and spec.nan != "none" and not (dtype is not None and dtype.itemsize > 1)
     return partial(_round_overflowing, step=step, spec=spec) if overflows else step
+
+
+def _has_exponent_of_fp32(spec: FloatSpec) -> bool:
+    return (spec.exponent_bits, spec.bias, spec.nan, spec.signed) == (8, 127, "ieee", True) and spec.has_zero
 
 
 def _round_integer(source: Tensor, target: Tensor, smallest: int, largest: int) -> None:
@@ -141,7 +160,7 @@ def _round_arithmetic(source: Tensor, target: Tensor, spec: FloatSpec, limit: fl
     target.add_(power).sub_(power).copysign_(source)
 
 
-def _round_overflowing(source: Tensor, target: Tensor, step: _Step, spec: FloatSpec) -> None:
+def _round_overflowing(source: Tensor, target: Tensor, step: Step, spec: FloatSpec) -> None:
     """As ``step``, which saturates, but with Inf or NaN where rounding leaves the finite values."""
     step(source, target)
     size = source.abs()
@@ -152,7 +171,7 @@ def _round_overflowing(source: Tensor, target: Tensor, step: _Step, spec: FloatS
         target.masked_fill_(size > spec.overflow_threshold, math.nan)  # the tie goes to the largest, which is even
 
 
-def _round_through_fp32(source: Tensor, target: Tensor, step: _Step, nearest: bool) -> None:
+def _round_through_fp32(source: Tensor, target: Tensor, step: Step, nearest: bool) -> None:
     """Widens or narrows to FP32 first; FP64 narrows to odd, so that the second rounding is the only one.
 
     Source: Boldo and Melquiond, "When double rounding is odd" (2005): exact when FP32 has two bits more.
