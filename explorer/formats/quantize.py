@@ -8,11 +8,19 @@ import torch
 from torch import Tensor
 
 from explorer.errors import PrecisionError
-from explorer.formats.rounding import round_to
-from explorer.formats.scales import find_scale, reduced_dims, scale_dtype, scale_shape, split_groups, spread_scale
+from explorer.formats.blocks import decode_blocks, encode_blocks, round_blocks
+from explorer.formats.scales import (
+    block_axis,
+    find_scale,
+    reduced_dims,
+    scale_dtype,
+    scale_shape,
+    split_groups,
+    spread_scale,
+)
 from explorer.formats.scheme import Scheme
-from explorer.formats.spec import Spec
-from explorer.formats.steps import NATIVE_DTYPES, check_float
+from explorer.formats.spec import BlockSpec
+from explorer.formats.steps import NATIVE_DTYPES, check_float, round_elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +28,11 @@ class Quantized:
     """A tensor in a format: value = (code - zero_point) * scale.
 
     codes: the tensor's shape; integers as INT8 (asymmetric: UINT8), one per byte; floats in their own dtype, FP6 and
-    FP4 in E4M3, which holds each of their values, TF32 in FP32.
-    scale, zero_point: ``scale_shape(codes.shape, scheme)``; zero_point is None when symmetric.
+    FP4 in E4M3, which holds each of their values, TF32 in FP32. Block formats: their elements, likewise.
+    scale, zero_point: ``scale_shape(codes.shape, scheme)``; zero_point is None when symmetric. The scales of blocks are
+    values of the block format's scale format.
     dtype: of the tensor that was quantised, and of ``dequantize()``.
+    tensor_scale: NVFP4's second scale [], FP32: value = element * (scale * tensor_scale). MXINT8: code * 2**-6 * scale.
     """
 
     codes: Tensor
@@ -30,16 +40,27 @@ class Quantized:
     zero_point: Tensor | None
     scheme: Scheme
     dtype: torch.dtype
+    tensor_scale: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes to store it: codes packed to the format's bits, with scales and zero points."""
-        codes = (self.codes.numel() * self.scheme.spec.storage_bits + 7) // 8
+        """Bytes to store it: codes packed to the format's bits, with scales and zero points.
+
+        Block formats: every block whole, also one that is partly filled; its scale in the scale's format.
+        """
+        spec = self.scheme.spec
+        if isinstance(spec, BlockSpec):
+            bits = self.scale.numel() * (spec.block * spec.storage_bits + spec.scale_spec.bits)
+            return (bits + 7) // 8 + (0 if self.tensor_scale is None else self.tensor_scale.nbytes)
+        codes = (self.codes.numel() * spec.storage_bits + 7) // 8
         scales = self.scale.nbytes if self.scheme.scaled else 0
         return codes + scales + (0 if self.zero_point is None else self.zero_point.nbytes)
 
     def dequantize(self) -> Tensor:
         """The values that the codes stand for, in ``dtype`` and the shape of ``codes``."""
+        spec = self.scheme.spec
+        if isinstance(spec, BlockSpec):
+            return decode_blocks(self.codes, self.scale, self.tensor_scale, spec, self.dtype, block_axis(self.scheme))
         values = self.codes.to(self.scale.dtype, copy=True)
         if not self.scheme.scaled:
             return values.to(self.dtype)
@@ -55,8 +76,13 @@ def quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_point:
     All-zero x: codes 0, exactly 0 again. Empty x: empty codes. Values beyond a static scale's reach: the largest code.
     NaN: every element that shares its scale dequantises to NaN. Inf: the same with a dynamic scale, the largest code
     with a static one. Formats of 16 bits and more are plain casts, where too large becomes Inf as on the hardware.
+    Block formats: ``explorer.formats.blocks`` tells their rules.
     Raises ``PrecisionError`` where the scheme does not fit x or the scales given.
     """
+    if isinstance(scheme.spec, BlockSpec):
+        _refuse_scale(scheme, scale, zero_point)
+        codes, scale, tensor_scale = encode_blocks(x, scheme.spec, _storage_dtype(scheme), block_axis(scheme))
+        return Quantized(codes, scale, None, scheme, x.dtype, tensor_scale)
     if not scheme.scaled:
         codes = _round_unscaled(x, scheme).to(_storage_dtype(scheme))
         return Quantized(codes, x.new_ones((), dtype=scale_dtype(x)), None, scheme, x.dtype)
@@ -76,6 +102,9 @@ def fake_quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_p
     Arguments, edge cases and errors are those of ``quantize``, but for two of integers: a negative value that rounds to
     zero stays -0, and under a static scale a NaN marks only itself.
     """
+    if isinstance(scheme.spec, BlockSpec):
+        _refuse_scale(scheme, scale, zero_point)
+        return round_blocks(x, scheme.spec, block_axis(scheme))
     if not scheme.scaled:
         return _round_unscaled(x, scheme)
     scale, zero_point = _take_scale(x, scheme, scale, zero_point)
@@ -84,7 +113,7 @@ def fake_quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_p
 
 
 def _round_unscaled(x: Tensor, scheme: Scheme) -> Tensor:
-    return round_to(x, scheme.spec, saturate=False)
+    return round_elements(x, scheme.element, saturate=False)
 
 
 def _encode(x: Tensor, scheme: Scheme, scale: Tensor, zero_point: Tensor | None) -> Tensor:
@@ -92,7 +121,7 @@ def _encode(x: Tensor, scheme: Scheme, scale: Tensor, zero_point: Tensor | None)
     x = split_groups(x.detach(), scheme).to(scale.dtype)
     values = x * spread_scale(1.0 / scale, scheme)  # times the inverse, as torch's and our kernels do
     if scheme.spec.is_float:
-        return round_to(values, scheme.spec)
+        return round_elements(values, scheme.element)
     if zero_point is None:
         values.round_()
     elif scheme.zero_is_integer:
@@ -111,16 +140,25 @@ def _decode(values: Tensor, record: Quantized) -> Tensor:
     return values.mul_(spread_scale(record.scale, record.scheme))
 
 
+def _refuse_scale(scheme: Scheme, scale: Tensor | None, zero_point: Tensor | None) -> None:
+    if scale is not None or zero_point is not None:
+        found = "a dynamic scheme finds its own scale"
+        try_ = "no scale" if scheme.spec.is_block else "dynamic=False, or no scale"
+        raise PrecisionError(f"quantise to {scheme}", found, try_)
+    if scheme.calibrator != "minmax":
+        found = "a dynamic scale is that of the smallest and largest values"
+        raise PrecisionError(f"quantise to {scheme}", found, "dynamic=False with a calibrated scale")
+
+
 def _take_scale(
     x: Tensor, scheme: Scheme, scale: Tensor | None, zero_point: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """The scale and zero point to use: found when dynamic, checked when given."""
-    if scheme.dynamic and scale is None and zero_point is None:
+    if scheme.dynamic:
+        _refuse_scale(scheme, scale, zero_point)
         return find_scale(x, scheme)
     check_float(x, scheme)
     asked = f"quantise to {scheme}"
-    if scheme.dynamic:
-        raise PrecisionError(asked, "a dynamic scheme finds its own scale", "dynamic=False, or no scale")
     if scale is None:
         raise PrecisionError(asked, "a static scheme needs a scale", "find_scale(data, scheme), or dynamic=True")
     if (zero_point is None) != scheme.symmetric:
@@ -142,7 +180,7 @@ def _mark_nan(values: Tensor, scheme: Scheme, scale: Tensor, shape: tuple[int, .
 
 
 def _storage_dtype(scheme: Scheme) -> torch.dtype:
-    spec: Spec = scheme.spec
+    spec = scheme.element
     if not spec.is_float:
         return torch.int8 if scheme.symmetric else torch.uint8
     return NATIVE_DTYPES.get(spec, torch.float32 if spec.bits >= 16 else torch.float8_e4m3fn)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from explorer.errors import PrecisionError
+from explorer.formats.blocks import block_scale_shape, find_block_scale
 from explorer.formats.scheme import Scheme
+from explorer.formats.spec import BlockSpec
 from explorer.formats.steps import check_float
 
 
@@ -24,13 +26,17 @@ def find_scale(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None]:
     All zeros: scale 1. Constant with a float zero point: scale 1, exact. Scales are never below the smallest normal.
     An asymmetric range that nears FP32's largest value may come back as Inf, as its zero point moves it by half a step.
     NaN or Inf among the elements of a scale: that scale is NaN or Inf, and all its elements dequantise to NaN.
-    Formats that take no scale: 1. Raises ``PrecisionError`` where the scheme does not fit the shape or dtype.
+    Formats that take no scale: 1. Block formats: what each block's elements are multiplied by, NVFP4's tensor scale
+    included. The scheme's calibrator does not matter here.
+    Raises ``PrecisionError`` where the scheme does not fit the shape or dtype.
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
     (2018), section 2.1; the float zero point as in HQQ and torch's INT4 weight-only kernels.
     """
     check_float(x, scheme)
     if not scheme.scaled:
         return x.new_ones((), dtype=scale_dtype(x)), None
+    if isinstance(scheme.spec, BlockSpec):
+        return find_block_scale(x, scheme.spec, block_axis(scheme)), None
     shape = scale_shape(x.shape, scheme)
     low, high = _find_range(x.detach(), scheme)
     if scheme.symmetric:
@@ -42,9 +48,12 @@ def find_scale(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None]:
 def scale_shape(shape: Sequence[int], scheme: Scheme) -> tuple[int, ...]:
     """Shape of the scale of a tensor of this shape.
 
-    tensor: []; channel: 1 but for ``axis``; token: [..., 1]; group: [..., last / group].
+    tensor: []; channel: 1 but for ``axis``; token: [..., 1]; group: [..., last / group]; block: [..., last / block]
+    rounded up (or so at ``axis``), since a last block may be partly filled.
     Raises ``PrecisionError`` for an axis that is not there, a group that does not divide, a scalar per token or group.
     """
+    if isinstance(scheme.spec, BlockSpec):
+        return block_scale_shape(shape, scheme.spec, block_axis(scheme))
     _check_shape(shape, scheme)
     if scheme.granularity == "tensor":
         return ()
@@ -52,6 +61,11 @@ def scale_shape(shape: Sequence[int], scheme: Scheme) -> tuple[int, ...]:
         axis = scheme.axis % len(shape)
         return tuple(size if i == axis else 1 for i, size in enumerate(shape))
     return (*shape[:-1], shape[-1] // scheme.group if scheme.group else 1)
+
+
+def block_axis(scheme: Scheme) -> int:
+    """The dimension along which a block scheme's blocks lie."""
+    return -1 if scheme.axis is None else scheme.axis
 
 
 def scale_dtype(x: Tensor) -> torch.dtype:

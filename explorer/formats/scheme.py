@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 from explorer.errors import PrecisionError
 from explorer.formats.catalog import find_format
-from explorer.formats.spec import IntSpec, Spec
+from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec, Spec
 
-Granularity = Literal["tensor", "channel", "token", "group"]
+Granularity = Literal["tensor", "channel", "token", "group", "block"]
+Calibrator = Literal["minmax", "moving_average", "percentile", "mse", "entropy"]
 
 
 @dataclass(frozen=True)
@@ -18,52 +19,56 @@ class Scheme:
     """A format, and which elements share a scale.
 
     granularity: ``tensor`` one scale; ``channel`` one per index of ``axis``; ``token`` one per row of the last
-    dimension; ``group`` one per ``group`` consecutive elements of the last dimension.
+    dimension; ``group`` one per ``group`` consecutive elements of the last dimension; ``block`` what a block format
+    brings with it, along ``axis`` or the last dimension. Left out: ``block`` for a block format, else ``tensor``.
+    axis: may be negative, counting from the last dimension.
     symmetric: zero is code 0 (INT8 -127..127, INT4 -7..7); else codes are 0..2**bits - 1 with a zero point.
-    dynamic: the scale comes from the tensor itself; else it is given at each use.
+    dynamic: the scale comes from the tensor itself; else it is given at each use. Blocks are always dynamic.
+    calibrator: how a static scale is found from data seen before; a dynamic scale is that of the ends, ``minmax``.
     Formats of 16 bits and more take no scale: they are plain casts, and then only ``tensor`` is valid.
 
     Raises ``PrecisionError`` for an unknown format and for parts that do not fit each other.
     """
 
     format: str
-    granularity: Granularity = "tensor"
+    granularity: Granularity = None  # type: ignore[assignment]  # settled at once, so nobody reads None
     axis: int | None = None
     group: int | None = None
     symmetric: bool = True
     dynamic: bool = True
+    calibrator: Calibrator = "minmax"
 
     def __post_init__(self) -> None:
-        spec = find_format(self.format)
+        if self.granularity is None:
+            object.__setattr__(self, "granularity", "block" if find_format(self.format).is_block else "tensor")
         _check_granularity(self)
-        if not self.scaled and self.granularity != "tensor":
-            raise PrecisionError(
-                f"{spec.label} per {self.granularity}",
-                f"{spec.label} has {spec.bits} bits and takes no scale",
-                "granularity='tensor', or a format of 8 bits or fewer",
-            )
-        if not self.symmetric and not isinstance(spec, IntSpec):
-            raise PrecisionError(
-                f"{spec.label} with symmetric=False", "floats have no zero point", "symmetric=True, or an integer"
-            )
-        if self.symmetric and isinstance(spec, IntSpec) and not spec.signed:
-            raise PrecisionError(
-                f"{spec.label} with symmetric=True",
-                "an unsigned format cannot hold values on both sides of zero",
-                f"symmetric=False, or {spec.name.removeprefix('u')!r}",
-            )
+        _check_format(self)
+        _check_zero_point(self)
+        _check_calibrator(self)
 
     def __str__(self) -> str:
-        detail = {"channel": f" (axis {self.axis})", "group": f" of {self.group}"}.get(self.granularity, "")
-        words = [f"{self.spec.label} per {self.granularity}{detail}" if self.scaled else self.spec.label]
+        words = [f"{self.spec.label}{self._where}" if self.scaled else self.spec.label]
         words += [] if self.symmetric else ["asymmetric"]
         words += [] if self.dynamic or not self.scaled else ["static"]
+        words += [] if self.calibrator == "minmax" else [f"{self.calibrator} calibrator".replace("_", " ")]
         return ", ".join(words)
+
+    @property
+    def _where(self) -> str:
+        if self.granularity == "block":
+            return "" if self.axis is None else f" along axis {self.axis}"
+        detail = {"channel": f" (axis {self.axis})", "group": f" of {self.group}"}.get(self.granularity, "")
+        return f" per {self.granularity}{detail}"
 
     @cached_property
     def spec(self) -> Spec:
         """The format's facts."""
         return find_format(self.format)
+
+    @cached_property
+    def element(self) -> ElementSpec:
+        """The facts of what one code is in: the format, or that of a block format's elements."""
+        return self.spec.element_spec if isinstance(self.spec, BlockSpec) else self.spec
 
     @cached_property
     def scaled(self) -> bool:
@@ -73,7 +78,7 @@ class Scheme:
     @cached_property
     def largest_code(self) -> float:
         """What the scale maps the largest magnitude (asymmetric: the largest value) to."""
-        spec = self.spec
+        spec = self.element
         if not isinstance(spec, IntSpec):
             return spec.largest
         return float(spec.symmetric_limit or 0) if self.symmetric else float(2**spec.bits - 1)
@@ -91,12 +96,13 @@ class Scheme:
 def weight_scheme(format: str, group: int | None = None, symmetric: bool = True, axis: int = 0) -> Scheme:
     """The usual scheme of a weight: a scale per output channel, or per ``group`` inputs; none at 16 bits or more.
 
-    Fits linear [out, in] and conv [out, in, kh, kw]; a transposed conv [in, out, kh, kw] takes ``axis=1``.
+    Fits linear [out, in] and conv [out, in, kh, kw]; a transposed conv [in, out, kh, kw] takes ``axis=1``. A block
+    format has its blocks along the last dimension, the inputs of a linear.
     Raises ``PrecisionError`` as ``Scheme`` does.
     """
     if group is not None:
         return Scheme(format, "group", group=group, symmetric=symmetric)
-    if find_format(format).bits >= 16:
+    if find_format(format).bits >= 16 or find_format(format).is_block:
         return Scheme(format, symmetric=symmetric)
     return Scheme(format, "channel", axis=axis, symmetric=symmetric)
 
@@ -106,13 +112,56 @@ def _check_granularity(scheme: Scheme) -> None:
     if scheme.granularity not in known:
         raise PrecisionError(f"granularity {scheme.granularity!r}", "there is no such granularity", " or ".join(known))
     asked = f"{scheme.format} per {scheme.granularity}"
-    for part, owner, example in (("axis", "channel", 0), ("group", "group", 128)):
+    for part, owners, example in (("axis", ("channel", "block"), 0), ("group", ("group",), 128)):
         value = getattr(scheme, part)
-        if scheme.granularity == owner and value is None:
+        if scheme.granularity == owners[0] and value is None:
             raise PrecisionError(asked, f"{part} is not given", f"{part}={example}")
-        if scheme.granularity != owner and value is not None:
-            raise PrecisionError(asked, f"{part}={value!r} belongs to granularity='{owner}'", f"leave {part} out")
+        if scheme.granularity not in owners and value is not None:
+            raise PrecisionError(asked, f"{part}={value!r} belongs to granularity='{owners[0]}'", f"leave {part} out")
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise PrecisionError(asked, f"{part}={value!r} is no integer", f"{part}={example}")
     if scheme.group is not None and scheme.group < 1:
         raise PrecisionError(asked, f"group={scheme.group}", "a positive number of elements, such as 128")
+
+
+def _check_format(scheme: Scheme) -> None:
+    """Refuses a granularity that the format cannot have."""
+    spec = scheme.spec
+    asked = f"{spec.label} per {scheme.granularity}"
+    if spec.is_block != (scheme.granularity == "block"):
+        found = f"{spec.label} has its own blocks" if spec.is_block else f"{spec.label} is no block format"
+        try_ = "granularity='block'" if spec.is_block else "granularity='group', or a format such as 'mxfp4'"
+        raise PrecisionError(asked, found, try_)
+    if not scheme.scaled and scheme.granularity != "tensor":
+        found = f"{spec.label} has {spec.bits} bits and takes no scale"
+        raise PrecisionError(asked, found, "granularity='tensor', or a format of 8 bits or fewer")
+    if isinstance(spec, FloatSpec) and not spec.has_zero:
+        raise PrecisionError(asked, f"{spec.label} holds scales only", "a block format such as 'mxfp8_e4m3'")
+    if spec.is_block and not scheme.dynamic:
+        raise PrecisionError(f"{spec.label} with dynamic=False", "a block's scale comes from the block", "dynamic=True")
+
+
+def _check_zero_point(scheme: Scheme) -> None:
+    spec = scheme.spec
+    if not scheme.symmetric and not isinstance(spec, IntSpec):
+        kind = "block formats" if spec.is_block else "floats"
+        raise PrecisionError(
+            f"{spec.label} with symmetric=False", f"{kind} have no zero point", "symmetric=True, or an integer"
+        )
+    if scheme.symmetric and isinstance(spec, IntSpec) and not spec.signed:
+        raise PrecisionError(
+            f"{spec.label} with symmetric=True",
+            "an unsigned format cannot hold values on both sides of zero",
+            f"symmetric=False, or {spec.name.removeprefix('u')!r}",
+        )
+
+
+def _check_calibrator(scheme: Scheme) -> None:
+    known = get_args(Calibrator)
+    if scheme.calibrator not in known:
+        raise PrecisionError(f"calibrator {scheme.calibrator!r}", "there is no such calibrator", " or ".join(known))
+    if scheme.calibrator != "minmax" and (scheme.spec.is_block or not scheme.scaled):
+        found = "a block's scale comes from the block" if scheme.spec.is_block else "it takes no scale"
+        raise PrecisionError(
+            f"{scheme.spec.label} with calibrator={scheme.calibrator!r}", found, "leave calibrator out"
+        )
