@@ -1,8 +1,9 @@
 """The notebook page: ``widgets.explore("digits-vit")``, and each of its views alone."""
 
 from widgets.app import Page, explore
+from widgets.format_lab import FormatLab
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
 
-__all__ = ["DeltaBar", "Page", "PrecisionMap", "RecipePanel", "explore"]
+__all__ = ["DeltaBar", "FormatLab", "Page", "PrecisionMap", "RecipePanel", "explore"]

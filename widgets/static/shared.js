@@ -96,7 +96,7 @@ function silence(on) {
 /** Shows a failed request in the view that asked; on a page with a message banner, Python already wrote it there. */
 export function complain(el, error) {
   const page = pageOf(el);
-  if (error.message === SILENT || (page && page.querySelector("[data-testid=message]"))) return;
+  if (error.message === SILENT || (page && page.querySelector(".px-message"))) return;
   const old = el.querySelector(":scope > .px-strip.px-error");
   if (old) old.remove();
   const close = h("button", { class: "px-x", "aria-label": "dismiss", text: "\u00d7", onclick: () => strip.remove() });
