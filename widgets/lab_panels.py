@@ -1,0 +1,24 @@
+"""The experiments that the format lab shows, each under its heading; a panel is made when it is first opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets
+
+from widgets.panels.cast_flow import CastFlow
+from widgets.panels.long_sum import LongSum
+from widgets.panels.promotion import Promotion
+from widgets.panels.softmax import SoftmaxOverflow
+
+Make = Callable[[], ipywidgets.Widget]
+
+
+def panels() -> list[tuple[str, Make]]:
+    """Heading and maker of every experiment, in the order of the page."""
+    return [
+        ("Add a long sum", LongSum),
+        ("Softmax that overflows", SoftmaxOverflow),
+        ("Casts up and down", CastFlow),
+        ("Type promotion in JAX and PyTorch", Promotion),
+    ]

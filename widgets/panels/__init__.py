@@ -1,0 +1,1 @@
+"""The format lab's experiments: one panel each."""
