@@ -60,7 +60,7 @@ def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
 
 @contextmanager
 def _without_slow_check() -> Iterator[None]:
-    """Plotly's first figure imports jsonschema, which compiles a grammar of web addresses for seconds unless it is missing.
+    """Plotly's first figure imports jsonschema, which compiles a grammar of web addresses for seconds if it finds one.
 
     jsonschema then leaves out one optional check ("iri"), which no notebook's format uses.
     """

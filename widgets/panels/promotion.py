@@ -25,8 +25,8 @@ RIGHT = {
 SHORT = {"float8_e4m3fn": "f8 e4m3", "float8_e5m2": "f8 e5m2", "refused": "refused"}
 
 ABOUT = (
-    "Which dtype comes out when two meet in one operation? JAX and PyTorch agree on two arrays of the usual dtypes. They "
-    "differ in what Python's numbers and tensors without dimensions count for, and in what they refuse. "
+    "Which dtype comes out when two meet in one operation? JAX and PyTorch agree on two arrays of the usual dtypes. "
+    "They differ in what Python's numbers and tensors without dimensions count for, and in what they refuse. "
     "<b>i* f* c*</b> are JAX's weak types: int64, float64 and complex128 (their 32-bit halves, unless 64-bit types are "
     "switched on) that give way to whatever comes next."
 )
@@ -63,20 +63,23 @@ class Promotion(Experiment[Pairs, pd.DataFrame]):
         words = "".join(f"<li><b>{count}</b> pairs: {escape(str(why))}.</li>" for why, count in reasons.items())
         summary = f"<p class='px-about'>{result['differ'].sum()} of {len(result)} pairs differ (marked <b>≠</b>).</p>"
         tables = _table("JAX", "jax", result) + _table("PyTorch", "torch", result)
-        self.tables.value = f"<div data-testid='promotion'>{summary}<div class='px-pair'>{tables}</div><ul class='px-words'>{words}</ul></div>"
+        pair = f"<div class='px-pair'>{tables}</div><ul class='px-words'>{words}</ul>"
+        self.tables.value = f"<div data-testid='promotion'>{summary}{pair}</div>"
 
 
 def _table(caption: str, library: str, pairs: pd.DataFrame) -> str:
     columns = list(dict.fromkeys(pairs["right"]))
     head = "".join(f"<th scope='col'>{_short(name)}</th>" for name in columns)
-    rows = "".join(
-        f"<tr><th scope='row'>{_short(str(left))}</th>{''.join(_cell(row, library) for _, row in group.iterrows())}</tr>"
-        for left, group in pairs.groupby("left", sort=False)
-    )
+    rows = "".join(_row(str(left), group, library) for left, group in pairs.groupby("left", sort=False))
     return (
         f"<div class='px-scroll'><table class='px-promotion'><caption>{caption}</caption>"
         f"<tr><th></th>{head}</tr>{rows}</table></div>"
     )
+
+
+def _row(left: str, pairs: pd.DataFrame, library: str) -> str:
+    cells = "".join(_cell(pair, library) for _, pair in pairs.iterrows())
+    return f"<tr><th scope='row'>{_short(left)}</th>{cells}</tr>"
 
 
 def _cell(row: pd.Series, library: str) -> str:

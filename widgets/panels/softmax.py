@@ -19,8 +19,8 @@ COMPUTE = {"softmax": softmax_in, "log-sum-exp": logsumexp_in}
 
 ABOUT = (
     "exp grows fast: exp(12) is already beyond FP16's largest number. A softmax that is written as the textbook has it "
-    "overflows to Inf, and Inf / Inf is NaN. Subtracting the largest logit first changes nothing in exact arithmetic, and "
-    "then no exponential exceeds 1."
+    "overflows to Inf, and Inf / Inf is NaN. Subtracting the largest logit first changes nothing in exact arithmetic, "
+    "and then no exponential exceeds 1."
 )
 
 
@@ -64,19 +64,20 @@ def _naive_sentence(settings: Logits, steps: Steps) -> str:
     who = f"{chip(steps.format)} as the textbook has it:"
     if steps.first_inf is None and steps.first_nan is None:
         return f"{who} nothing overflows at this scale; the largest error is {number(steps.largest_error, 3)}."
-    largest = number(px.FORMATS[steps.format].largest)
-    reasons = {
-        "e = exp(x)": f"exp({number(settings.scale)}) = {number(_exp(settings.scale), 3)}, beyond the largest value, {largest}",
-        "sum of e": f"every exponential fits, but their sum is beyond {largest}"
-        if steps.steps[1].values.any()
-        else "every exponential is flushed to zero",
-        "e / sum": "Inf / Inf" if steps.first_inf else "the sum is NaN already",
-        "log(sum)": "the logarithm of a sum that is not finite",
-    }
-    born = [f"Inf in <i>{steps.first_inf}</i> ({reasons[steps.first_inf]})"] if steps.first_inf else []
-    born += [f"NaN in <i>{steps.first_nan}</i> ({reasons[steps.first_nan]})"] if steps.first_nan else []
+    firsts = (("Inf", steps.first_inf), ("NaN", steps.first_nan))
+    born = [f"{word} in <i>{first}</i> ({_reason(first, settings, steps)})" for word, first in firsts if first]
     silent = "" if steps.first_nan else " The result is wrong, and no NaN tells."
     return f"{who} {' and '.join(born)}.{silent}"
+
+
+def _reason(name: str, settings: Logits, steps: Steps) -> str:
+    """Why Inf or NaN appears first in the step of this name."""
+    end = number(px.FORMATS[steps.format].largest)
+    if name == "e = exp(x)":
+        return f"exp({number(settings.scale)}) is {number(_exp(settings.scale), 3)}, and the format ends at {end}"
+    if name == "sum of e":
+        return f"every exponential fits, but their sum is beyond {end}"
+    return "Inf / Inf" if name == "e / sum" else "the logarithm of Inf"
 
 
 def _exp(x: float) -> float:
@@ -92,7 +93,8 @@ def _mended_sentence(steps: Steps) -> str:
 def _table(caption: str, steps: Steps) -> str:
     rows = "".join(_row(step, _birth(step, steps)) for step in steps.steps)
     exact = _row(Step("exact", steps.exact), "")
-    return f"<div class='px-scroll'><table class='px-steps'><caption>{escape(caption)}</caption>{rows}{exact}</table></div>"
+    table = f"<table class='px-steps'><caption>{escape(caption)}</caption>{rows}{exact}</table>"
+    return f"<div class='px-scroll'>{table}</div>"
 
 
 def _birth(step: Step, steps: Steps) -> str:
