@@ -4,13 +4,13 @@ MX (OCP Microscaling Formats 1.0, section 6.3): the scale is the power of two 2*
 the exponent of the element's largest value; the elements are x / scale rounded to nearest even, and they saturate.
 The exponent is read from the bits of absmax, so it is exact. What the text leaves open is settled as follows. A scale
 below 2**-127 (tiny and all-zero blocks) is 2**-127, one above 2**127 (FP64 only) is 2**127. A block with NaN or Inf has
-the scale NaN. MXINT8 uses its lowest code, -2. A value that leaves the range of the dtype, only that code can, becomes
-the code -127/64 there.
+the scale NaN. MXINT8 uses its lowest code, which stands for -2; where that leaves the range of x's dtype, which is in
+the dtype's highest binade, the value is that of the next code, -127/64.
 
 NVFP4 (NVIDIA, "Pretraining Large Language Models with NVFP4", 2025): with the tensor scale g = absmax / (448 * 6) in
 FP32, the scale of a block is E4M3's nearest value to clamp(absmax / 6 / g, 2**-6, 448), and the elements are
 x / (scale * g) rounded to nearest even, every step in FP32. An all-zero tensor has g = 1; g is at least the smallest
-normal, and at most what keeps 6 * 448 * g finite. NaN or Inf anywhere makes g, and so every element, NaN.
+normal, and at most FP32's largest over 448 * 6. NaN or Inf anywhere makes g, and so every element, NaN.
 
 The last block of a row that the block size does not divide is treated as if it were filled up with zeros.
 """
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -206,17 +205,9 @@ def _find_tensor_scale(blocks: Tensor, spec: BlockSpec) -> Tensor | None:
         return torch.ones((), device=blocks.device)
     absmax = _widen(_absmax(blocks.flatten(), 0))
     scale = (absmax / spec.largest).to(torch.float32)
-    scale.clamp_(torch.finfo(torch.float32).tiny, _widest_tensor_scale(spec))
+    fp32 = torch.finfo(torch.float32)
+    scale.clamp_(fp32.tiny, fp32.max / spec.largest)
     return scale.masked_fill_(absmax == 0, 1.0).masked_fill_(~absmax.isfinite(), math.nan)
-
-
-@lru_cache(maxsize=16)
-def _widest_tensor_scale(spec: BlockSpec) -> float:
-    """The largest FP32 tensor scale under which the largest value does not overflow FP32."""
-    widest = torch.tensor(torch.finfo(torch.float32).max) / spec.largest
-    while (widest * spec.scale_spec.largest * spec.element_spec.largest).isinf():
-        widest = torch.nextafter(widest, torch.zeros(()))
-    return float(widest)
 
 
 def _absmax(x: Tensor, dim: int) -> Tensor:

@@ -85,12 +85,17 @@ class Scheme:
 
     @property
     def smallest_code(self) -> float:
+        if self.spec.is_block:
+            return float(self.element.smallest)
         return -self.largest_code if self.symmetric else 0.0
 
     @property
     def zero_is_integer(self) -> bool:
-        """Whether an asymmetric zero point is a code, so that 0.0 is exact: 8 bits; below that it is a float."""
-        return self.spec.bits >= 8
+        """Whether an asymmetric zero point is a code, so that 0.0 is exact.
+
+        It is, but for groups of under 8 bits: their zero point is a float, as in HQQ and torch's INT4 kernels.
+        """
+        return self.spec.bits >= 8 or self.granularity != "group"
 
 
 def weight_scheme(format: str, group: int | None = None, symmetric: bool = True, axis: int = 0) -> Scheme:
