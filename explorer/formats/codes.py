@@ -13,6 +13,7 @@ from torch import Tensor
 from explorer.errors import PrecisionError
 from explorer.formats.catalog import find_format
 from explorer.formats.ordinals import find_grid
+from explorer.formats.packing import check_codes
 from explorer.formats.rounding import round_to
 from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec
 
@@ -55,7 +56,7 @@ def decode(codes: Tensor, format: str | ElementSpec, dtype: torch.dtype = torch.
     codes: any integer dtype, 0 <= code < 2**bits, else ``PrecisionError``.
     """
     spec = _find_element(format, "values of codes")
-    _check_codes(codes, spec)
+    codes = check_codes(codes, spec.bits, f"values of codes of {spec.name}")
     if spec.bits > 16:
         return _decode_arithmetically(codes, spec).to(dtype)
     table = _list_values(spec).to(codes.device, dtype)
@@ -146,17 +147,6 @@ def _nan_code(spec: FloatSpec) -> int:
 def _refuse_nan(y: Tensor, spec: ElementSpec) -> None:
     if y.isnan().any():
         raise PrecisionError(f"codes of {spec.name}", "x has NaN and the format has none", "x.nan_to_num(nan=0.0)")
-
-
-def _check_codes(codes: Tensor, spec: ElementSpec) -> None:
-    asked = f"values of codes of {spec.name}"
-    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-        raise PrecisionError(asked, f"codes of {codes.dtype}", "an integer dtype")
-    if codes.numel() == 0:
-        return
-    lowest, highest = (int(end) for end in codes.aminmax())
-    if lowest < 0 or highest >= 1 << spec.bits:
-        raise PrecisionError(asked, f"codes from {lowest} to {highest}", f"0 to {(1 << spec.bits) - 1}")
 
 
 @lru_cache(maxsize=64)

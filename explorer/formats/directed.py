@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.formats.ordinals import Grid, find_grid
 from explorer.formats.spec import ElementSpec, FloatSpec
-from explorer.formats.steps import check_float, common_largest, run_step
+from explorer.formats.steps import check_float, common_largest, common_smallest, run_step
 
 Rounding = Literal["nearest", "toward_zero", "up", "down", "stochastic"]
 
@@ -47,7 +47,7 @@ class DirectedStep:
         if self.grid.fraction_bits:
             self._round(ordinals, x)
         y = self.grid.magnitudes(ordinals).copysign_(x)
-        self._bound(y, x, common_largest(self.spec, source.dtype))
+        self._bound(y, x, source.dtype)
         target.copy_(y)
 
     def _round(self, ordinals: Tensor, x: Tensor) -> None:
@@ -62,15 +62,15 @@ class DirectedStep:
             ordinals.add_(moves_away.to(ordinals.dtype).mul_((1 << bits) - 1))
         ordinals.bitwise_and_(-(1 << bits))
 
-    def _bound(self, y: Tensor, x: Tensor, largest: float) -> None:
+    def _bound(self, y: Tensor, x: Tensor, dtype: torch.dtype) -> None:
         """In place: what the format has for values that are too large, too small, negative or NaN."""
-        spec = self.spec
+        spec, lowest = self.spec, common_smallest(self.spec, dtype)
         if not self.saturate and isinstance(spec, FloatSpec) and spec.nan != "none":
             _overflow(y, x, spec, self.rounding)
         else:
-            y.clamp_(-largest if spec.is_float else float(spec.smallest), largest)
-        if spec.smallest >= 0:
-            y.clamp_(min=float(spec.smallest)).abs_()  # devices differ in which zero the clamp leaves
+            y.clamp_(lowest, common_largest(spec, dtype))
+        if not spec.signed:
+            y.clamp_(min=lowest).abs_()  # devices differ in which zero the clamp leaves
         if isinstance(spec, FloatSpec) and not spec.has_zero:
             y.masked_fill_(x <= 0, math.nan)
         y.masked_fill_(x.isnan(), math.nan)

@@ -18,8 +18,8 @@ class Grid:
     """The magnitudes of a format without its upper end: steps of 2**(max(exponent, min_exponent) - mantissa_bits).
 
     An ordinal is a fixed-point integer, ``fraction_bits`` of it below the point. Adding to it and cutting its fraction
-    is rounding, carries into the next binade included. All is integer arithmetic on the bits of ``carrier`` values, so
-    that no setting which flushes subnormals can change it.
+    is rounding, carries into the next binade included. This is integer arithmetic on the bits of ``carrier`` values, so
+    no setting that flushes subnormals can change it.
     carrier: FP64, or FP32 where the format's subnormals are FP32's or leave two bits below their mantissa.
     """
 

@@ -10,6 +10,11 @@ from torch import Tensor
 from explorer.errors import PrecisionError
 
 _WIDTHS = (2, 4, 6, 8)
+_STORED_ONLY = (
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+)  # dtypes with few operations; UINT64 over 2**63 turns negative
 
 
 def pack(codes: Tensor, bits: int) -> Tensor:
@@ -22,11 +27,7 @@ def pack(codes: Tensor, bits: int) -> Tensor:
     """
     asked = f"pack codes of {bits} bits"
     _check_width(bits, asked)
-    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-        raise PrecisionError(asked, f"codes of {codes.dtype}", "an integer dtype")
-    if codes.numel() and not (codes.amin() >= 0 and codes.amax() < 1 << bits):
-        raise PrecisionError(asked, f"codes from {int(codes.amin())} to {int(codes.amax())}", f"0 to {(1 << bits) - 1}")
-    return _regroup(codes, bits, 8)[: _bytes_of(codes.numel(), bits)]
+    return _regroup(check_codes(codes, bits, asked), bits, 8)[: _bytes_of(codes.numel(), bits)]
 
 
 def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
@@ -40,6 +41,18 @@ def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
         found = f"{packed.numel()} elements of {packed.dtype}"
         raise PrecisionError(asked, found, f"UINT8, {_bytes_of(max(count, 0), bits)} bytes or more")
     return _regroup(packed.reshape(-1)[: _bytes_of(count, bits)], 8, bits)[:count]
+
+
+def check_codes(codes: Tensor, bits: int, asked: str) -> Tensor:
+    """The codes, in a dtype that torch can calculate with, or ``PrecisionError`` where they are none of this width."""
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+        raise PrecisionError(asked, f"codes of {codes.dtype}", "an integer dtype")
+    if codes.dtype in _STORED_ONLY:
+        codes = codes.to(torch.int64)
+    lowest, highest = (int(end) for end in codes.aminmax()) if codes.numel() else (0, 0)
+    if lowest < 0 or highest >= 1 << bits:
+        raise PrecisionError(asked, f"codes from {lowest} to {highest}", f"0 to {(1 << bits) - 1}")
+    return codes
 
 
 def _regroup(parts: Tensor, width: int, new_width: int) -> Tensor:

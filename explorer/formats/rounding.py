@@ -12,7 +12,7 @@ from explorer.formats.blocks import round_blocks
 from explorer.formats.catalog import find_format
 from explorer.formats.directed import Rounding, round_by_ordinals
 from explorer.formats.spec import BlockSpec, Spec
-from explorer.formats.steps import check_float, round_elements, rounds_quickly
+from explorer.formats.steps import check_float, common_largest, common_smallest, round_elements, rounds_quickly
 
 Seed = int | torch.Generator
 
@@ -84,7 +84,7 @@ class _StraightThrough(torch.autograd.Function):
         if ctx.spec.is_block:
             return gradient, None, None, None, None
         (x,) = ctx.saved_tensors
-        is_inside = (x >= ctx.spec.smallest) & (x <= ctx.spec.largest)
+        is_inside = (x >= common_smallest(ctx.spec, x.dtype)) & (x <= common_largest(ctx.spec, x.dtype))
         return torch.where(is_inside, gradient, 0.0), None, None, None, None
 
 

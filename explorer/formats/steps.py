@@ -85,6 +85,15 @@ def common_largest(spec: ElementSpec, dtype: torch.dtype) -> float:
     return float((2 - 2.0**-mantissa_bits) * 2.0**exponent)
 
 
+def common_smallest(spec: ElementSpec, dtype: torch.dtype) -> float:
+    """The lowest finite value that both the format and the dtype hold."""
+    if isinstance(spec, IntSpec):
+        return float(spec.smallest)
+    if spec.signed:
+        return -common_largest(spec, dtype)
+    return 0.0 if spec.has_zero else max(spec.smallest, torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps)
+
+
 def _holds(dtype: torch.dtype, value: float) -> bool:
     return float(torch.tensor(value, dtype=torch.float64).to(dtype)) == value
 
