@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from explorer.formats.ordinals import find_grid
 from explorer.formats.packing import check_codes
 from explorer.formats.rounding import round_to
 from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec
+from explorer.formats.steps import check_float, run_step
 
 Kind = Literal["zero", "subnormal", "normal", "inf", "nan"]
 
@@ -43,11 +44,8 @@ def encode(x: Tensor, format: str | ElementSpec, saturate: bool = True) -> Tenso
     BF16, 0x7E00 in FP16, 0x7E in E5M2), 0x7F in E4M3, 0xFF in E8M0; in a format without NaN, ``PrecisionError``.
     """
     spec = _find_element(format, "codes")
-    y = round_to(x, spec, saturate)
-    if isinstance(spec, IntSpec):
-        _refuse_nan(y, spec)
-        return y.to(torch.int32).bitwise_and_((1 << spec.bits) - 1).to(_code_dtype(spec))
-    return _encode_floats(y, spec)
+    check_float(x, f"codes of {spec.name}")
+    return run_step(partial(_encode, spec=spec, saturate=saturate), x, _code_dtype(spec))
 
 
 def decode(codes: Tensor, format: str | ElementSpec, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -120,6 +118,16 @@ def _code_dtype(spec: ElementSpec) -> torch.dtype:
     return torch.uint8 if spec.bits <= 8 else torch.int32 if spec.bits <= 16 else torch.int64
 
 
+def _encode(source: Tensor, target: Tensor, spec: ElementSpec, saturate: bool) -> None:
+    y = round_to(source, spec, saturate)
+    if (isinstance(spec, IntSpec) or spec.nan == "none") and y.isnan().any():
+        raise PrecisionError(f"codes of {spec.name}", "x has NaN and the format has none", "x.nan_to_num(nan=0.0)")
+    if isinstance(spec, IntSpec):
+        target.copy_(y.to(torch.int32).bitwise_and_((1 << spec.bits) - 1))
+    else:
+        target.copy_(_encode_floats(y, spec))
+
+
 def _encode_floats(y: Tensor, spec: FloatSpec) -> Tensor:
     """The codes of values of the format."""
     grid = find_grid(spec, torch.float64 if y.dtype == torch.float64 else torch.float32)
@@ -129,9 +137,7 @@ def _encode_floats(y: Tensor, spec: FloatSpec) -> Tensor:
     codes.masked_fill_(carried.isinf(), _top_exponent(spec))
     if spec.signed:
         codes.bitwise_or_(carried.signbit().to(codes.dtype).bitwise_left_shift_(spec.bits - 1))
-    if spec.nan == "none":
-        _refuse_nan(y, spec)
-    return codes.masked_fill_(carried.isnan(), _nan_code(spec)).to(_code_dtype(spec))
+    return codes.masked_fill_(carried.isnan(), _nan_code(spec))
 
 
 def _top_exponent(spec: FloatSpec) -> int:
@@ -142,11 +148,6 @@ def _top_exponent(spec: FloatSpec) -> int:
 def _nan_code(spec: FloatSpec) -> int:
     quiet = 1 << (spec.mantissa_bits - 1) if spec.nan == "ieee" else (1 << spec.mantissa_bits) - 1
     return _top_exponent(spec) | quiet
-
-
-def _refuse_nan(y: Tensor, spec: ElementSpec) -> None:
-    if y.isnan().any():
-        raise PrecisionError(f"codes of {spec.name}", "x has NaN and the format has none", "x.nan_to_num(nan=0.0)")
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,7 @@ _EXPONENT_MASK = 0x7F800000
 
 
 class Step(Protocol):
-    """Writes ``source`` rounded into ``target``: equal shapes and strides, never the same memory."""
+    """Writes what it makes of ``source`` into ``target``: equal shapes and strides, never the same memory."""
 
     def __call__(self, source: Tensor, target: Tensor) -> None: ...
 
@@ -54,15 +54,15 @@ def rounds_quickly(spec: ElementSpec) -> bool:
     return within_fp32 and spec.mantissa_bits <= 21 and spec.signed and spec.has_zero
 
 
-def run_step(step: Step, x: Tensor) -> Tensor:
-    """A new tensor of x's shape and dtype, and of its strides where x is dense, that the step has filled.
+def run_step(step: Step, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A new tensor that the step has filled: x's shape, the dtype (x's own), and x's strides where x is dense.
 
     It works in blocks, so that what the step needs besides x and the result is small against a large x.
     """
     x = x.detach()
-    out = torch.empty_like(x)
+    out = torch.empty_like(x, dtype=dtype)
     dense = x if out.stride() == x.stride() else x.contiguous()
-    target = out if dense is x else torch.empty_like(dense)
+    target = out if dense is x else torch.empty_like(dense, dtype=dtype)
     for source_block, target_block in _blocks(dense, target):
         step(source_block, target_block)
     return target
