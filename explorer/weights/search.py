@@ -35,7 +35,7 @@ _CHUNK = 1 << 19  # elements searched at once: a few tensors of this size are al
 def quantize_weight(weight: Tensor, scheme: Scheme, method: Method = "nearest") -> Quantized:
     """``weight`` under the scheme, its scale found by ``method``: ``quantize`` with what ``search_scale`` returns."""
     if method == "nearest":
-        return quantize(weight, replace(scheme, dynamic=True))
+        return quantize(weight, replace(scheme, dynamic=True, calibrator="minmax"))
     scale, zero_point = search_scale(weight, scheme, method)
     return quantize(weight, replace(scheme, dynamic=False), scale, zero_point)
 
@@ -57,7 +57,7 @@ def search_scale(weight: Tensor, scheme: Scheme, method: Method = "mse") -> tupl
     if method == "nearest" or weight.numel() == 0:
         return scale, zero_point
     rows = _split_rows(weight.detach(), scheme)
-    per_row = replace(scheme, granularity="token", axis=None, group=None, dynamic=False)
+    per_row = replace(scheme, granularity="group" if scheme.group else "token", axis=None, dynamic=False)
     steps = scale.reshape(-1, 1).clone()
     zeros = None if zero_point is None else zero_point.reshape(-1, 1).clone()
     size = max(1, _CHUNK // rows.shape[1])

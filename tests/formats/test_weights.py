@@ -109,11 +109,11 @@ def test_no_group_is_worse_than_min_max(scheme, method, kind):
     assert found.sum() < nearest.sum()
 
 
-# Measured on 524,288 values: 0.872, 0.793, 0.411, 0.564, 0.865, 0.923 and 0.768 of min-max's squared error on normal
-# values, 0.899, 0.801, 0.535, 0.554, 0.873, 0.931 and 0.822 on Laplace. 16,384 values scatter by under 2 %.
+# Measured on 524,288 values: 0.872, 0.796, 0.411, 0.563, 0.865, 0.943 and 0.768 of min-max's squared error on normal
+# values, 0.901, 0.804, 0.536, 0.555, 0.874, 0.950 and 0.818 on Laplace. 16,384 values scatter by under 2 %.
 GAINS = {
-    "normal": (0.88, 0.81, 0.43, 0.58, 0.88, 0.94, 0.79),
-    "laplace": (0.92, 0.82, 0.56, 0.57, 0.89, 0.95, 0.84),
+    "normal": (0.89, 0.81, 0.43, 0.58, 0.88, 0.96, 0.79),
+    "laplace": (0.92, 0.82, 0.56, 0.57, 0.89, 0.97, 0.84),
 }
 
 
@@ -127,7 +127,7 @@ def test_squared_error_falls_by_the_measured_amount(kind, place):
 
 @pytest.mark.parametrize("scheme", GROUPS[:2], ids=str)
 def test_real_weights_gain_as_much(scheme):
-    """digits-vit, all layers: measured 0.873 and 0.794 of min-max's squared error; 0.975 and 0.976 of its lp error."""
+    """Measured on this layer: 0.876 and 0.803 of min-max's squared error (0.6 and 1.0 dB); 0.976 of its lp error."""
     from explorer.zoo.bundled import load_bundled
 
     weight = load_bundled("digits-vit").module.state_dict()["blocks.2.mlp.fc1.weight"]
