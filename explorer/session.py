@@ -14,7 +14,7 @@ from torch import nn
 from explorer import bundle
 from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
-from explorer.graph import ModelGraph, unflatten_inputs
+from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
 from explorer.kernels import Option
 from explorer.latency import Latency, LatencyTable, describe_conditions, summarise_latency
 from explorer.measure import Device, Quality, Task, compare
@@ -187,6 +187,49 @@ class Session:
     def presets(self) -> dict[str, Recipe]:
         """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
         return build_presets(self.graph, self._planner.option)
+
+    # The same function with other weights
+
+    def balance(self, alpha: float = 0.5, n: int = 512, *, powers_of_two: bool = False) -> Session:
+        """Return a session on this model with activation channels balanced against weight columns (SmoothQuant).
+
+        Between a norm (or linear) and the linears that follow, channels are divided and columns multiplied so that
+        activations are easier to quantise; FP32 outputs stay within FP32 rounding, with ``powers_of_two`` bit for bit.
+        alpha: 0 evens out the weights, 1 the activations. n: how many samples the activations' ranges are read from.
+        This session stays as it is; the other one starts with its recipe, and has its own trials. Raises
+        :class:`PrecisionError` where no ops can be balanced, with the reason.
+        """
+        batches = (self._samples.batch(index) for index in range(-(-min(n, self.samples) // self.batch_size)))
+        return self.rewritten(balance(self.graph, batches, alpha, powers_of_two).graph, "balanced")
+
+    def with_outliers(self, strength: float, channels: int = 4, seed: int = 0) -> Session:
+        """Return a session on this model with outlier channels: the function unchanged, quantising it harder.
+
+        strength: how many times as large ``channels`` channels (drawn with ``seed``) become, of every activation that
+        can be balanced; a power of two leaves FP32 outputs bit for bit. See :meth:`balance` for what is shared.
+        """
+        return self.rewritten(make_outliers(self.graph, strength, channels, seed).graph, f"outliers x {strength:g}")
+
+    def rewritten(self, graph: ModelGraph, note: str) -> Session:
+        """Return a session on ``graph``, another form of this one's: same ops, model, data, device and trial store.
+
+        The latency baseline remains the user's module. The current recipe is carried over, and can be undone to FP32.
+        """
+        other = Session(
+            graph,
+            self._module,
+            self._example,
+            self._samples,
+            self.task,
+            self.device,
+            self._store,
+            f"{self.title}, {note}",
+            self._noun,
+            self.warnings,
+        )
+        if not self.recipe.is_baseline:
+            other.apply(replace(self.recipe, fingerprint=graph.fingerprint))
+        return other
 
     # What the current recipe looks like
 
