@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import ipywidgets
 
+from widgets.lab_panels import panels
 from widgets.lab_state import LabState
 from widgets.views.number_bits import NumberBits
-from widgets.views.section import Make, Section
+from widgets.views.section import Section
 from widgets.views.value_grid import ValueGrid
 
 
@@ -22,15 +23,7 @@ class FormatLab(ipywidgets.VBox):
         self.lab = LabState(number, formats)
         self.number_bits = NumberBits(self.lab)
         self.value_grid = ValueGrid(self.lab)
-        self.sections = [Section(title, make) for title, make in _panels()]
+        self.sections = [Section(title, make) for title, make in panels()]
         super().__init__([self.number_bits, self.value_grid, *self.sections])
         self.add_class("px-page")
         self.add_class("px-lab")
-
-
-def _panels() -> Sequence[tuple[str, Make]]:
-    try:
-        from widgets.lab_panels import panels
-    except ImportError:
-        return []
-    return panels()

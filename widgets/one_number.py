@@ -69,7 +69,8 @@ class Landing:
         if _same(self.number, self.value):
             return "exact"
         if not _finite(self.value):
-            return "overflowed" if self._beyond else "none"
+            above = isinstance(self.number, Fraction) and self.number > self.spec.largest
+            return "overflowed" if above or not math.isnan(self.value) else "none"
         if self._beyond:
             return "saturated"
         return "flushed" if self.value == 0 else "rounded"

@@ -11,13 +11,16 @@ import pytest
 
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.message_banner import MessageBanner
+from widgets.views.number_bits import NumberBits
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.section import SectionHead
 from widgets.views.top_bar import TopBar
-from widgets.views.view import STATIC, View
+from widgets.views.value_grid import ValueGrid
+from widgets.views.view import STATIC, Pane
 
 JS_TESTS = Path(__file__).parents[1] / "js"
-VIEWS = [TopBar, MessageBanner, DeltaBar, PrecisionMap, RecipePanel]
+VIEWS = [TopBar, MessageBanner, DeltaBar, PrecisionMap, RecipePanel, NumberBits, ValueGrid, SectionHead]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def test_pure_functions(node: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
-def test_joined_module_is_valid_and_alone(node: str, view: type[View], tmp_path: Path) -> None:
+def test_joined_module_is_valid_and_alone(node: str, view: type[Pane], tmp_path: Path) -> None:
     module = tmp_path / "view.mjs"
     module.write_text(str(view._esm), encoding="utf-8")
     code = f"import({str(module)!r}).then((m) => process.exit(typeof m.default.render === 'function' ? 0 : 1))"

@@ -1,5 +1,5 @@
 // One format's row: its bits as buttons, what they say, the neighbours and what was lost.
-import { KIND_WORDS, bitGroups, caption, errorFacts, formulaPieces, sign, toneOf } from "./bits_words.js";
+import { KIND_WORDS, bitGroups, caption, errorFacts, formulaPieces, shown, toneOf } from "./bits_words.js";
 import { family } from "./lane.js";
 import { h, put } from "./shared.js";
 
@@ -54,8 +54,8 @@ export function fillBitsRow(element, row) {
   put(element, "data-kind", row.kind);
   put(element, "data-outcome", row.outcome);
   bitGroups(row).forEach((group, i) => fillGroup(bits.children[i], group, row));
-  put(value.children[0], "text", row.kind === "none" ? "\u2013" : sign(row.value));
-  put(value.children[0], "title", row.exact && row.exact !== row.value ? `exactly ${sign(row.exact)}` : null);
+  put(value.children[0], "text", row.kind === "none" ? "\u2013" : shown(row.value));
+  put(value.children[0], "title", row.exact && row.exact !== row.value ? `exactly ${shown(row.exact)}` : null);
   put(value.children[1], "text", errorFacts(row).join(" \u00b7 "));
   fillFormula(formula, row);
   fillNear(nears.children[0], row.below, 1);
@@ -83,6 +83,6 @@ function fillFormula(element, row) {
 }
 
 function fillNear(button, text, at) {
-  put(button.children[at], "text", text ? sign(text) : "none");
+  put(button.children[at], "text", text ? shown(text) : "none");
   button.disabled = !text;
 }

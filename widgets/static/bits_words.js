@@ -1,5 +1,5 @@
 // What the rows of bits say: groups of bits, the formula, the error, and each term in one sentence. Pure.
-import { isNumber, small } from "./numbers.js";
+import { isNumber, small, three } from "./numbers.js";
 
 export const TERMS = {
   sign: "The first bit: 0 is plus, 1 is minus.",
@@ -41,9 +41,9 @@ export function bitGroups(row) {
   });
 }
 
-/** A number for the page: a true minus, and powers of ten with one too. */
-export function sign(text) {
-  return text.replace(/-/g, "\u2212");
+/** A number's text for the page: true minus signs, Inf and NaN as they are written. */
+export function shown(text) {
+  return text.replace(/-/g, "\u2212").replace("inf", "Inf").replace("nan", "NaN");
 }
 
 /** What is under a group of bits: its name, and for the exponent what is stored there. */
@@ -58,7 +58,7 @@ export function formulaPieces(row) {
   const piece = (text, part = "", raised = false) => ({ text, part, raised });
   if (isNumber(f.integer)) {
     const head = f.sign ? [piece("("), piece(`\u2212${f.weight}`, "sign"), piece(" + "), piece(String(f.integer), "integer"), piece(")")] : [piece(String(f.integer), "integer")];
-    return [...head, piece(` \u00d7 scale ${sign(f.scale)}`)];
+    return [...head, piece(` \u00d7 scale ${shown(f.scale)}`)];
   }
   if (!isNumber(f.exponent)) return [piece({ inf: "exponent all ones, mantissa zero", nan: "a code kept for \u201cnot a number\u201d" }[row.kind] || "")];
   const power = [piece("2"), piece(String(f.exponent), "exponent", true), piece(` \u2212 ${f.bias}`, "", true), piece(" \u00d7 "), piece(f.significand, "mantissa")];
@@ -72,7 +72,8 @@ export function errorFacts(row) {
   if (!e) return [];
   if (e.text === "0") return ["exact"];
   const relative = isNumber(e.relative) ? [share(e.relative)] : [];
-  return [`error ${sign(e.text)}`, ...relative, `${small(e.ulps)} ulp`];
+  const steps = isNumber(e.ulps) ? [`${e.ulps < 1e5 ? three(e.ulps) : small(e.ulps)} ulp`] : [];
+  return [`error ${shown(e.text)}`, ...relative, ...steps];
 }
 
 /** 0.00024 -> "0.024 %"; tiny shares as powers of ten. */

@@ -114,8 +114,9 @@ export function axisMarks(view, width) {
   }
   const [from, to] = [2 ** view.lo, 2 ** view.hi];
   const step = 2 ** Math.ceil(Math.log2((to - from) / room));
+  const digits = Math.ceil(Math.log10(to / step)) + 1;
   const marks = [];
-  for (let value = Math.ceil(from / step) * step; value <= to; value += step) marks.push({ at: Math.log2(value), value });
+  for (let value = Math.ceil(from / step) * step; value <= to; value += step) marks.push({ at: Math.log2(value), value, digits });
   return marks;
 }
 

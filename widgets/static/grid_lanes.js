@@ -1,6 +1,6 @@
 // The value grid's picture: one lane per format under one axis, as SVG.
 import { axisMarks, drawn, ends, magnitudes, sizeAt } from "./grid_axis.js";
-import { sign } from "./bits_words.js";
+import { shown } from "./bits_words.js";
 import { family } from "./lane.js";
 import { count } from "./numbers.js";
 
@@ -36,7 +36,8 @@ export function laneTop(frame, index) {
 
 /** The whole picture, for `lanes` and the number. */
 export function draw(frame, lanes, number) {
-  return [hatch(), ...axis(frame), ...lanes.map((lane, i) => laneOf(frame, lane, i, number)), ...numberLine(frame, number)];
+  const landings = lanes.flatMap((lane, i) => landing(frame, lane, laneTop(frame, i), number));
+  return [hatch(), ...axis(frame), ...lanes.map((lane, i) => laneOf(frame, lane, i, number)), ...numberLine(frame, number), ...landings];
 }
 
 function hatch() {
@@ -47,11 +48,11 @@ function hatch() {
 function axis(frame) {
   const marks = axisMarks(frame.view, frame.right - frame.left).map((mark) => {
     const x = frame.x(mark.at);
-    const words = mark.power === undefined ? [plainSize(mark.value)] : [null, Math.abs(mark.power) > 200 ? "" : plainSize(2 ** mark.power)];
+    const words = mark.power === undefined ? [plainSize(mark.value, mark.digits)] : [null, Math.abs(mark.power) > 200 ? "" : plainSize(2 ** mark.power)];
     return s("g", { class: "px-axis" },
       s("line", { x1: x, x2: x, y1: 33, y2: frame.height, class: "px-gridline" }),
       words[0] === null
-        ? s("text", { x, y: 14, "text-anchor": "middle" }, "2", s("tspan", { dy: -5, class: "px-power", text: sign(String(mark.power)) }))
+        ? s("text", { x, y: 14, "text-anchor": "middle" }, "2", s("tspan", { dy: -5, class: "px-power", text: shown(String(mark.power)) }))
         : s("text", { x, y: 14, "text-anchor": "middle", text: words[0] }),
       words[1] ? s("text", { x, y: 28, "text-anchor": "middle", class: "px-faint", text: words[1] }) : null);
   });
@@ -61,12 +62,12 @@ function axis(frame) {
     s("text", { x: frame.inf, y: 14, "text-anchor": "middle", class: "px-axis", text: frame.side < 0 ? "\u2212\u221e" : "\u221e" })];
 }
 
-/** A size as a person would say it: 0.0039, 256, 1.2e\u22127. */
-export function plainSize(x) {
+/** A size as a person would say it: 0.0039, 256, 1.2e\u22127; with more digits where they matter. */
+export function plainSize(x, digits = 2) {
   const size = Math.abs(x);
   if (x === 0) return "0";
-  if (size >= 1e-4 && size < 1e6) return sign(String(Number(x.toPrecision(size < 1 ? 2 : 8))));
-  return sign(x.toExponential(1).replace("e+", "e").replace(".0e", "e"));
+  if (size >= 1e-4 && size < 1e6) return shown(String(Number(x.toPrecision(Math.min(17, size < 1 ? digits : Math.max(8, digits))))));
+  return shown(x.toExponential(Math.min(16, digits - 1)).replace("e+", "e").replace(/\.0+e/, "e"));
 }
 
 function laneOf(frame, lane, index, number) {
@@ -81,7 +82,6 @@ function laneOf(frame, lane, index, number) {
   else group.append(...zones(frame, lane, top), ...values(frame, lane, top), ...limits(frame, lane, top));
   if (lane.zero) group.append(tickAt(frame.zero, top + frame.bar));
   if (lane.beyond) group.append(tickAt(frame.inf, top + frame.bar));
-  group.append(...landing(frame, lane, top, number));
   return group;
 }
 
@@ -139,6 +139,8 @@ function limits(frame, lane, top) {
   const words = [];
   const small = plainSize(sizeAt(lane, 1));
   const large = plainSize(sizeAt(lane, magnitudes(lane, frame.side)));
+  if (a > frame.right) return [s("text", { x: frame.right, y, "text-anchor": "end", class: "px-faint", text: `${small} to ${large} \u25b8` })];
+  if (b < frame.left) return [s("text", { x: frame.left, y, class: "px-faint", text: `\u25c2 ${small} to ${large}` })];
   if (inside(at.hi)) words.push(s("text", { x: Math.max(b, frame.left + 20), y, "text-anchor": "end", class: "px-faint", text: large }));
   else if (b > frame.right) words.push(s("text", { x: frame.right, y, "text-anchor": "end", class: "px-faint", text: `to ${large} \u25b8` }));
   if (b - a < 90) return words;
@@ -169,10 +171,10 @@ function placeOf(frame, place) {
 
 function numberLine(frame, number) {
   const x = placeOf(frame, number);
-  const out = number.log2 !== null && number.side === frame.side ? (frame.x(number.log2) < frame.left ? `\u25c2 ${sign(number.text)}` : `${sign(number.text)} \u25b8`) : "";
+  const out = number.log2 !== null && number.side === frame.side ? (frame.x(number.log2) < frame.left ? `\u25c2 ${shown(number.text)}` : `${shown(number.text)} \u25b8`) : "";
   if (x === null) return out ? [s("text", { x: out.startsWith("\u25c2") ? frame.left : frame.right, y: TOP - 8, "text-anchor": out.startsWith("\u25c2") ? "start" : "end", class: "px-number-name", text: out })] : [];
   const text = number.text.length > 14 ? `${number.text.slice(0, 13)}\u2026` : number.text;
   const near = Math.min(Math.max(x, 30), frame.width - 30);
   return [s("line", { x1: x, x2: x, y1: TOP - 4, y2: frame.height, class: "px-number-line" }),
-    s("text", { x: near, y: TOP - 8, "text-anchor": "middle", class: "px-number-name", text: sign(text) })];
+    s("text", { x: near, y: TOP - 8, "text-anchor": "middle", class: "px-number-name", text: shown(text) })];
 }

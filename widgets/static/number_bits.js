@@ -1,6 +1,6 @@
 // One number through any format, bit by bit. Python owns the number; a click only asks for another.
 import { fillBitsRow, newBitsRow } from "./bits_row.js";
-import { MODE_WORDS, TERMS, sign } from "./bits_words.js";
+import { MODE_WORDS, TERMS, shown } from "./bits_words.js";
 import { complain, dress, h, line, listen, markPage, put } from "./shared.js";
 import { newTip } from "./tip.js";
 import { attachTerms, termButtons } from "./terms.js";
@@ -54,7 +54,7 @@ function buildControls(ask, tell) {
   const saturate = h("input", { type: "checkbox", "data-testid": "saturate" });
   const seed = h("input", { type: "number", class: "px-input px-small", min: 0, max: 2147483647, "data-testid": "seed", "aria-label": "seed" });
   const chips = h("div", { class: "px-chips", role: "group", "aria-label": "numbers to try" }, h("span", { class: "px-sub", text: "try" }),
-    TRY.map((text) => h("button", { class: "px-pill", type: "button", "data-testid": `try:${text}`, text: sign(text), onclick: () => {
+    TRY.map((text) => h("button", { class: "px-pill", type: "button", "data-testid": `try:${text}`, text: shown(text), onclick: () => {
       number.px = false;
       trying("number", "text")(text);
     } })));
@@ -70,7 +70,7 @@ function layControls(parts, again) {
   const labelled = (text, control, term) => h("label", { class: "px-labelled" }, h("span", { class: "px-sub", text, "data-term": term }), control);
   parts.draw = h("span", { class: "px-labelled" }, labelled("seed", parts.seed), h("button", { class: "px-btn", type: "button", "data-testid": "draw-again", text: "Draw again", onclick: again }));
   parts.scaleBox = h("span", { class: "px-labelled" }, labelled("integer scale", parts.scale, "scale"), parts.scales);
-  return h("div", { class: "px-controls" },
+  return h("div", { class: "px-bit-controls" },
     h("div", { class: "px-line" }, h("label", { class: "px-labelled" }, h("b", { text: "Number" }), parts.number), parts.chips),
     parts.error = h("p", { class: "px-status", id: "px-number-error", role: "status", "data-testid": "number-error", "data-tone": "bad" }),
     h("div", { class: "px-line" }, labelled("rounding", parts.mode), parts.draw,

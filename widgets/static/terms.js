@@ -4,7 +4,7 @@ import { h } from "./shared.js";
 /** A line of terms, each a stop of the Tab key. */
 export function termButtons(names, terms) {
   return h("div", { class: "px-terms" }, h("span", { class: "px-sub", text: "words" }),
-    names.map((name) => h("button", { class: `px-term px-part-${name}`, type: "button", "data-term": name, "aria-label": `${name}: ${terms[name]}`, text: name })));
+    names.map((name) => h("button", { class: "px-term", type: "button", "data-term": name, "aria-label": `${name}: ${terms[name]}`, text: name })));
 }
 
 /** Shows the sentence of whatever carries `data-term` under a root; returns the function that stops it. */

@@ -1,5 +1,5 @@
 // The value grid: the picture, and what hover, click, drag and keys do. Python owns the number.
-import { TERMS, sign } from "./bits_words.js";
+import { TERMS, shown } from "./bits_words.js";
 import { bounded, codeAt, ends, nearestRank, rangeOf, sizeAt, zoomed } from "./grid_axis.js";
 import { draw, frameOf, laneTop, plainSize } from "./grid_lanes.js";
 import { complain, dress, h, line, listen, put } from "./shared.js";
@@ -126,7 +126,7 @@ class Grid {
     const step = Math.abs(sizeAt(lane, rank + 1) - sizeAt(lane, rank));
     const at = ends(lane, this.side);
     const zone = lane.float ? (Math.log2(Math.abs(size)) < at.normal ? "subnormal, " : "normal, ") : "";
-    return [`${lane.label} ${sign(String(size))}`, `${zone}code 0x${code}; the next is ${plainSize(step)} farther from zero`, "Click to make it the number."];
+    return [`${lane.label} ${shown(String(size))}`, `${zone}code 0x${code}; the next is ${plainSize(step)} farther from zero`, "Click to make it the number."];
   }
 
   moved(event) {
@@ -162,7 +162,7 @@ class Grid {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const x = event.clientX - this.svg.getBoundingClientRect().left;
-    this.look(zoomed(this.view, 1.2 ** Math.sign(event.deltaY), this.frame.log2At(x)));
+    this.look(zoomed(this.view, 1.2 ** Math.shown(event.deltaY), this.frame.log2At(x)));
   }
 
   pressed(event) {
@@ -178,7 +178,7 @@ class Grid {
 
   focused(event) {
     const lane = this.lanes[event.target.dataset?.lane];
-    if (lane && event.target.matches(":focus-visible")) this.tip.show(event.target, [`${lane.label}: ${sign(lane.value)}`, "Left and right: its neighbours. Plus and minus: zoom."]);
+    if (lane && event.target.matches(":focus-visible")) this.tip.show(event.target, [`${lane.label}: ${shown(lane.value)}`, "Left and right: its neighbours. Plus and minus: zoom."]);
   }
 
   close() {

@@ -72,8 +72,8 @@ def row(name: str, landing: Landing, unit: Fraction) -> Row:
         "outcome": landing.outcome,
         "words": words(landing, unit),
         "formula": formula(landing, unit),
-        "below": _shown(landing.below, unit, 17),
-        "above": _shown(landing.above, unit, 17),
+        "below": _shown(landing.below, unit, 12),
+        "above": _shown(landing.above, unit, 12),
         "error": _error(landing, unit),
     }
 
@@ -108,20 +108,27 @@ def formula(landing: Landing, unit: Fraction) -> Row:
 
 def words(landing: Landing, unit: Fraction) -> str:
     """What the error alone does not say about the number's way into the format; empty where it says all."""
-    chance = landing.chance_up
-    limit = landing.spec.largest if to_float(landing.number) > 0 else landing.spec.smallest
     smallest = _shown(Fraction(landing.spec.smallest_positive), unit, 6)
     told = {
         "exact": "",
         "rounded": "",
-        "saturated": f"saturated: beyond {_shown(Fraction(limit), unit, 6)}, the last value on this side",
+        "saturated": f"saturated: {_limit_words(landing, unit)}",
         "overflowed": f"overflowed: beyond the last value it becomes {'NaN' if landing.kind == 'nan' else 'Inf'}",
         "flushed": f"flushed to zero: the smallest value above zero is {smallest}",
         "none": f"{landing.spec.label} has no code for {_missing(landing)}",
     }[landing.outcome]
-    if chance is None:
-        return told
-    return f"rounded up in {float(100 * chance):.3g} % of draws, down in the others"
+    chance = landing.chance_up
+    drawn = "" if chance is None else f"rounded up in {float(100 * chance):.3g} % of draws, else down"
+    return "; ".join(filter(None, (told, drawn)))
+
+
+def _limit_words(landing: Landing, unit: Fraction) -> str:
+    below = to_float(landing.number) < 0
+    if below and not landing.spec.signed:
+        return "the format has no negative values"
+    limit = landing.spec.smallest if below else landing.spec.largest
+    last = _shown(Fraction(limit), unit, 6).replace("-", "\u2212")
+    return f"beyond {last}, the last value on this side"
 
 
 def _missing(landing: Landing) -> str:
@@ -136,8 +143,14 @@ def _error(landing: Landing, unit: Fraction) -> Row | None:
     if error is None or ulp is None or landing.code is None:
         return None
     number = Fraction(landing.number)
-    relative = to_float(abs(error / number)) if number else None
-    return {"text": _shown(error, unit, 3).rstrip("…"), "relative": relative, "ulps": to_float(abs(error / ulp))}
+    relative = _float_or_none(abs(error / number)) if number else None
+    return {"text": _shown(error, unit, 3).rstrip("…"), "relative": relative, "ulps": _float_or_none(abs(error / ulp))}
+
+
+def _float_or_none(x: Fraction) -> float | None:
+    """None beyond FP64: JSON has no Inf."""
+    near = to_float(x)
+    return near if math.isfinite(near) else None
 
 
 def _times(x: Exact, unit: Fraction) -> Exact:

@@ -1,0 +1,140 @@
+"""The format lab in a real browser: a number typed, bits clicked, values taken from the grid, by day and by night."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.driving import PAGE_MS, Visit, serving_notebook
+
+READY = "[data-testid=format-lab][data-ready=true]"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
+    """The address of a page with nothing but the lab."""
+    cell = nbformat.v4.new_code_cell("import widgets\n\nwidgets.FormatLab(0.1)")
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "3"}})
+    file = tmp_path_factory.mktemp("lab") / "lab.ipynb"
+    nbformat.write(notebook, file)
+    with serving_notebook(file, free_port()) as found:
+        yield found
+
+
+@pytest.fixture
+def open_lab(address: str, visits: Callable[..., Visit]) -> Callable[..., Page]:
+    def opened(query: str = "", **size: int) -> Page:
+        page = visits(**size).page
+        page.goto(address + query)
+        expect(page.locator(READY)).to_be_visible(timeout=PAGE_MS)
+        return page
+
+    return opened
+
+
+def value(page: Page, name: str) -> Locator:
+    return page.get_by_test_id(f"value:{name}")
+
+
+def test_a_number_through_every_format(open_lab: Callable[..., Page]) -> None:
+    page = open_lab()
+    number = page.get_by_test_id("number-input")
+    expect(value(page, "fp32")).to_have_text("0.100000001490116119384765625")
+    expect(page.get_by_test_id("bit:fp16:31")).to_have_count(0)
+
+    _bits(page, number)
+    _bad_input(page, number)
+    _grid(page, number)
+    _sections(page)
+
+
+def _bits(page: Page, number: Locator) -> None:
+    """A click on a bit, a step to a neighbour, and the same by keyboard alone."""
+    sign = page.get_by_test_id("bit:fp16:0")
+    expect(sign).to_have_attribute("aria-pressed", "false")
+    sign.click()
+    expect(sign).to_have_attribute("aria-pressed", "true")
+    expect(value(page, "fp16")).to_have_text("−0.0999755859375")
+    expect(value(page, "fp8_e4m3")).to_have_text("−0.1015625")
+    expect(number).to_have_value("-0.0999755859375")
+    page.get_by_test_id("neighbour-above:fp8_e4m3").click()
+    expect(value(page, "fp8_e4m3")).to_have_text("−0.09375")
+    page.get_by_test_id("bit:int8:0").focus()
+    for key in ("End", "Space"):
+        page.keyboard.press(key)
+    expect(value(page, "int8")).to_have_text("1")
+    expect(page.get_by_test_id("bit:int8:7")).to_be_focused()
+
+
+def _bad_input(page: Page, number: Locator) -> None:
+    """What is no number is explained, kept in its field, and changes nothing."""
+    number.fill("1/0")
+    expect(page.get_by_test_id("number-error")).to_contain_text("divides by zero")
+    expect(number).to_have_value("1/0")
+    expect(value(page, "int8")).to_have_text("1")
+    number.fill("70000")
+    expect(page.get_by_test_id("number-error")).to_be_empty()
+    expect(value(page, "fp16")).to_have_text("65504")
+    page.get_by_test_id("saturate").uncheck()
+    expect(value(page, "fp16")).to_have_text("Inf")
+    page.get_by_test_id("rounding").select_option("toward_zero")
+    expect(value(page, "fp8_e4m3")).to_have_text("NaN")
+    page.get_by_test_id("rounding").select_option("nearest")
+
+
+def _grid(page: Page, number: Locator) -> None:
+    """A click in a lane takes the nearest value; the arrow keys step; zooming shows less of the axis."""
+    page.get_by_test_id("try:0.1").click()
+    expect(number).to_have_value("0.1")
+    grid = page.get_by_test_id("value-grid")
+    lane = page.get_by_test_id("lane:fp4_e2m1")
+    lane.scroll_into_view_if_needed()
+    page.get_by_test_id("format:fp6_e3m2").click()
+    expect(page.get_by_test_id("lane:fp6_e3m2")).to_be_visible()
+    page.get_by_test_id("grid-range").select_option("eight")
+    low, high = float(grid.get_attribute("data-lo") or "nan"), float(grid.get_attribute("data-hi") or "nan")
+    assert -20 < low < -4 and 8 < high < 20
+    box = lane.bounding_box()
+    assert box
+    lane.click(position={"x": box["width"] - 60, "y": box["height"] / 2})
+    expect(value(page, "fp4_e2m1")).to_have_text("6")
+    expect(number).to_have_value("6")
+    lane.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(number).to_have_value("4")
+    page.keyboard.press("+")
+    expect(grid).not_to_have_attribute("data-lo", f"{low:.3f}")
+
+
+def _sections(page: Page) -> None:
+    section = page.get_by_test_id(re.compile("^section:Type promotion"))
+    expect(section).to_have_attribute("aria-expanded", "false")
+    section.click()
+    expect(section).to_have_attribute("aria-expanded", "true")
+    expect(page.locator(".px-promotion").first).to_be_visible()
+
+
+def test_narrow_and_dark(open_lab: Callable[..., Page]) -> None:
+    page = open_lab("?theme=dark", width=400, height=900)
+    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= 400
+    bit = page.get_by_test_id("bit:fp32:31")
+    bit.click()
+    expect(bit).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_test_id("landing:bf16")).to_be_visible()
+    panel, ink = page.evaluate(
+        """() => {
+            const style = getComputedStyle(document.querySelector(".px-bitsview > .px-panel"));
+            const probe = document.createElement("canvas").getContext("2d");
+            return [style.backgroundColor, style.color].map((colour) => {
+                probe.fillStyle = colour;
+                probe.fillRect(0, 0, 1, 1);
+                return probe.getImageData(0, 0, 1, 1).data.slice(0, 3).reduce((sum, part) => sum + part / 765, 0);
+            });
+        }"""
+    )
+    assert panel < 0.3
+    assert ink > 0.7
