@@ -148,7 +148,7 @@ def _reach(graph: ModelGraph, producer: Op) -> list[Op] | str:
             elif _rows(graph, user) is None and _sources(graph, user).count(value) == 1 and user.name not in carried:
                 carried.append(user.name)
             else:
-                return f"{user.id!r} also reads {producer.id!r} and would see its channels changed"
+                return f"{user.id!r} also takes the output of {producer.id!r}, whose channels would change"
     return linears
 
 
@@ -157,7 +157,8 @@ def _rows(graph: ModelGraph, op: Op) -> tuple[Part, ...] | None:
     name = operator_name(op.target)
     if name in ("layer_norm", "rms_norm"):
         parts = _parts(graph, op.args[2 : 4 if name == "layer_norm" else 3], 0)
-        return parts if parts and len(op.args[1]) == 1 else ()
+        weighted = len(op.args) > 2 and op.args[2] is not None and len(op.args[1]) == 1
+        return parts if parts and weighted else ()
     if name == "mul":
         vectors = [part for arg in op.args if (part := _vector(graph, op, arg)) is not None]
         return tuple(vectors) if len(vectors) == 1 else None

@@ -35,15 +35,12 @@ class Mixture(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm1, self.norm2, self.plain = (
-            nn.LayerNorm(24),
-            nn.RMSNorm(24),
-            nn.LayerNorm(24, elementwise_affine=False),
-        )
+        self.norm1, self.norm2 = nn.LayerNorm(24), nn.RMSNorm(24)
         self.norm3, self.norm4 = nn.LayerNorm(24), nn.LayerNorm(24)
+        self.unscaled = nn.Parameter(torch.randn(24))
         self.up, self.down = nn.Linear(24, 40), nn.Linear(40, 24, bias=False)
         self.gate, self.branch, self.join = nn.Linear(24, 36), nn.Linear(24, 36), nn.Linear(36, 24)
-        self.after_plain, self.read_twice = nn.Linear(24, 24), nn.Linear(24, 24)
+        self.after_bare, self.read_twice = nn.Linear(24, 24), nn.Linear(24, 24)
         self.shift = nn.Parameter(torch.randn(24) * 0.1)
         self.offset, self.tied = nn.Linear(24, 24), nn.Linear(24, 24)
         self.matrix, self.bias = nn.Parameter(torch.randn(24, 30) / 5), nn.Parameter(torch.randn(30))
@@ -53,7 +50,7 @@ class Mixture(nn.Module):
         x = x + self.down(torch.relu(self.up(self.norm1(x))))
         y = self.norm2(x)
         x = x + self.join(nn.functional.gelu(self.gate(y)) * self.branch(y))
-        x = x + self.after_plain(self.plain(x))
+        x = x + self.after_bare(nn.functional.layer_norm(x, (24,), None, self.unscaled))
         y = self.norm3(x)
         x = y + self.read_twice(y)
         x = x + self.offset(nn.functional.rms_norm(x, (24,)) * (1.0 + self.shift))
@@ -162,8 +159,8 @@ def test_pairs_of_a_mixture() -> None:
 @pytest.mark.parametrize(
     ("linear", "reason"),
     [
-        ("after_plain/linear", "'plain/layer_norm' before it has no constant weight"),
-        ("read_twice/linear", "'add_3' also reads 'norm3/layer_norm'"),
+        ("after_bare/linear", "'layer_norm' before it has no constant weight"),
+        ("read_twice/linear", "'add_3' also takes the output of 'norm3/layer_norm'"),
         ("offset/linear", "'rms_norm' before it has no constant weight"),
         ("tied/linear", "'add_5' comes before it"),
         ("tied/linear_1", "the weight of 'tied/linear' is also that of 'tied/linear_1'"),
