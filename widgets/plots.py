@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 COLORS = {
@@ -28,11 +30,12 @@ def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
     Backgrounds are transparent, and ``experiment.css`` gives its text and lines the theme's colours, so that a change
     of theme costs no message. The first figure takes half a second, and each sends the browser 5 MB of plotly.
     """
-    with _without_slow_check():
-        import plotly.graph_objects as go
-
-        figure = go.FigureWidget()
-    figure._config = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+    figure = _figure_class()()
+    figure._config = {
+        "displaylogo": False,
+        "responsive": True,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    }
     clear = "rgba(0,0,0,0)"
     axis = {
         "gridcolor": "rgba(123,132,148,.25)",
@@ -56,6 +59,31 @@ def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
     )
     figure.update_layout(**layout)
     return figure
+
+
+@cache
+def _figure_class() -> Any:
+    with _without_slow_check():
+        import plotly.graph_objects as go
+        from plotly.serializers import custom_serializers
+
+        go.FigureWidget()
+
+    class Figure(go.FigureWidget):
+        """A figure that tells a browser which comes later what it shows now.
+
+        Plotly's own tells what it showed when it was made or last displayed by itself. Inside a box, or for a page that
+        is reloaded, that is an empty figure.
+        """
+
+        def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+            state = super().get_state(key, drop_defaults)
+            if key is None and hasattr(self, "_layout_obj"):
+                now = {"_widget_layout": self._layout_obj._props, "_widget_data": self._data}
+                state |= {name: custom_serializers["to_json"](deepcopy(value), self) for name, value in now.items()}
+            return state
+
+    return Figure
 
 
 @contextmanager

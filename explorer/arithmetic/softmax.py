@@ -100,10 +100,10 @@ def _sum_of_exponentials(given: Values, spec: FloatSpec, stable: bool) -> tuple[
     with np.errstate(all="ignore"):
         if stable:
             steps.append(Step("max", steps[0].values.max(keepdims=True)))
-            steps.append(Step("x - max", _rounded(steps[0].values - steps[1].values, spec)))
+            steps.append(Step("x − max", _rounded(steps[0].values - steps[1].values, spec)))
         exponentials = _rounded(np.exp(steps[-1].values), spec)
     total = _total(exponentials, spec)
-    steps += [Step("e = exp(x - max)" if stable else "e = exp(x)", exponentials), Step("sum of e", total)]
+    steps += [Step("e = exp(x − max)" if stable else "e = exp(x)", exponentials), Step("sum of e", total)]
     return steps, exponentials, total
 
 

@@ -36,7 +36,7 @@ def test_steps_are_the_machines(format: str, stable: bool, scale: float) -> None
     with np.errstate(all="ignore"):
         powers, total, shares = machine_softmax(LOGITS * scale, TYPES[format], stable)
     steps = {step.name: step.values for step in softmax_in(LOGITS * scale, format, stable).steps}
-    np.testing.assert_array_equal(steps["e = exp(x - max)" if stable else "e = exp(x)"], powers.astype(np.float64))
+    np.testing.assert_array_equal(steps["e = exp(x − max)" if stable else "e = exp(x)"], powers.astype(np.float64))
     np.testing.assert_array_equal(steps["sum of e"], [float(total)])
     np.testing.assert_array_equal(steps["e / sum"], shares.astype(np.float64))
 

@@ -26,7 +26,7 @@ CHAINS = (
 MOST_FORMATS = 12
 MOST_TEXT = 200
 DATA = {
-    "activations: normal, some channels 100 times larger": "activations",
+    "activations: normal, some channels 300 times larger": "activations",
     "weights: normal, standard deviation 0.02": "weights",
     "gradients: from 1e-10 to 1e-2": "gradients",
     "spread evenly over the powers of ten, 1e-8 to 1e8": "spread",
@@ -96,7 +96,7 @@ def make_data(kind: str) -> torch.Tensor:
     normal = torch.randn(ELEMENTS, generator=generator)
     even = torch.rand(ELEMENTS, generator=generator)
     if kind == "activations":
-        return normal * torch.where(torch.arange(ELEMENTS) % 64 == 7, 100.0, 1.0)
+        return normal * torch.where(torch.arange(ELEMENTS) % 64 == 7, 300.0, 1.0)
     if kind == "weights":
         return normal * 0.02
     low, high = (-10, -2) if kind == "gradients" else (-8, 8)

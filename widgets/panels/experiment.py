@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Generic, TypeVar
 
+import anywidget
 import ipywidgets
 import traitlets
 
 import explorer as px
 from widgets.jobs import Jobs, MainLoop, Task
 from widgets.state import describe
-from widgets.views.view import style
+from widgets.views.view import script, style
 
 LOG = logging.getLogger("widgets")
 Settings = TypeVar("Settings")
@@ -35,14 +36,14 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
         self._jobs = Jobs(self._main, self._ended)
         self.message = ipywidgets.HTML()
         bar = ipywidgets.Box([_labelled(control, label) for label, control in controls.items()])
-        bar.add_class("px-controls")
-        head = ipywidgets.HTML(f"<style>{style('experiment')}</style><p class='px-about'>{about}</p>")
-        super().__init__([head, bar, self.message, *body])
+        bar.add_class("px-knobs")
+        super().__init__([About(about), bar, self.message, *body])
         for name in ("px", "px-experiment"):
             self.add_class(name)
         for control in controls.values():
             control.observe(self._turned, "value")
-        self.refresh()
+        # At once: what a worker sends while a browser still loads the page never reaches it.
+        self._guarded(lambda: self._show(self.compute(self.settings())))
 
     def settings(self) -> Settings:
         """What the controls hold, as a value; raises ``explorer.ExplorerError`` where they make no experiment."""
@@ -105,6 +106,21 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
         self._jobs.cancel()
         self.remove_class("px-computing")
         self.message.value = f"<div class='px-strip' role='alert' data-testid='message'>{escape(describe(error))}</div>"
+
+
+class About(anywidget.AnyWidget):
+    """What an experiment is about, as HTML of ours; brings the panel's style and keeps figures as wide as it is."""
+
+    _esm = script("fit")
+    _css = style("experiment")
+
+    about = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, about: str) -> None:
+        super().__init__(about=f"<p class='px-about'>{about}</p>")
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Ignores the browser's writes, for the text goes into other browsers' pages as it is."""
 
 
 class FormatChoice(ipywidgets.Box):

@@ -111,13 +111,20 @@ def make_terms(kind: str, count: int) -> Values:
 
 
 def _line(record: RunningSum, drift: bool) -> dict[str, object]:
-    """A plotly trace of a record: zero errors, which a logarithmic axis cannot show, lie on its lower edge."""
-    y = np.maximum(np.abs(record.drifts), LEAST) if drift else record.sums
+    """A plotly trace of a record: the sum, or the largest error in each twentieth of a decade of terms.
+
+    Between, an error may pass through zero at every other term. Nothing but zeros lies on the lower edge of the axis.
+    """
+    x, y = record.steps, record.sums
+    if drift:
+        rank = np.floor(20 * np.log10(x)).astype(int)
+        first = np.flatnonzero(np.diff(rank, prepend=-1))
+        x, y = x[first], np.maximum(np.maximum.reduceat(np.abs(record.drifts), first), LEAST)
     label = px.FORMATS[record.format].label + HOW[record.method]
     return {
         "type": "scatter",
         "name": label,
-        "x": record.steps,
+        "x": x,
         "y": np.where(np.isfinite(y), y, np.nan),
         "line": {"color": COLORS[record.format], "dash": DASH[record.method], "width": 2.2},
         "hovertemplate": f"{label}: %{{y:.6g}} after %{{x:,}} terms<extra></extra>",

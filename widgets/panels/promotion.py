@@ -60,7 +60,10 @@ class Promotion(Experiment[Pairs, pd.DataFrame]):
 
     def show(self, result: pd.DataFrame) -> None:
         reasons = result.loc[result["differ"], "why"].value_counts()
-        words = "".join(f"<li><b>{count}</b> pairs: {escape(str(why))}.</li>" for why, count in reasons.items())
+        words = "".join(
+            f"<li><b>{count}</b> {'pair' if count == 1 else 'pairs'}: {escape(str(why))}.</li>"
+            for why, count in reasons.items()
+        )
         summary = f"<p class='px-about'>{result['differ'].sum()} of {len(result)} pairs differ (marked <b>≠</b>).</p>"
         tables = _table("JAX", "jax", result) + _table("PyTorch", "torch", result)
         pair = f"<div class='px-pair'>{tables}</div><ul class='px-words'>{words}</ul>"
@@ -68,7 +71,7 @@ class Promotion(Experiment[Pairs, pd.DataFrame]):
 
 
 def _table(caption: str, library: str, pairs: pd.DataFrame) -> str:
-    columns = list(dict.fromkeys(pairs["right"]))
+    columns = _python_first(pairs)["right"].unique()
     head = "".join(f"<th scope='col'>{_short(name)}</th>" for name in columns)
     rows = "".join(_row(str(left), group, library) for left, group in pairs.groupby("left", sort=False))
     return (
@@ -78,8 +81,13 @@ def _table(caption: str, library: str, pairs: pd.DataFrame) -> str:
 
 
 def _row(left: str, pairs: pd.DataFrame, library: str) -> str:
-    cells = "".join(_cell(pair, library) for _, pair in pairs.iterrows())
+    cells = "".join(_cell(pair, library) for _, pair in _python_first(pairs).iterrows())
     return f"<tr><th scope='row'>{_short(left)}</th>{cells}</tr>"
+
+
+def _python_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs with Python's numbers first, so that a narrow screen shows where the libraries differ most."""
+    return pairs.sort_values("right", key=lambda names: ~names.isin(PYTHON), kind="stable")
 
 
 def _cell(row: pd.Series, library: str) -> str:
