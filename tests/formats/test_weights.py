@@ -281,6 +281,8 @@ def test_errors_say_what_would_work():
         search_scale(weight, Scheme("int4", "token"), "gptq")
     with pytest.raises(PrecisionError, match="BF16 takes no scale"):
         search_scale(weight, Scheme("bf16"))
+    with pytest.raises(PrecisionError, match="a block format defines its own scales"):
+        search_scale(weight, Scheme("mxfp4"))
     with pytest.raises(PrecisionError, match=r"shapes \[3, 48\] and \[4, 48\]"):
         weight_error(weight[:3], quantize_weight(weight, Scheme("int4", "token")))
 
