@@ -13,6 +13,7 @@ from explorer.formats.ordinals import Grid, find_grid
 from explorer.formats.spec import ElementSpec, FloatSpec
 from explorer.formats.steps import check_float, common_largest, common_smallest, run_step
 
+_CPU_BLOCK = 1 << 17  # elements: several integers of 8 bytes for each still fit a cache
 Rounding = Literal["nearest", "toward_zero", "up", "down", "stochastic"]
 
 
@@ -28,7 +29,7 @@ def round_by_ordinals(
     is_wide = x.dtype == torch.float64 or rounding == "stochastic"
     grid = find_grid(spec, torch.float64 if is_wide else torch.float32)
     step = DirectedStep(spec, grid, rounding, saturate, generator)
-    return run_step(step, x.contiguous() if rounding == "stochastic" else x)
+    return run_step(step, x.contiguous() if rounding == "stochastic" else x, cpu_block=_CPU_BLOCK)
 
 
 @dataclass(frozen=True)

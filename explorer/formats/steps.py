@@ -54,16 +54,17 @@ def rounds_quickly(spec: ElementSpec) -> bool:
     return within_fp32 and spec.mantissa_bits <= 21 and spec.signed and spec.has_zero
 
 
-def run_step(step: Step, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def run_step(step: Step, x: Tensor, dtype: torch.dtype | None = None, cpu_block: int = _CPU_BLOCK) -> Tensor:
     """A new tensor that the step has filled: x's shape, the dtype (x's own), and x's strides where x is dense.
 
-    It works in blocks, so that what the step needs besides x and the result is small against a large x.
+    It works in blocks, so that what the step needs besides x and the result is small against a large x. ``cpu_block``:
+    their elements on a CPU, fewer for a step that holds more per element.
     """
     x = x.detach()
     out = torch.empty_like(x, dtype=dtype)
     dense = x if out.stride() == x.stride() else x.contiguous()
     target = out if dense is x else torch.empty_like(dense, dtype=dtype)
-    for source_block, target_block in _blocks(dense, target):
+    for source_block, target_block in _blocks(dense, target, cpu_block if x.is_cpu else _OTHER_BLOCK):
         step(source_block, target_block)
     return target
 
@@ -98,9 +99,9 @@ def _holds(dtype: torch.dtype, value: float) -> bool:
     return float(torch.tensor(value, dtype=torch.float64).to(dtype)) == value
 
 
-def _blocks(source: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _blocks(source: Tensor, target: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs of views over two dense tensors of equal strides: whole where small, else flat."""
-    n, block = source.numel(), _CPU_BLOCK if source.is_cpu else _OTHER_BLOCK
+    n = source.numel()
     if n <= block:
         return iter([(source, target)])
     flat_source = source.as_strided((n,), (1,))
