@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 
 import explorer as px
+from explorer.errors import PrecisionError
 from explorer.formats import BlockSpec, ElementSpec, IntSpec
 from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field, whole_field
 from widgets.jobs import MainLoop
@@ -19,6 +20,8 @@ SCALARS: dict[str, ElementSpec] = {name: spec for name, spec in px.FORMATS.items
 SHOWN = ("fp32", "tf32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "fp4_e2m1", "int8")
 MAX_SEED = 2**31 - 1
 MAX_NAME = 40
+MAX_FIELD = 20
+"""Characters of a number that fit into its field; of a longer one 17 digits are shown there."""
 
 
 class LabState:
@@ -71,7 +74,7 @@ class LabState:
     # -- what changes it --------------------------------------------------------------------------------------------
 
     def set_number(self, text: str) -> None:
-        """Takes the number that the text says; raises ``BadMessage`` and changes nothing where it says none."""
+        """Takes the number that the text says; raises ``PrecisionError`` and changes nothing where there is none."""
         self.number = read_number(text)
         self.text, self._pinned = text.strip(), None
         self._changed("number")
@@ -80,8 +83,8 @@ class LabState:
         """Makes the number the value of this code of a format."""
         value = stand(code, SCALARS[name], self.rounding).value
         self.number = value if isinstance(value, float) else value * self.unit(name)
-        short = write_number(self.number, 17)
-        self.text = write_exactly(self.number) if len(write_exactly(self.number)) <= 20 else short.rstrip("…")
+        whole = write_exactly(self.number)
+        self.text = whole if len(whole) <= MAX_FIELD else write_number(self.number, 17).rstrip("…")
         self._pinned = (name, code)
         self._changed("number")
 
@@ -90,10 +93,10 @@ class LabState:
         self._changed("number")
 
     def set_scale(self, text: str) -> None:
-        """Takes the integers' scale; raises ``BadMessage`` where the text says no number above zero."""
+        """Takes the integers' scale; raises ``PrecisionError`` where the text says no number above zero."""
         scale = read_number(text)
         if isinstance(scale, float) or scale <= 0:
-            raise BadMessage("a scale is a number above zero, such as 1/127 or 0.05")
+            raise PrecisionError(f"a scale of {text[:MAX_NAME]!r}", "it is not above zero", "1/127 or 0.05")
         self.scale, self._pinned = scale, None
         self._changed("number")
 
@@ -115,7 +118,8 @@ def answer(state: LabState, content: object) -> Reply:
 
 def _scalar(name: object) -> ElementSpec:
     if not isinstance(name, str) or name not in SCALARS:
-        raise BadMessage(f"unknown format {str(name)[:MAX_NAME]!r}; this page offers {', '.join(SCALARS)}")
+        found = "no scalar format has this name"
+        raise PrecisionError(f"show the format {str(name)[:MAX_NAME]!r}", found, ", ".join(SCALARS))
     return SCALARS[name]
 
 

@@ -7,7 +7,7 @@ import re
 from decimal import Context, Decimal
 from fractions import Fraction
 
-from widgets.answering import BadMessage
+from explorer.errors import PrecisionError
 
 Exact = Fraction | float
 """A number without rounding: a fraction, or a float where no fraction exists: NaN, the infinities and -0."""
@@ -16,20 +16,22 @@ MAX_TEXT = 120
 MAX_POWER = 400
 """Numbers from 1e-400 to 1e400: more than FP64 holds, little enough to stay quick."""
 
+TOO_FAR = f"it is not between 1e-{MAX_POWER} and 1e{MAX_POWER}"
+
 SPECIAL = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "∞": math.inf}
 DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)(?:e([+-]?\d{1,5}))?")
 HEX = re.compile(r"0x([0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p([+-]?\d{1,5}))?")
-HOW = "write 0.1, 1e-5, 1/3, 0x1.8p-3, -0, inf or nan"
+HOW = "0.1, 1e-5, 1/3, 0x1.8p-3, -0, inf or nan"
 
 
 def read_number(text: str) -> Exact:
     """The exact number that a text says: decimal, hex float, a fraction a/b, nan, inf, -0.
 
-    Raises ``BadMessage`` with what would work, for anything else, for a zero denominator, and beyond 1e-400 to 1e400.
+    Raises ``PrecisionError`` for anything else, for a zero denominator, and beyond 1e-400 to 1e400.
     """
     words = text.strip().lower().replace("\u2212", "-").replace("\u202f", "").replace(" ", "")
     if not words or len(words) > MAX_TEXT:
-        raise BadMessage(HOW if not words else f"a number has at most {MAX_TEXT} characters")
+        raise _refusal(text, f"it has {len(text)} characters, and a number has 1 to {MAX_TEXT}")
     sign, size = (-1 if words[0] == "-" else 1), words[words[0] in "+-" :]
     if size in SPECIAL:
         return sign * SPECIAL[size]
@@ -43,7 +45,7 @@ def _read_fraction(size: str, text: str) -> Fraction:
         return _read_size(size, text)
     below = _read_size(under, text)
     if below == 0:
-        raise BadMessage(f"{text.strip()[:40]!r} divides by zero: {HOW}")
+        raise _refusal(text, "it divides by zero")
     return _in_bounds(_read_size(over, text) / below, text)
 
 
@@ -54,16 +56,20 @@ def _read_size(size: str, text: str) -> Fraction:
             whole, _, part = found[1].partition(".")
             power = int(found[2] or 0)
             if abs(power) > 4 * MAX_POWER:
-                raise BadMessage(f"{text.strip()[:40]!r} is beyond 1e±{MAX_POWER}: write a number nearer to 1")
+                raise _refusal(text, TOO_FAR)
             digits = Fraction(int(whole + part or "0", digit_base), digit_base ** len(part))
             return _in_bounds(digits * Fraction(power_base) ** power, text)
-    raise BadMessage(f"{text.strip()[:40]!r} is not a number: {HOW}")
+    raise _refusal(text, "it is no number")
 
 
 def _in_bounds(size: Fraction, text: str) -> Fraction:
     if size != 0 and not Fraction(1, 10**MAX_POWER) <= size <= 10**MAX_POWER:
-        raise BadMessage(f"{text.strip()[:40]!r} is beyond 1e±{MAX_POWER}: write a number nearer to 1")
+        raise _refusal(text, TOO_FAR)
     return size
+
+
+def _refusal(text: str, found: str) -> PrecisionError:
+    return PrecisionError(f"read {text.strip()[:40]!r}", found, HOW)
 
 
 def write_number(x: Exact, digits: int) -> str:

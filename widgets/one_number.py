@@ -40,7 +40,7 @@ class Rounding:
 class Landing:
     """Where a number lands in a format. ``code`` is None where no code stands for it (NaN in a format without NaN).
 
-    ``number`` and ``value`` are in units of ``scale``: what the format's own arithmetic sees.
+    ``number`` and ``value`` are in the format's own units: of integers, multiples of their scale.
     """
 
     spec: ElementSpec

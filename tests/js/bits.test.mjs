@@ -50,7 +50,7 @@ test("numbers carry true minus signs; Inf and NaN are written as usual", () => {
 });
 
 test("every kind and every outcome has its word and its sentence", () => {
-  for (const kind of ["normal", "subnormal", "zero", "inf", "nan", "integer", "none"]) assert.ok(b.KIND_WORDS[kind]);
+  for (const kind of ["normal", "subnormal", "zero", "inf", "nan", "integer", "none"]) assert.match(b.TERMS[b.KIND_WORDS[kind]], /\.$/);
   for (const term of ["sign", "exponent", "mantissa", "integer", "ulp", "saturated", "flushed", "overflowed", "subnormal"]) assert.match(b.TERMS[term], /\.$/);
   assert.equal(b.toneOf("exact"), "good");
   assert.equal(b.toneOf("rounded"), "");

@@ -17,7 +17,6 @@ from explorer.formats import FloatSpec
 from explorer.formats.codes import all_values
 from tests.widgets.test_js import node  # noqa: F401  (a fixture)
 from widgets import lab_state
-from widgets.answering import BadMessage
 from widgets.lab_state import SCALARS, LabState
 from widgets.number_text import to_float
 from widgets.views.number_bits import NumberBits
@@ -219,7 +218,7 @@ def test_the_lab_shows_its_views_and_keeps_its_sections_folded() -> None:
     assert [row["name"] for row in page.number_bits.rows] == ["fp16", "e8m0"]
     assert page.children[:2] == (page.number_bits, page.value_grid)
     assert all(len(one.children) == 1 for one in page.sections)
-    with pytest.raises(BadMessage, match="unknown format"):
+    with pytest.raises(PrecisionError, match="no scalar format"):
         widgets.FormatLab(formats=["mxfp4"])
 
 

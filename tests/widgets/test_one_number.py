@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from widgets.answering import BadMessage
+from explorer.errors import PrecisionError
 from widgets.lab_state import SCALARS
 from widgets.number_text import read_number, to_float, to_odd_float, write_exactly, write_number
 from widgets.one_number import Rounding, land
@@ -49,7 +49,7 @@ def test_specials_are_read() -> None:
     ["", " ", "abc", "1/0", "1/2/3", "1e", "0x", "--1", "1e401", "1e-401", "1e99999", "1e999999999", "7" * 121, "2**3"],
 )
 def test_anything_else_is_refused_in_words(text: str) -> None:
-    with pytest.raises(BadMessage, match=r"write|at most"):
+    with pytest.raises(PrecisionError, match=r"^read .*Try: 0\.1"):
         read_number(text)
 
 

@@ -50,7 +50,7 @@ export function fillBitsRow(element, row) {
   const [name, bits, value, formula, nears, words] = element.children;
   put(name.children[1], "text", `${row.parts.reduce((sum, part) => sum + part[1], 0)} bits${row.hex ? ` \u00b7 ${row.hex}` : ""}`);
   put(name.children[2], "text", KIND_WORDS[row.kind]);
-  put(name.children[2], "data-term", row.kind);
+  put(name.children[2], "data-term", KIND_WORDS[row.kind]);
   put(element, "data-kind", row.kind);
   put(element, "data-outcome", row.outcome);
   bitGroups(row).forEach((group, i) => fillGroup(bits.children[i], group, row));

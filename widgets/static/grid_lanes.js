@@ -18,15 +18,18 @@ function s(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Where everything stands in a picture of this width: labels beside the lanes, or above them where it is narrow. */
-export function frameOf(width, lanes, view, side) {
+/**
+ * Where everything stands in a picture of this width: labels beside the lanes, or above them where it is narrow.
+ * `hatch` is an id that no other picture of the document has.
+ */
+export function frameOf(width, lanes, view, side, hatch) {
   const narrow = width < 620;
   const left = narrow ? 34 : 146;
   const right = width - (narrow ? 26 : 40);
   const height = narrow ? 62 : 50;
   const x = (log2) => left + ((log2 - view.lo) / (view.hi - view.lo)) * (right - left);
   const log2At = (px) => view.lo + ((px - left) / (right - left)) * (view.hi - view.lo);
-  return { narrow, width, left, right, lane: height, bar: narrow ? 22 : 10, zero: left - 17, inf: right + (narrow ? 14 : 20),
+  return { narrow, hatch, width, left, right, lane: height, bar: narrow ? 22 : 10, zero: left - 17, inf: right + (narrow ? 14 : 20),
     height: TOP + lanes.length * height + 4, x, log2At, view, side };
 }
 
@@ -37,11 +40,11 @@ export function laneTop(frame, index) {
 /** The whole picture, for `lanes` and the number. */
 export function draw(frame, lanes, number) {
   const landings = lanes.flatMap((lane, i) => landing(frame, lane, laneTop(frame, i), number));
-  return [hatch(), ...axis(frame), ...lanes.map((lane, i) => laneOf(frame, lane, i, number)), ...numberLine(frame, number), ...landings];
+  return [hatching(frame.hatch), ...axis(frame), ...lanes.map((lane, i) => laneOf(frame, lane, i, number)), ...numberLine(frame, number), ...landings];
 }
 
-function hatch() {
-  return s("defs", {}, s("pattern", { id: "px-hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+function hatching(id) {
+  return s("defs", {}, s("pattern", { id, width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
     s("line", { x1: 0, x2: 0, y1: 0, y2: 5, class: "px-hatch" })));
 }
 
@@ -108,11 +111,12 @@ export function countWords(n) {
 
 function zones(frame, lane, top) {
   const at = ends(lane, frame.side);
-  const cut = (from, to, type) => {
+  const cut = (from, to, fill) => {
     const [a, b] = [Math.max(frame.left, frame.x(from)), Math.min(frame.right, frame.x(to))];
-    return b > a ? s("rect", { x: a, y: top + frame.bar, width: b - a, height: 22, class: type }) : null;
+    return b > a ? s("rect", { x: a, y: top + frame.bar, width: b - a, height: 22, ...fill }) : null;
   };
-  return [cut(at.normal, at.hi, "px-zone-normal"), cut(at.lo, at.normal, "px-zone-normal"), cut(at.lo, at.normal, "px-zone-sub")].filter(Boolean);
+  const tint = { class: "px-zone-normal" };
+  return [cut(at.normal, at.hi, tint), cut(at.lo, at.normal, tint), cut(at.lo, at.normal, { fill: `url(#${frame.hatch})` })].filter(Boolean);
 }
 
 function values(frame, lane, top) {

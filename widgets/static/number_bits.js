@@ -1,14 +1,14 @@
 // One number through any format, bit by bit. Python owns the number; a click only asks for another.
 import { fillBitsRow, newBitsRow } from "./bits_row.js";
 import { MODE_WORDS, TERMS, shown } from "./bits_words.js";
-import { complain, dress, h, line, listen, markPage, put } from "./shared.js";
+import { complain, dress, h, line, listen, markPage, put, soon } from "./shared.js";
 import { newTip } from "./tip.js";
 import { attachTerms, termButtons } from "./terms.js";
 
 const TYPING_MS = 250;
 const TRY = ["0.1", "1/3", "3.14159", "448", "65504", "65520", "1e-5", "1e-8", "-0", "inf", "nan"];
 const SCALES = ["1", "1/127"];
-const LEGEND = ["sign", "exponent", "mantissa", "bias", "normal", "subnormal", "ulp", "saturated", "flushed", "overflowed", "neighbours", "scale"];
+const LEGEND = ["sign", "exponent", "mantissa", "integer", "bias", "normal", "subnormal", "ulp", "saturated", "flushed", "overflowed", "neighbours", "scale"];
 
 /** A field whose text is asked for after a pause in typing, and at once on Enter; what is typed is never lost. */
 function liveField(attributes, send) {
@@ -48,7 +48,7 @@ function buildControls(ask, tell) {
       return false;
     }
   };
-  const number = liveField({ class: "px-input px-number", "data-testid": "number-input", "aria-label": "number", "aria-describedby": "px-number-error" }, trying("number", "text"));
+  const number = liveField({ class: "px-input px-number", "data-testid": "number-input", "aria-label": "number" }, trying("number", "text"));
   const scale = liveField({ class: "px-input px-small", "data-testid": "scale", "aria-label": "scale of the integers" }, trying("scale", "text"));
   const mode = h("select", { "data-testid": "rounding", "aria-label": "rounding" });
   const saturate = h("input", { type: "checkbox", "data-testid": "saturate" });
@@ -72,8 +72,8 @@ function layControls(parts, again) {
   parts.scaleBox = h("span", { class: "px-labelled" }, labelled("integer scale", parts.scale, "scale"), parts.scales);
   return h("div", { class: "px-bit-controls" },
     h("div", { class: "px-line" }, h("label", { class: "px-labelled" }, h("b", { text: "Number" }), parts.number), parts.chips),
-    parts.error = h("p", { class: "px-status", id: "px-number-error", role: "status", "data-testid": "number-error", "data-tone": "bad" }),
-    h("div", { class: "px-line" }, labelled("rounding", parts.mode), parts.draw,
+    parts.error = h("p", { class: "px-status", role: "status", "data-testid": "number-error", "data-tone": "bad" }),
+    h("div", { class: "px-line" }, labelled("rounding", parts.mode, "rounding"), parts.draw,
       h("label", { class: "px-labelled" }, parts.saturate, h("span", { class: "px-sub", "data-term": "saturated", text: "saturate" })), parts.scaleBox),
     h("div", { class: "px-line" }, parts.formats));
 }
@@ -143,7 +143,7 @@ export default {
     draw();
     put(el, "data-ready", "true");
     markPage(el, { "data-testid": "format-lab", "data-ready": "true", "data-lm-suppress-shortcuts": "true" });
-    const stop = listen(model, ["number", "rows"], draw);
+    const stop = listen(model, ["number", "rows"], soon(draw));
     return () => {
       stop();
       close();

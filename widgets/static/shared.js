@@ -34,6 +34,19 @@ export function listen(model, names, run) {
   return () => names.forEach((name) => model.off(`change:${name}`, run));
 }
 
+/** The same function, run once after a turn in which it was called, however often: several traits change at once. */
+export function soon(run) {
+  let waits = false;
+  return () => {
+    if (waits) return;
+    waits = true;
+    queueMicrotask(() => {
+      waits = false;
+      run();
+    });
+  };
+}
+
 /**
  * The line to Python for one mounted view: `ask(type, fields)` resolves with the reply, rejects with its error.
  * Silence shows a banner on the page; the next reply takes it away. It says hello first: measuring waits for that.

@@ -1,8 +1,8 @@
 // The value grid: the picture, and what hover, click, drag and keys do. Python owns the number.
 import { TERMS, shown } from "./bits_words.js";
-import { bounded, codeAt, ends, nearestRank, rangeOf, sizeAt, zoomed } from "./grid_axis.js";
+import { bounded, codeAt, ends, magnitudes, nearestRank, rangeOf, sizeAt, zoomed } from "./grid_axis.js";
 import { draw, frameOf, laneTop, plainSize } from "./grid_lanes.js";
-import { complain, dress, h, line, listen, put } from "./shared.js";
+import { complain, dress, h, line, listen, put, soon } from "./shared.js";
 import { attachTerms, termButtons } from "./terms.js";
 import { newTip } from "./tip.js";
 
@@ -24,8 +24,9 @@ class Grid {
     this.ask = (type, fields) => ask(type, fields).catch((error) => complain(el, error));
     this.side = this.number.side < 0 ? -1 : 1;
     this.tip = newTip();
+    this.hatch = `px-hatch-${Math.random().toString(36).slice(2, 10)}`;
     this.build();
-    this.stops = [close, attachTerms(this.panel, GRID_TERMS, this.tip), listen(model, ["number", "rows", "blocks"], () => this.changed())];
+    this.stops = [close, attachTerms(this.panel, GRID_TERMS, this.tip), listen(model, ["number", "rows", "blocks"], soon(() => this.changed()))];
     const resized = new ResizeObserver(() => this.draw());
     resized.observe(this.plot);
     this.stops.push(() => resized.disconnect(), () => this.tip.remove(), () => this.panel.remove());
@@ -94,7 +95,7 @@ class Grid {
     if (!width || !this.view) return;
     const focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.lane : undefined;
     this.sideBox.value = String(this.side);
-    this.frame = frameOf(width, this.lanes, this.view, this.side);
+    this.frame = frameOf(width, this.lanes, this.view, this.side, this.hatch);
     this.svg.setAttribute("width", width);
     this.svg.setAttribute("height", this.frame.height);
     this.svg.replaceChildren(...draw(this.frame, this.lanes, this.number));
@@ -121,12 +122,12 @@ class Grid {
   /** What a place of a lane says: the nearest value, its code and the step there. */
   wordsAt(lane, rank) {
     const size = this.side * sizeAt(lane, rank);
-    const digits = 1 + Math.ceil(lane.bits / 4 - 1e-9) - 1;
-    const code = codeAt(lane, rank, this.side).toString(16).toUpperCase().padStart(Math.max(1, digits), "0");
-    const step = Math.abs(sizeAt(lane, rank + 1) - sizeAt(lane, rank));
+    const code = codeAt(lane, rank, this.side).toString(16).toUpperCase().padStart(Math.ceil(lane.bits / 4), "0");
+    const last = rank === magnitudes(lane, this.side);
+    const step = last ? "the last on this side" : `the next is ${plainSize(sizeAt(lane, rank + 1) - sizeAt(lane, rank))} farther from zero`;
     const at = ends(lane, this.side);
     const zone = lane.float ? (Math.log2(Math.abs(size)) < at.normal ? "subnormal, " : "normal, ") : "";
-    return [`${lane.label} ${shown(String(size))}`, `${zone}code 0x${code}; the next is ${plainSize(step)} farther from zero`, "Click to make it the number."];
+    return [`${lane.label} ${shown(String(size))}`, `${zone}code 0x${code}; ${step}`, "Click to make it the number."];
   }
 
   moved(event) {
