@@ -74,8 +74,9 @@ class _StraightThrough(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, spec: Spec, saturate: bool, rounding: Rounding, generator: torch.Generator | None
     ) -> Tensor:
-        ctx.save_for_backward(x)
         ctx.spec = spec
+        if not spec.is_block:
+            ctx.save_for_backward(x)
         return _round(x, spec, saturate, rounding, generator)
 
     @staticmethod
@@ -104,9 +105,11 @@ def _take_seed(x: Tensor, spec: Spec, rounding: Rounding, seed: Seed | None) -> 
     if (seed is None) == (rounding == "stochastic"):
         found, try_ = ("no seed is given", "seed=0") if seed is None else ("a seed is given", "rounding='stochastic'")
         raise PrecisionError(asked, found, try_)
-    if isinstance(seed, int):
-        return torch.Generator(x.device).manual_seed(seed)
-    if seed is not None and seed.device.type != x.device.type:
+    if seed is None or isinstance(seed, int):
+        return None if seed is None else torch.Generator(x.device).manual_seed(seed)
+    if not isinstance(seed, torch.Generator):
+        raise PrecisionError(asked, f"seed={seed!r}", "an int or a torch.Generator")
+    if seed.device.type != x.device.type:
         raise PrecisionError(asked, f"x is on {x.device}, the generator on {seed.device}", "a generator on x's device")
     return seed
 

@@ -28,6 +28,7 @@ NATIVE_DTYPES: dict[Spec, torch.dtype] = {
 _CPU_BLOCK = 1 << 20  # elements that a CPU's cache holds; smaller blocks suffer when threads wait for busy cores
 _OTHER_BLOCK = 1 << 24
 _EXPONENT_MASK = 0x7F800000
+_MOST_MANTISSA_BITS = 21  # FP32 rounded to odd needs two more, or FP64 would be rounded twice
 
 
 class Step(Protocol):
@@ -51,7 +52,7 @@ def rounds_quickly(spec: ElementSpec) -> bool:
     if isinstance(spec, IntSpec) or spec in NATIVE_DTYPES or _has_exponent_of_fp32(spec):
         return True
     within_fp32 = spec.max_exponent + 23 - spec.mantissa_bits < 127 and spec.min_exponent >= -126
-    return within_fp32 and spec.mantissa_bits <= 21 and spec.signed and spec.has_zero
+    return within_fp32 and spec.mantissa_bits <= _MOST_MANTISSA_BITS and spec.signed and spec.has_zero
 
 
 def run_step(step: Step, x: Tensor, dtype: torch.dtype | None = None, cpu_block: int = _CPU_BLOCK) -> Tensor:
@@ -138,7 +139,8 @@ def _choose_float_step(spec: FloatSpec, limit: float, saturate: bool, on_cpu: bo
 
 
 def _has_exponent_of_fp32(spec: FloatSpec) -> bool:
-    return (spec.exponent_bits, spec.bias, spec.nan, spec.signed) == (8, 127, "ieee", True) and spec.has_zero
+    same = (spec.exponent_bits, spec.bias, spec.nan, spec.signed, spec.has_zero) == (8, 127, "ieee", True, True)
+    return same and spec.mantissa_bits <= _MOST_MANTISSA_BITS
 
 
 def _round_integer(source: Tensor, target: Tensor, smallest: int, largest: int) -> None:

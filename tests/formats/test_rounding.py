@@ -1,18 +1,13 @@
 """Rounding: edge values, layouts, directions, chance, gradients. ``test_oracles`` compares it with other libraries."""
 
 import math
-from bisect import bisect_left, bisect_right
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from explorer.errors import PrecisionError
 from explorer.formats import FORMATS, FloatSpec, IntSpec, directed, round_to
-
-QUICK = settings(deadline=None, derandomize=True)  # other work may hold the cores; the same cases each time
 
 NAMES = [name for name, spec in FORMATS.items() if not spec.is_block]
 FLOATS = [name for name in NAMES if FORMATS[name].is_float and FORMATS[name].signed]
@@ -120,6 +115,10 @@ def test_own_formats():
     assert torch.equal(round_to(exact, low), exact)
     between = torch.tensor([2.0**-139 * 1.0625, 2.0**-143, 2.0**-143 * 1.01], dtype=torch.float64)
     assert round_to(between, low).tolist() == [2.0**-139, 0.0, 2.0**-142]
+    fine = FloatSpec("fine", 8, 22, 127, True, "ieee", "test")  # one bit short of FP32: too near to round through it
+    tie = torch.tensor([1 + 2.0**-23, 1 + 2.0**-23 + 2.0**-50, 1 + 3 * 2.0**-23], dtype=torch.float64)
+    assert round_to(tie, fine).tolist() == [1.0, 1 + 2.0**-22, 1 + 2.0**-21]
+    assert round_to(tie.float(), fine).tolist() == [1.0, 1.0, 1 + 2.0**-21]
     unsigned = FloatSpec("unsigned", 4, 3, 7, False, "none", "test", signed=False)
     assert round_to(torch.tensor([-3.0, -0.0, 1.05, 1e9]), unsigned).tolist() == [0.0, 0.0, 1.0, unsigned.largest]
     assert not round_to(torch.tensor([-3.0, -0.0]), unsigned).signbit().any()
@@ -227,7 +226,7 @@ class TestStochastic:
 
     @pytest.mark.parametrize(("arguments", "found"), [
         ({"rounding": "stochastic"}, "no seed is given"), ({"seed": 1}, "a seed is given"),
-        ({"rounding": "upwards"}, "there is no such rounding"),
+        ({"rounding": "upwards"}, "there is no such rounding"), ({"rounding": "stochastic", "seed": "7"}, "seed='7'"),
     ])  # fmt: skip
     def test_refuses(self, arguments, found):
         with pytest.raises(PrecisionError, match=found):
@@ -303,63 +302,3 @@ def test_flushing_of_subnormals_changes_fp32_subnormals_only():
     for (name, way), y in flushed.items():
         expected = round_to(x, name, **seeded(way))
         assert torch.equal(y[kept].nan_to_num(nan=1e30), expected[kept].nan_to_num(nan=1e30)), (name, way)
-
-
-numbers = st.floats(width=32, allow_nan=False)
-ways = st.sampled_from(DIRECTIONS)
-
-
-def positive_where_needed(x, name):
-    return x.abs().clamp(min=2.0**-127) if name == "e8m0" else x
-
-
-class TestProperties:
-    @QUICK
-    @given(st.lists(numbers, max_size=30), st.sampled_from(NAMES), st.sampled_from(ALL_WAYS), st.sampled_from(ALL_WAYS))
-    def test_idempotent(self, numbers, name, first, second):
-        y = round_to(positive_where_needed(torch.tensor(numbers), name), name, **seeded(first))
-        assert torch.equal(round_to(y, name, **seeded(second)), y)
-
-    @QUICK
-    @given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from(NAMES), ways)
-    def test_monotonic(self, numbers, name, rounding):
-        x = positive_where_needed(torch.tensor(numbers), name).sort().values
-        y = round_to(x, name, rounding=rounding)
-        assert (y[1:] >= y[:-1]).all()
-
-    @QUICK
-    @given(st.lists(numbers, max_size=30), st.sampled_from([*FLOATS, "int8", "int4", "int2"]), ways, st.booleans())
-    def test_symmetric_in_sign(self, numbers, name, rounding, saturate):
-        """Up is down seen in a mirror. Integers without their lowest code, which has no mirror image."""
-        top = FORMATS[name].largest
-        x = torch.tensor(numbers) if FORMATS[name].is_float else torch.tensor(numbers).clamp(-top, top)
-        mirrored = {"up": "down", "down": "up"}.get(rounding, rounding)
-        y, z = round_to(x, name, saturate, rounding), -round_to(-x, name, saturate, mirrored)
-        assert torch.equal(y.nan_to_num(nan=1e30), z.nan_to_num(nan=1e30))
-        assert torch.equal(y.signbit() | y.isnan(), z.signbit() | z.isnan())
-
-    @QUICK
-    @given(numbers, st.sampled_from(SHORT), st.sampled_from(ALL_WAYS))
-    def test_error_is_at_most_half_a_step_or_one(self, number, name, rounding):
-        values = FORMATS[name].values
-        number = float(positive_where_needed(torch.tensor(number), name))
-        assume(values[0] <= number <= values[-1])
-        low, high = values[bisect_right(values, number) - 1], values[bisect_left(values, number)]
-        y = float(round_to(torch.tensor([number]), name, **seeded(rounding)))
-        assert y in (low, high)
-        assert rounding not in ("up", "down") or y == {"up": high, "down": low}[rounding]
-        assert rounding != "toward_zero" or abs(y) == min(abs(low), abs(high))
-        assert rounding != "nearest" or abs(y - number) <= (high - low) / 2
-
-    @QUICK
-    @given(st.data(), st.sampled_from([*FLOATS, "e8m0"]), ways)
-    def test_powers_of_two_pass_through(self, data, name, rounding):
-        """Among normal values, a binade below the last."""
-        spec = FORMATS[name]
-        exponents = st.integers(spec.min_exponent, spec.max_exponent - 1)
-        significands = data.draw(st.lists(st.floats(1.0, 2.0, width=32), min_size=1))
-        x = torch.tensor(significands, dtype=torch.float64) * 2.0 ** data.draw(exponents)
-        factor = 2.0 ** (data.draw(exponents) - math.floor(math.log2(float(x.min()))))
-        assume(float(x.max()) * factor <= 2.0**spec.max_exponent)
-        scaled = round_to(x * factor, name, rounding=rounding)
-        assert torch.equal(scaled, round_to(x, name, rounding=rounding) * factor)
