@@ -113,13 +113,15 @@ def make_terms(kind: str, count: int) -> Values:
 def _line(record: RunningSum, drift: bool) -> dict[str, object]:
     """A plotly trace of a record: the sum, or the largest error in each twentieth of a decade of terms.
 
-    Between, an error may pass through zero at every other term. Nothing but zeros lies on the lower edge of the axis.
+    Between, an error passes through zero again and again, which a logarithmic axis cannot show: a point without error
+    is left out, and a sum without any lies on the axis's lower edge.
     """
     x, y = record.steps, record.sums
     if drift:
         rank = np.floor(20 * np.log10(x)).astype(int)
         first = np.flatnonzero(np.diff(rank, prepend=-1))
-        x, y = x[first], np.maximum(np.maximum.reduceat(np.abs(record.drifts), first), LEAST)
+        x, y = x[first], np.maximum.reduceat(np.abs(record.drifts), first)
+        x, y = (x[y > 0], y[y > 0]) if (y > 0).any() else (x, np.full(x.size, LEAST))
     label = px.FORMATS[record.format].label + HOW[record.method]
     return {
         "type": "scatter",
