@@ -1,11 +1,11 @@
-"""`python -m benchmarks`: every measurement of the main job, each in a process of its own."""
+"""`python -m benchmarks`: every measurement, each in a process of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-PARTS = ("speed", "replaying", "capturing", "page")
+PARTS = ("speed", "formats", "replaying", "capturing", "page")
 
 
 def main() -> int:
