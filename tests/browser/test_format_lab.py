@@ -74,6 +74,8 @@ def _bad_input(page: Page, number: Locator) -> None:
     """What is no number is explained, kept in its field, and changes nothing."""
     number.fill("1/0")
     expect(page.get_by_test_id("number-error")).to_contain_text("divides by zero")
+    page.get_by_test_id("format:uint4").click()
+    expect(value(page, "uint4")).to_have_text("1")
     expect(number).to_have_value("1/0")
     expect(value(page, "int8")).to_have_text("1")
     number.fill("70000")

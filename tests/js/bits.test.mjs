@@ -41,6 +41,7 @@ test("what was lost: the error, its share of the number, its steps", () => {
   assert.deepEqual(b.errorFacts(FP16), ["error \u22120.0000244", "0.024 %", "0.400 ulp"]);
   assert.deepEqual(b.errorFacts({ error: { text: "0", relative: 0, ulps: 0 } }), ["exact"]);
   assert.deepEqual(b.errorFacts({ error: { text: "-6400", relative: null, ulps: 6.4e7 } }), ["error \u22126400", "6.4e7 ulp"]);
+  assert.deepEqual(b.errorFacts({ error: { text: "16", relative: 2.4e-4, ulps: 2.4e-4 } }), ["error 16", "0.024 %", "2.4e-4 ulp"]);
   assert.deepEqual(b.errorFacts({ error: null }), []);
 });
 

@@ -77,7 +77,7 @@ export function errorFacts(row) {
   if (!e) return [];
   if (e.text === "0") return ["exact"];
   const relative = isNumber(e.relative) ? [share(e.relative)] : [];
-  const steps = isNumber(e.ulps) ? [`${e.ulps < 1e5 ? three(e.ulps) : small(e.ulps)} ulp`] : [];
+  const steps = isNumber(e.ulps) ? [`${e.ulps >= 0.01 && e.ulps < 1e5 ? three(e.ulps) : small(e.ulps)} ulp`] : [];
   return [`error ${shown(e.text)}`, ...relative, ...steps];
 }
 

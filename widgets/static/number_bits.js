@@ -7,6 +7,7 @@ import { attachTerms, termButtons } from "./terms.js";
 
 const TYPING_MS = 250;
 const TRY = ["0.1", "1/3", "3.14159", "448", "65504", "65520", "1e-5", "1e-8", "-0", "inf", "nan"];
+const NEW_NUMBER = new Set(["flip", "step"]);
 const SCALES = ["1", "1/127"];
 const LEGEND = ["sign", "exponent", "mantissa", "integer", "bias", "normal", "subnormal", "ulp", "saturated", "flushed", "overflowed", "neighbours", "scale"];
 
@@ -113,7 +114,19 @@ export default {
     const { ask, close } = line(model, el);
     const tip = newTip();
     const tell = (text) => put(parts.error, "text", text);
-    const plainly = (type, fields) => ask(type, fields).then(() => { parts.number.px = false; tell(""); draw(); }, (error) => complain(el, error));
+    const plainly = async (type, fields) => {
+      const typed = parts.number.value;
+      try {
+        await ask(type, fields);
+        if (NEW_NUMBER.has(type) && parts.number.value === typed) {
+          parts.number.px = false;
+          tell("");
+        }
+        draw();
+      } catch (error) {
+        complain(el, error);
+      }
+    };
     const parts = buildControls(ask, tell);
     const rounding = (more = {}) => plainly("rounding", {
       mode: parts.mode.value, saturate: parts.saturate.checked, seed: Math.min(2147483647, Math.max(0, Math.round(Number(parts.seed.value) || 0))), ...more,
