@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from explorer.errors import PrecisionError
-from explorer.formats import Scheme
+from explorer.formats import Scheme, find_format
 
 NATIVE = ("fp32", "bf16", "fp16")
 
@@ -31,6 +31,11 @@ class Precision:
     def native(self) -> bool:
         """Whether this is a plain float format, which any floating op can compute in."""
         return self.name in NATIVE
+
+
+def _in_blocks(name: str, format: str, title: str) -> Precision:
+    """Both operands in a block format; the blocks lie along the inputs that a product sums over."""
+    return Precision(name, format, "bf16", weight=Scheme(format), activation=Scheme(format), title=title)
 
 
 _TABLE = (
@@ -77,9 +82,18 @@ _TABLE = (
         weight=Scheme("int4", granularity="group", group=32),
         title="INT4 weights (groups of 32), BF16 activations",
     ),
+    _in_blocks("mxfp8", "mxfp8_e4m3", "MXFP8 E4M3: weights and activations in blocks of 32 with a power of two"),
+    _in_blocks("mxfp6", "mxfp6_e2m3", "MXFP6 E2M3: weights and activations in blocks of 32 with a power of two"),
+    _in_blocks("mxfp4", "mxfp4", "MXFP4: weights and activations in blocks of 32 with a power of two"),
+    _in_blocks(
+        "nvfp4", "nvfp4", "NVFP4: weights and activations in blocks of 16 with an E4M3 scale, one FP32 per tensor"
+    ),
 )
 
 PRECISIONS: dict[str, Precision] = {precision.name: precision for precision in _TABLE}
+BLOCK_PRECISIONS = {
+    name: precision for name, precision in PRECISIONS.items() if find_format(precision.compute).is_block
+}
 
 
 def weight_scheme_of(name: str) -> Scheme:

@@ -46,15 +46,21 @@ class Quantized:
     def nbytes(self) -> int:
         """Bytes to store it: codes packed to the format's bits, with scales and zero points.
 
-        Block formats: every block whole, also one that is partly filled; its scale in the scale's format.
+        Block formats: every block whole, also one that is partly filled.
         """
         spec = self.scheme.spec
+        elements = self.scale.numel() * spec.block if isinstance(spec, BlockSpec) else self.codes.numel()
+        return (elements * spec.storage_bits + 7) // 8 + self.scale_bytes
+
+    @property
+    def scale_bytes(self) -> int:
+        """Bytes to store the scales and zero points alone; those of blocks in their own formats."""
+        spec = self.scheme.spec
         if isinstance(spec, BlockSpec):
-            bits = self.scale.numel() * (spec.block * spec.storage_bits + spec.scale_spec.bits)
-            return (bits + 7) // 8 + (0 if self.tensor_scale is None else self.tensor_scale.nbytes)
-        codes = (self.codes.numel() * spec.storage_bits + 7) // 8
+            tensor_scale = 0 if self.tensor_scale is None else self.tensor_scale.nbytes
+            return self.scale.numel() * spec.scale_spec.bits // 8 + tensor_scale
         scales = self.scale.nbytes if self.scheme.scaled else 0
-        return codes + scales + (0 if self.zero_point is None else self.zero_point.nbytes)
+        return scales + (0 if self.zero_point is None else self.zero_point.nbytes)
 
     def dequantize(self) -> Tensor:
         """The values that the codes stand for, in ``dtype`` and the shape of ``codes``."""

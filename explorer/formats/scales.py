@@ -20,8 +20,8 @@ def find_scale(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None]:
     """The scale of x under the scheme, and its zero point (None when symmetric), from the smallest and largest values.
 
     Both have ``scale_shape(x.shape, scheme)``, in FP32 (FP64 for an FP64 x); a value is (code - zero_point) * scale.
-    Symmetric: scale = absmax / largest code. Asymmetric: scale = (max - min) / (2**bits - 1), the range widened to hold
-    0 and the zero point a code; but for groups of under 8 bits the range is as it is, the zero point a float.
+    Symmetric: scale = absmax / largest code. Asymmetric: scale = (max - min) / (2**bits - 1), the range widened to
+    hold 0 if the zero point is a code; one that is a float is -min / scale.
 
     All zeros: scale 1. Constant with a float zero point: scale 1, exact. Scales are never below the smallest normal.
     An asymmetric range that nears FP32's largest value may come back as Inf, as its zero point moves it by half a step.

@@ -12,6 +12,7 @@ from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec, Sp
 
 Granularity = Literal["tensor", "channel", "token", "group", "block"]
 Calibrator = Literal["minmax", "moving_average", "percentile", "mse", "entropy"]
+ZeroPoint = Literal["code", "float"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Scheme:
     symmetric: zero is code 0 (INT8 -127..127, INT4 -7..7); else codes are 0..2**bits - 1 with a zero point.
     dynamic: the scale comes from the tensor itself; else it is given at each use. Blocks are always dynamic.
     calibrator: how a static scale is found from data seen before; a dynamic scale is that of the ends, ``minmax``.
+    zero_point: of an asymmetric scheme, ``code``, so that 0.0 is exact, or ``float``. Left out: ``float`` for groups of
+    under 8 bits, as in HQQ and torch's INT4 kernels, else ``code``, as in ONNX; None when symmetric.
     Formats of 16 bits and more take no scale: they are plain casts, and then only ``tensor`` is valid.
 
     Raises ``PrecisionError`` for an unknown format and for parts that do not fit each other.
@@ -37,10 +40,13 @@ class Scheme:
     symmetric: bool = True
     dynamic: bool = True
     calibrator: Calibrator = "minmax"
+    zero_point: ZeroPoint | None = None
 
     def __post_init__(self) -> None:
         if self.granularity is None:
             object.__setattr__(self, "granularity", "block" if find_format(self.format).is_block else "tensor")
+        if self.zero_point is None and not self.symmetric:
+            object.__setattr__(self, "zero_point", self._usual_zero_point)
         _check_granularity(self)
         _check_format(self)
         _check_zero_point(self)
@@ -49,6 +55,9 @@ class Scheme:
     def __str__(self) -> str:
         words = [f"{self.spec.label}{self._where}" if self.scaled else self.spec.label]
         words += [] if self.symmetric else ["asymmetric"]
+        words += (
+            [] if self.symmetric or self.zero_point == self._usual_zero_point else [f"{self.zero_point} zero point"]
+        )
         words += [] if self.dynamic or not self.scaled else ["static"]
         words += [] if self.calibrator == "minmax" else [f"{self.calibrator} calibrator".replace("_", " ")]
         return ", ".join(words)
@@ -91,11 +100,12 @@ class Scheme:
 
     @property
     def zero_is_integer(self) -> bool:
-        """Whether an asymmetric zero point is a code, so that 0.0 is exact.
+        """Whether an asymmetric zero point is a code."""
+        return self.zero_point == "code"
 
-        It is, but for groups of under 8 bits: their zero point is a float, as in HQQ and torch's INT4 kernels.
-        """
-        return self.spec.bits >= 8 or self.granularity != "group"
+    @property
+    def _usual_zero_point(self) -> ZeroPoint:
+        return "float" if self.granularity == "group" and self.spec.bits < 8 else "code"
 
 
 def weight_scheme(format: str, group: int | None = None, symmetric: bool = True, axis: int = 0) -> Scheme:
@@ -148,6 +158,11 @@ def _check_format(scheme: Scheme) -> None:
 
 def _check_zero_point(scheme: Scheme) -> None:
     spec = scheme.spec
+    if scheme.zero_point not in (None, *get_args(ZeroPoint)):
+        raise PrecisionError(f"zero_point={scheme.zero_point!r}", "there is no such kind", "'code' or 'float'")
+    if scheme.symmetric and scheme.zero_point is not None:
+        found = "a symmetric scheme has no zero point"
+        raise PrecisionError(f"{spec.label} with zero_point={scheme.zero_point!r}", found, "symmetric=False")
     if not scheme.symmetric and not isinstance(spec, IntSpec):
         kind = "block formats" if spec.is_block else "floats"
         raise PrecisionError(

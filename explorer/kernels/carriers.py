@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, quantize
 from explorer.kernels import fused
+from explorer.precision import BLOCK_PRECISIONS
 
 NATIVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,6 +61,15 @@ def _quantized(format_: str, granularity: str, native_on: frozenset[str] = froze
     return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on)
 
 
+def _blocks(format_: str) -> tuple[Carrier, Carrier]:
+    """A block format with its blocks along the last dimension, and along the channels of a convolution's input."""
+    rows, channels = Scheme(format_), Scheme(format_, axis=1)
+    return (
+        Carrier(f"{format_}:block", format_, rows, lambda x: quantize(x, rows), frozenset()),
+        Carrier(f"{format_}:channels", format_, channels, lambda x: quantize(x, channels), frozenset()),
+    )
+
+
 _ALL = (
     *(_native(name) for name in NATIVE_DTYPES),
     _quantized("int8", "token", frozenset({"cpu", "cuda"})),
@@ -69,6 +79,7 @@ _ALL = (
     _quantized("fp8_e5m2", "token", frozenset({"cuda"})),
     _quantized("fp8_e5m2", "tensor"),
     Carrier("tf32", "tf32", Scheme("tf32"), lambda x: quantize(x, Scheme("tf32"))),
+    *(carrier for precision in BLOCK_PRECISIONS.values() for carrier in _blocks(precision.compute)),
 )
 CARRIERS: dict[str, Carrier] = {carrier.name: carrier for carrier in _ALL}
 

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme, quantize, round_to
+from explorer.formats import BlockSpec, Quantized, Scheme, find_format, quantize, round_to
 from explorer.kernels.carriers import NATIVE_DTYPES, as_float
 from explorer.kernels.cpu import CHANNEL, quantize_for_w8, require_product, scale_product
 from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
 from explorer.kernels.site import Packed, Product, Site, bind
 from explorer.measure.device import Device
-from explorer.precision import weight_scheme_of
+from explorer.precision import BLOCK_PRECISIONS, Precision, weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
@@ -45,9 +45,20 @@ def scaled_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int
         record = quantize(rows, scheme)
         return (
             record.dequantize().reshape(product.weight.shape),
-            record.nbytes - record.scale.nbytes,
-            record.scale.nbytes,
+            record.nbytes - record.scale_bytes,
+            record.scale_bytes,
         )
+
+    return weigh
+
+
+def block_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight [out, in, ...] in blocks of its inputs, each place of a filter for itself."""
+    along_inputs = replace(scheme, axis=1)
+
+    def weigh(product: Product) -> tuple[Tensor, int, int]:
+        record = quantize(product.weight, along_inputs)
+        return record.dequantize(), record.nbytes - record.scale_bytes, record.scale_bytes
 
     return weigh
 
@@ -164,6 +175,22 @@ def refuse_groups(site: Site, device: Device) -> str:
     return "" if depth % group == 0 else f"groups of {group} do not divide the {depth} inputs of this op"
 
 
+def refuse_split_blocks(block: int) -> Callable[[Site, Device], str]:
+    """Return a refusal of grouped convolutions in which a block of channels would reach into the next group."""
+
+    def refuse(site: Site, device: Device) -> str:
+        if reason := refuse_no_weight(site, device):
+            return reason
+        product = require_product(site)
+        shape, inputs = site.shapes[product.x], product.weight.shape[1]
+        if len(shape) != product.weight.dim():
+            return "blocks along the channels need an input with a batch dimension"
+        whole = inputs == shape[1] or inputs % block == 0
+        return "" if whole else f"blocks of {block} channels do not fit the groups of {inputs} that this op has"
+
+    return refuse
+
+
 def _products(precision: str, takes: str, gives: str, weigh: Any, kinds: frozenset[str], refuse: Any) -> Kernel:
     name = f"emulated {precision}"
     return Kernel(name, precision, "any", kinds, takes, gives, build_product(weigh, gives), refuse, emulated=True)
@@ -172,6 +199,19 @@ def _products(precision: str, takes: str, gives: str, weigh: Any, kinds: frozens
 def _activations(precision: str, takes: str, gives: str) -> Kernel:
     name, build = f"emulated {precision}", build_activations(gives)
     return Kernel(name, precision, "any", TWO_ACTIVATIONS, takes, gives, build, emulated=True)
+
+
+def _blocks(precision: Precision) -> tuple[Kernel, ...]:
+    """The kernels of a precision whose operands are in blocks: along the inputs, along a convolution's channels."""
+    name, format_ = precision.name, precision.compute
+    spec, scheme = find_format(format_), precision.weight
+    assert isinstance(spec, BlockSpec) and scheme is not None
+    weigh, refuse = block_weights(scheme), refuse_split_blocks(spec.block)
+    return (
+        _products(name, f"{format_}:block", precision.output, weigh, LINEAR, refuse_no_weight),
+        _products(name, f"{format_}:channels", precision.output, weigh, CONV_KINDS, refuse),
+        _activations(name, f"{format_}:block", precision.output),
+    )
 
 
 KERNELS = (
@@ -199,4 +239,5 @@ KERNELS = (
     Kernel("emulated int8", "int8", "any", CONV_KINDS, "int8:tensor", "fp32", build_int8_conv, refuse_no_weight, True),
     _products("w8", "bf16", "bf16", w8_weights, PRODUCT_KINDS, refuse_no_weight),
     _products("w4", "bf16", "bf16", scaled_weights(INT4_GROUPS), PRODUCT_KINDS, refuse_groups),
+    *(kernel for precision in BLOCK_PRECISIONS.values() for kernel in _blocks(precision)),
 )

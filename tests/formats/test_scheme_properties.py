@@ -20,6 +20,8 @@ PARTS = [
 SCALED = [name for name, spec in FORMATS.items() if spec.bits < 16 and not spec.is_block and name != "e8m0"]
 SYMMETRIC = [Scheme(name, **parts) for name in SCALED if not name.startswith("u") for parts in PARTS]
 ASYMMETRIC = [Scheme(name, **parts, symmetric=False) for name in SCALED if "int" in name for parts in PARTS]
+ASYMMETRIC += [Scheme("int4", symmetric=False, zero_point="code", **PARTS[-1])]
+ASYMMETRIC += [Scheme("uint8", symmetric=False, zero_point="float", **parts) for parts in PARTS]
 BLOCKS = [Scheme(name, axis=axis) for name, spec in FORMATS.items() if spec.is_block for axis in (None, 1)]
 SCHEMES = SYMMETRIC + ASYMMETRIC + BLOCKS
 QUICK = settings(max_examples=250, deadline=None, derandomize=True)

@@ -31,6 +31,8 @@ from explorer.formats import FORMATS, Scheme, scale_shape, weight_scheme
         ({"format": "nvfp4", "dynamic": False}, "comes from the block", "dynamic=True"),
         ({"format": "mxint8", "symmetric": False}, "block formats have no zero point", "symmetric=True"),
         ({"format": "int8", "calibrator": "max"}, "no such calibrator", "percentile"),
+        ({"format": "int8", "symmetric": False, "zero_point": "int"}, "no such kind", "'code' or 'float'"),
+        ({"format": "int8", "zero_point": "code"}, "a symmetric scheme has no zero point", "symmetric=False"),
         ({"format": "bf16", "calibrator": "mse"}, "takes no scale", "leave calibrator out"),
         ({"format": "mxfp4", "calibrator": "mse"}, "comes from the block", "leave calibrator out"),
         ({"format": "bf16", "granularity": "token"}, "takes no scale", "granularity='tensor'"),
@@ -121,7 +123,14 @@ def test_granularity_follows_the_format():
 def test_zero_points_are_codes_but_in_small_groups():
     assert Scheme("int4", symmetric=False).zero_is_integer
     assert Scheme("int8", "group", group=4, symmetric=False).zero_is_integer
-    assert not Scheme("int4", "group", group=4, symmetric=False).zero_is_integer
+    floating = Scheme("int4", "group", group=4, symmetric=False)
+    assert not floating.zero_is_integer
+    assert not replace(floating, granularity="token", group=None).zero_is_integer
+    assert replace(Scheme("int4", "group", group=4), symmetric=False) == floating
+    coded = replace(floating, zero_point="code")
+    assert coded.zero_is_integer
+    assert str(coded) == "INT4 per group of 4, asymmetric, code zero point"
+    assert Scheme("int4").zero_point is None
 
 
 def test_weight_schemes():
