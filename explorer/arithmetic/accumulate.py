@@ -87,7 +87,7 @@ def accumulate(values: ArrayLike | torch.Tensor, format: str | Spec, method: Met
     ``pairwise`` adds neighbours, then neighbouring sums, as a tree, and is watched at the kept points only. Every
     operation is rounded to nearest even once, and nothing saturates: a sum beyond the largest value becomes Inf, NaN
     where the format has only NaN (E4M3), and stays the largest where it has neither (FP6, FP4). The first call compiles
-    the loop, which takes a second or two; then 10**6 terms take a quarter of a second.
+    the loop, once a machine, which takes a second or two; then 10**6 terms take a quarter of a second.
 
     Raises ``PrecisionError`` for values that are empty or not finite, and for a format that is not a signed float of at
     most 24 bits of precision. Sources: Kahan, CACM 8(1), 1965; Neumaier, ZAMM 54(1), 1974; Higham, "The accuracy of

@@ -1,4 +1,4 @@
-"""Running sums in a narrow format, one rounding per operation, compiled by Numba. Importing this file imports Numba.
+"""Running sums in a narrow format, one rounding per operation. Imports Numba. (Effect: JIT, cache on disk.)
 
 A sum or difference of two values of a format is formed in FP64 and then rounded to the format. These are two roundings,
 and they give what one rounding of the exact result gives: FP64 has 53 bits, the formats at most p = 24, and a first
@@ -23,7 +23,7 @@ LEVELS = 64
 """Sums of 1, 2, 4, ... terms that wait for their partner: enough for 2**64 terms."""
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def round_scalar(x: float, rounding: Any) -> float:
     """``x`` at the nearest value of the format, ties to even: adding 1.5 * 2**(52 - mantissa) binades leaves its steps.
 
@@ -40,7 +40,7 @@ def round_scalar(x: float, rounding: Any) -> float:
     return rounded if abs(rounded) <= largest else math.copysign(beyond, x)
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def add_in_order(terms: Any, marks: Any, sums: Any, rounding: Any, method: int) -> tuple[int, int]:
     """Fills ``sums`` with the running sum after ``marks`` terms (ascending, from 1 to all of them).
 
@@ -76,7 +76,7 @@ def add_in_order(terms: Any, marks: Any, sums: Any, rounding: Any, method: int) 
     return changed, broken
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def add_in_pairs(terms: Any, marks: Any, sums: Any, rounding: Any) -> tuple[int, int]:
     """As :func:`add_in_order`, but a sum of 2**k terms waits for the next one of as many; seen at the marks only."""
     waiting = np.zeros(LEVELS)
