@@ -1,6 +1,7 @@
 """How a tensor's values are spread, and what follows: what formats do to them, and which static scales they ask for."""
 
 from explorer.ranges.calibrators import Calibrator, calibrate, find_calibrator, scale_from_histogram
+from explorer.ranges.delayed import DelayedScaling, ScalingStep, compare_scaling
 from explorer.ranges.forecast import Forecast, forecast
 from explorer.ranges.histogram import Histogram
 from explorer.ranges.tally import Counter
@@ -8,9 +9,12 @@ from explorer.ranges.tally import Counter
 __all__ = [
     "Calibrator",
     "Counter",
+    "DelayedScaling",
     "Forecast",
     "Histogram",
+    "ScalingStep",
     "calibrate",
+    "compare_scaling",
     "find_calibrator",
     "forecast",
     "scale_from_histogram",

@@ -1,4 +1,4 @@
-"""Static scales from a stream of batches: each calibrator sees them one by one and keeps a record that does not grow."""
+"""Static scales from a stream of batches: a calibrator sees one after another, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Calibrator(ABC):
 
 
 class MinMaxCalibrator(Calibrator):
-    """The smallest and the largest value seen: the scale is, bit for bit, that of ``find_scale`` on all batches joined."""
+    """The smallest and the largest value seen: bit for bit the scale that ``find_scale`` has for all batches joined."""
 
     _ends: tuple[Tensor, Tensor] | None = None
 
@@ -167,7 +167,7 @@ class ChannelHistogramCalibrator(MinMaxCalibrator):
 def find_calibrator(scheme: Scheme) -> Calibrator:
     """A new calibrator of the kind that the scheme names.
 
-    Raises ``PrecisionError`` for schemes that find their own scale, take none, or are neither per tensor nor per channel.
+    Raises ``PrecisionError`` for schemes that are dynamic, take no scale, or have one per token, group or block.
     """
     if scheme.calibrator == "minmax":
         return MinMaxCalibrator(scheme)
@@ -190,7 +190,7 @@ def calibrate(batches: Iterable[Tensor], scheme: Scheme) -> Scale:
 def scale_from_histogram(histogram: Histogram, scheme: Scheme) -> Scale:
     """The scale and zero point, [] both, that a scheme per tensor finds for data of this histogram.
 
-    Dynamic schemes, and the calibrators minmax and moving_average, take the extremes, others what they find in its bins.
+    Dynamic schemes, and the calibrators minmax and moving_average, take the extremes, others what the bins tell them.
     """
     low, high = torch.tensor([min(histogram.min, histogram.max)]), torch.tensor([max(histogram.min, histogram.max)])
     if not histogram.finite:

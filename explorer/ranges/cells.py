@@ -12,7 +12,7 @@ from explorer.ranges.histogram import Histogram
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Weighted cells [n]: ``weight`` elements spread evenly over [low, high], or all at one point where those are equal.
+    """Cells [n] of ``weight`` elements spread evenly over [low, high], or all at one point where those are equal.
 
     known: whether all of a cell's elements are certain to be at its point. The cells of a histogram are in ascending
     order of ``low``.
@@ -24,13 +24,13 @@ class Cells:
     known: Flags
 
     def clip(self, low: Floats, high: Floats) -> Cells:
-        """The elements from ``low`` to ``high``, ends included; [..., 1] ends give cells [..., n], some of no weight."""
+        """The elements from ``low`` to ``high``, ends included; for ends [..., 1] cells [..., n], some of no weight."""
         inside = shares_within(self.low, self.high, low, high)
         shape = inside.shape
-        clipped = (np.broadcast_to(np.clip(end, low, high), shape) for end in (self.low, self.high))
-        return Cells(*clipped, inside * self.weight, self.known)
+        low, high = (np.broadcast_to(np.clip(end, low, high), shape) for end in (self.low, self.high))
+        return Cells(low, high, inside * self.weight, self.known)
 
-    def mean(self, per_cell: Floats) -> Floats:
+    def mean(self, per_cell: Floats | Flags) -> Floats:
         """The mean over the elements, the last dimension, of a quantity known per cell; 0 of nothing."""
         total = self.weight.sum(axis=-1)
         return np.asarray((per_cell * self.weight).sum(axis=-1) / np.where(total > 0, total, 1.0))

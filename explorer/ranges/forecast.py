@@ -32,7 +32,7 @@ class Forecast:
     rounding inside a scheme is not counted: beyond 130 dB, equal but for that.
     margin: each share is right to so much: the elements in bins that a threshold divides. Where many scales are found
     from the data (token, channel, group, block), the shares are expectations on top of that.
-    spread_db: one standard deviation of sqnr_db over tensors of this histogram; large where few elements make the error.
+    spread_db: one standard deviation of sqnr_db over tensors of this histogram: large where few elements dominate.
     """
 
     saturated: float
@@ -159,5 +159,7 @@ def _conclude(histogram: Histogram, expected: _Expected, overflows: bool = False
     spread_db = 10 / math.log(10) * spread / error if error > 0 else 0.0
     if overflows and saturated > 0:
         sqnr_db, spread_db = -math.inf, 0.0
-    shares = (finite * float(share) for share in (expected.flushed, expected.subnormal))
-    return Forecast(finite * saturated + infinite, *shares, sqnr_db, finite * float(expected.margin), spread_db)
+    flushed, subnormal, margin = (
+        finite * float(share) for share in (expected.flushed, expected.subnormal, expected.margin)
+    )
+    return Forecast(finite * saturated + infinite, flushed, subnormal, sqnr_db, margin, spread_db)

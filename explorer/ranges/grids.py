@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from explorer.errors import PrecisionError
 from explorer.formats import FloatSpec, Scheme
 from explorer.formats.elements import ElementSpec
 from explorer.ranges.bins import FP32_MANTISSA, Flags, Floats
 
+Value = Floats | float
 _NARROW = 1e-4
 """In steps of the grid: integrals grow from 0, and where 0 lies between codes' thresholds a difference of two over a
 narrower cell loses digits, while across it the distance changes by less than 1e-4 of a step."""
@@ -35,12 +35,12 @@ class UniformGrid:
 
     lowest: float
     highest: float
-    scale: ArrayLike = 1.0
-    zero_point: ArrayLike = 0.0
+    scale: Value = 1.0
+    zero_point: Value = 0.0
 
-    def round(self, x: ArrayLike) -> Floats:
+    def round(self, x: Floats) -> Floats:
         """The nearest value, saturating."""
-        steps = np.asarray(x) / self.scale
+        steps = x / self.scale
         code = np.where(self._has_zero, np.rint(steps) + self.zero_point, np.rint(steps + self.zero_point))
         return np.asarray((np.clip(code, self.lowest, self.highest) - self.zero_point) * self.scale)
 
@@ -49,10 +49,10 @@ class UniformGrid:
         """The width of cells up to which the error of a cell is that of its middle."""
         return np.where(np.equal(self.zero_point, 0.0), 0.0, _NARROW * np.asarray(self.scale))
 
-    def integral(self, x: ArrayLike) -> Floats:
+    def integral(self, x: Floats) -> Floats:
         """See the top of the file."""
         start = self._primitive(np.asarray(self.zero_point, dtype=np.float64))
-        end = self._primitive(np.asarray(x) / self.scale + self.zero_point)
+        end = self._primitive(x / self.scale + self.zero_point)
         return np.asarray((end - start) * np.asarray(self.scale, dtype=np.float64) ** 3)
 
     def _primitive(self, code: Floats) -> Floats:
@@ -94,11 +94,11 @@ class FloatGrid:
     """A signed float format: its values times ``scale``, a number or an array that broadcasts against x."""
 
     spec: FloatSpec
-    scale: ArrayLike = 1.0
+    scale: Value = 1.0
 
-    def round(self, x: ArrayLike) -> Floats:
+    def round(self, x: Floats) -> Floats:
         """The nearest value, saturating."""
-        size = np.minimum(np.abs(np.asarray(x)) / self.scale, self.spec.largest)
+        size = np.minimum(np.abs(x) / self.scale, self.spec.largest)
         step = self._unit_step(size)
         rounded = np.minimum(np.rint(size / step) * step, self.spec.largest)
         return np.asarray(np.copysign(rounded * self.scale, x))
@@ -112,9 +112,9 @@ class FloatGrid:
         exponent = np.maximum(np.frexp(size)[1] - 1, self.spec.min_exponent)
         return np.asarray(np.ldexp(1.0, exponent - self.spec.mantissa_bits))
 
-    def integral(self, x: ArrayLike) -> Floats:
+    def integral(self, x: Floats) -> Floats:
         """See the top of the file."""
-        size = np.abs(np.asarray(x)) / self.scale
+        size = np.abs(x) / self.scale
         inside = np.minimum(size, self.spec.largest)
         beyond = (size - inside) ** 3 / 3
         cubed = np.asarray(self.scale, dtype=np.float64) ** 3
@@ -166,7 +166,7 @@ class FloatGrid:
 Grid = UniformGrid | FloatGrid
 
 
-def make_grid(kind: Scheme | ElementSpec, scale: ArrayLike = 1.0, zero_point: ArrayLike = 0.0) -> Grid:
+def make_grid(kind: Scheme | ElementSpec, scale: Value = 1.0, zero_point: Value = 0.0) -> Grid:
     """The values of a scheme, or of a format of elements, under a scale; zero_point: 0 when symmetric.
 
     Raises ``PrecisionError`` for a format without a zero, E8M0, which holds scales only.

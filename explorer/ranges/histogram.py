@@ -176,9 +176,9 @@ class Histogram:
         counts = np.concatenate([self.counts[1, ::-1], [self.zeros], self.counts[0]])
         reached = np.cumsum(counts)
         position = q * (self.finite - 1)
-        bin = int(np.searchsorted(reached, position, side="right"))
-        if bin == len(counts):
+        cell = int(np.searchsorted(reached, position, side="right"))
+        if cell == len(counts):
             return self.max
-        inside = (position - (reached[bin] - counts[bin])) / counts[bin]
-        value = low[bin] + inside * (high[bin] - low[bin])
+        inside = (position - (reached[cell] - counts[cell])) / counts[cell]
+        value = low[cell] + inside * (high[cell] - low[cell])
         return float(min(max(value, self.min), self.max))

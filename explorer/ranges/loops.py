@@ -26,13 +26,13 @@ UNSIGNED_MAX, UNSIGNED_MIN, SIGNED_MAX, SIGNED_MIN, LEAST, ZEROS, NEGATIVE_ZEROS
 
 
 @njit(nogil=True, cache=True)
-def count(bits: Any, shift: int, counts: Any, facts: Any, moments: Any, with_moments: bool) -> None:
+def count(bits: Any, shift: Any, counts: Any, facts: Any, moments: Any, with_moments: bool) -> None:
     """Add the finite elements of ``bits`` [n] (FP32 as UINT32) to what was counted before, by their leading bits.
 
     counts: INT64 [LANES, 2**(32 - shift)], to be summed over its lanes. facts: INT64 [9], see the places above;
-    extremes are of bit patterns. moments: INT64 [512, 4], on demand, as is the least magnitude: for each sign and exponent the sum of the
-    mantissas with their hidden bit, of the upper and the lower halves of sums of their squares, and the mantissas
-    or-ed. The hidden bit is added to zeros and subnormals too, which the reader takes back.
+    extremes are of bit patterns. moments: INT64 [512, 4]; found on demand, as is the least magnitude: for each sign and
+    exponent the sum of the mantissas with their hidden bit, the upper and the lower halves of that of their squares,
+    and the mantissas or-ed. The hidden bit is added to zeros and subnormals too, which the reader takes back.
     """
     kept = np.empty(CHUNK, np.uint32)
     sums = np.zeros((2, 512, 3), np.int64)
@@ -49,8 +49,10 @@ def count(bits: Any, shift: int, counts: Any, facts: Any, moments: Any, with_mom
             _fold_least(chunk, facts)
             _add_moments(chunk, sums[0], sums[1])
             _fold_moments(sums, moments)
+
+
 @njit(nogil=True, cache=True)
-def _add_counts(chunk: Any, shift: int, a: Any, b: Any, c: Any, d: Any) -> None:
+def _add_counts(chunk: Any, shift: Any, a: Any, b: Any, c: Any, d: Any) -> None:
     """Neighbours go to different lanes: adding to one counter twice in a row waits for the first addition."""
     whole = chunk.size & ~3
     for i in range(0, whole, 4):
@@ -157,3 +159,25 @@ def _fold_moments(sums: Any, moments: Any) -> None:
             moments[place, 2] += sums[lane, place, 1] & LOW_HALF
             moments[place, 3] |= sums[lane, place, 2]
     sums[:] = 0
+
+
+@njit(nogil=True, cache=True)
+def count_rows(bits: Any, shift: Any, bottoms: Any, counts: Any, seen: Any) -> None:
+    """Add the finite elements of each row of ``bits`` [R, n] to ``counts`` [R, 2, K], from the row's bottom bin on.
+
+    bottoms: INT64 [R]; seen: INT64 [R] counts the finite elements, those below the bottom and FP32's subnormals too.
+    """
+    lowest_normal = np.int64(HIDDEN_BIT >> shift)
+    for row in range(bits.shape[0]):
+        positive, negative = counts[row, 0], counts[row, 1]
+        bottom = bottoms[row]
+        lowest = max(bottom, lowest_normal)
+        for i in range(bits.shape[1]):
+            pattern = bits[row, i]
+            magnitude = pattern & MAGNITUDE
+            if magnitude < INFINITY:
+                seen[row] += 1
+                place = np.int64(magnitude >> shift)
+                if place >= lowest:
+                    side = positive if pattern == magnitude else negative
+                    side[place - bottom] += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from explorer.errors import PrecisionError
 from explorer.formats import BlockSpec, Scheme, find_scale
@@ -38,7 +39,9 @@ def elements_in(scheme: Scheme, given: int | None) -> int:
         return known
     if given is None or given < 1:
         found = "a histogram does not tell the tensor's shape"
-        raise PrecisionError(f"forecast {scheme}", found, f"elements_per_scale, the elements of one {scheme.granularity}")
+        raise PrecisionError(
+            f"forecast {scheme}", found, f"elements_per_scale, the elements of one {scheme.granularity}"
+        )
     return given
 
 
@@ -87,7 +90,7 @@ def _fold(cells: Cells) -> Cells:
     starts, place = np.unique(low, return_inverse=True)
     ends = np.zeros_like(starts)
     np.maximum.at(ends, place, high)
-    return Cells(starts, ends, np.bincount(place, cells.weight), starts == ends)
+    return Cells(starts, ends, _add_up(place, cells.weight), starts == ends)
 
 
 def _largest_of(cells: Cells, size: int) -> tuple[Floats, Floats]:
@@ -109,5 +112,9 @@ def _merge(share: Floats, value: Floats, most: int) -> tuple[Floats, Floats]:
     rank = np.cumsum(share) / share.sum() + np.cumsum(weight) / max(weight.sum(), np.finfo(float).tiny)
     group = np.minimum((rank * (most / 2)).astype(np.int64), most - 1)
     _, place = np.unique(group, return_inverse=True)
-    shares = np.bincount(place, share)
-    return shares, np.bincount(place, share * value) / shares
+    shares = _add_up(place, share)
+    return shares, _add_up(place, share * value) / shares
+
+
+def _add_up(place: NDArray[np.intp], values: Floats) -> Floats:
+    return np.bincount(place, values).astype(np.float64)

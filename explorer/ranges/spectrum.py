@@ -1,4 +1,4 @@
-"""Histograms of many channels at once, over the octaves below each one's largest magnitude: what thresholds come from."""
+"""Histograms of many channels at once, each over the octaves below its largest magnitude, to find thresholds in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from explorer.ranges.histogram import Histogram
 from explorer.ranges.tally import Tally
 
 OCTAVES = 24
-"""Octaves kept below a row's largest magnitude; what is smaller counts as zero, which no scale of 8 bits tells apart."""
+"""Octaves kept below a row's largest magnitude; what is smaller counts as zero: no scale of 8 bits tells them apart."""
 CHANNEL_BITS = 5
 """Leading mantissa bits of a channel's bins: 3 % wide, 12 kB per channel."""
 _BLOCK = 1 << 22  # elements counted at a time: bounds the INT64 copies
@@ -24,7 +24,7 @@ _MAGNITUDE, _INFINITY = 0x7FFFFFFF, 0x7F800000
 class Spectrum:
     """R histograms (of channels, or one of a whole tensor) on edges of their own scale.
 
-    edges: [K + 1] magnitudes in units of the row, ``bins_per_octave`` to the octave. counts: [R, 2, K] positive and negative.
+    edges: [K + 1] magnitudes in units of the row. counts: [R, 2, K] positive and negative.
     zeros: [R] elements that are zero, or too small to tell. low, high: [R] the extremes, of the tensor's units.
     unit: [R] what an edge of 1 stands for, a power of two. points: [K] whether all elements of a bin
     are at its lower edge.
@@ -56,8 +56,14 @@ class Spectrum:
 
     def rows(self, chosen: slice) -> Spectrum:
         """Some of the rows."""
-        ends = {"low": self.low[chosen], "high": self.high[chosen]}
-        return replace(self, counts=self.counts[chosen], zeros=self.zeros[chosen], unit=self.unit[chosen], **ends)
+        return replace(
+            self,
+            counts=self.counts[chosen],
+            zeros=self.zeros[chosen],
+            low=self.low[chosen],
+            high=self.high[chosen],
+            unit=self.unit[chosen],
+        )
 
 
 def spectrum_of(seen: Tally | Histogram, mantissa_bits: int, is_exact: bool = False) -> Spectrum:
@@ -71,7 +77,9 @@ def spectrum_of(seen: Tally | Histogram, mantissa_bits: int, is_exact: bool = Fa
     too_small = counts[:, : kept.start].sum()
     ends = np.array([seen.min]), np.array([seen.max])
     points = np.full(len(edges) - 1, is_exact)
-    return Spectrum(edges, counts[None, :, kept], np.array([seen.zeros + too_small]), *ends, np.ones(1), 1 << mantissa_bits, points)
+    return Spectrum(
+        edges, counts[None, :, kept], np.array([seen.zeros + too_small]), *ends, np.ones(1), 1 << mantissa_bits, points
+    )
 
 
 class ChannelCounter:
@@ -90,17 +98,29 @@ class ChannelCounter:
     def see(self, rows: Tensor) -> None:
         """Counts rows [channels, n] of FP32; NaN and Inf are left out."""
         for block in torch.split(rows, max(1, _BLOCK // max(1, len(rows))), dim=1):
-            self._see_block(block.contiguous().view(torch.int32).long().bitwise_and_(0xFFFFFFFF))
+            bits = block.contiguous().view(torch.int32)
+            size = bits & _MAGNITUDE
+            self._raise_tops(size.masked_fill_(size >= _INFINITY, 0).amax(dim=1).long() >> FP32_MANTISSA)
+            bottom = (self._top - OCTAVES + 1) << CHANNEL_BITS
+            if bits.is_cpu:
+                self._count_with_loops(bits, bottom)
+            else:
+                self._count_with_torch(bits, bottom)
 
-    def _see_block(self, bits: Tensor) -> None:
-        size = bits & _MAGNITUDE
+    def _count_with_loops(self, bits: Tensor, bottom: Tensor) -> None:
+        from explorer.ranges.loops import count_rows  # Numba loads when a tensor is counted, not with the package
+
+        patterns, shift = bits.numpy().view(np.uint32), np.uint32(FP32_MANTISSA - CHANNEL_BITS)
+        count_rows(patterns, shift, bottom.numpy(), self._counts.numpy(), self._seen.numpy())
+
+    def _count_with_torch(self, bits: Tensor, bottom: Tensor) -> None:
+        size = (bits & _MAGNITUDE).long()
         finite = size < _INFINITY
         self._seen += finite.sum(dim=1)
-        self._raise_tops((size * finite).amax(dim=1) >> FP32_MANTISSA)
         bins = size >> (FP32_MANTISSA - CHANNEL_BITS)
-        place = bins - ((self._top - OCTAVES + 1) << CHANNEL_BITS).unsqueeze(1)
+        place = bins - bottom.unsqueeze(1)
         kept = finite & (place >= 0) & (bins >> CHANNEL_BITS > 0)
-        row = torch.arange(len(bits), device=bits.device).unsqueeze(1) * 2 + (bits > _MAGNITUDE)
+        row = torch.arange(len(bits), device=bits.device).unsqueeze(1) * 2 + (bits < 0)
         flat = (row * self._width + place)[kept]
         self._counts.view(-1).index_add_(0, flat, torch.ones_like(flat))
 

@@ -39,7 +39,7 @@ class Counter:
     """Counts a stream of tensors, in memory that does not grow: the mutable twin of ``Tally``, for long streams.
 
     mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 takes 130 kB, 7 takes 2 MB.
-    moments: whether ``least``, ``mantissas``, ``total`` and ``square`` are found too, which takes over half of the time.
+    moments: whether ``least``, ``mantissas``, ``total`` and ``square`` are found too, which takes half of the time.
     compiled: whether to count by our loops or by torch's operations; by default the loops for a tensor on a CPU.
     """
 

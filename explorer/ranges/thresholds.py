@@ -11,11 +11,11 @@ from explorer.ranges.spectrum import Spectrum
 
 PERCENTILE = 99.99
 _CELLS_AT_ONCE = 1 << 19  # bounds the memory of weighing many thresholds for many rows
-_WIDE = 2.0 ** (-np.arange(97) / 8)  # from the extreme down to 2**-12 of it, eight to the octave
-_NEAR = 2.0 ** (np.arange(-8, 9) / 64)
-_NEAREST = 2.0 ** (np.arange(-8, 9) / 512)
+_WIDE = 2.0 ** (-np.arange(49) / 4)  # from the extreme down to 2**-12 of it, four to the octave
+_NEAR = 2.0 ** (np.arange(-8, 9) / 32)
+_NEAREST = 2.0 ** (np.arange(-8, 9) / 256)
 _STILL = np.ones(1)
-_COARSE_BINS = 16  # to the octave: enough to compare the wide candidates by, and far below the threshold
+_COARSE_BINS = 8  # to the octave: enough to compare the wide candidates by, and far below the threshold
 
 Ends = tuple[Floats, Floats]
 """The low and high ends [R] of a range, in the tensor's units."""
@@ -56,7 +56,7 @@ def _quantile(low: Floats, high: Floats, counts: Counts, share: float) -> Floats
 def least_error_range(spectrum: Spectrum, scheme: Scheme) -> Ends:
     """The range whose scale has the smallest expected squared error of rounding and clipping together.
 
-    Weighs thresholds from the extremes down to 2**-12 of them, eight to the octave, then 2**(1/512) apart around the
+    Weighs thresholds from the extremes down to 2**-12 of them, four to the octave, then 2**(1/256) apart around the
     best. Asymmetric: both ends together, then each in turn. The error is that of ``mean_squared_error``: elements are
     spread evenly within a bin.
     """
@@ -72,16 +72,16 @@ def _search(spectrum: Spectrum, scheme: Scheme) -> Ends:
     coarse = _Weigher(spectrum.coarsen(_COARSE_BINS), scheme)
     full = coarse.widest
     ends = coarse.best(full, _WIDE, _WIDE)
-    for _ in range(0 if scheme.symmetric else 2):
+    if not scheme.symmetric:
         ends = coarse.best((full[0], ends[1]), _WIDE, _STILL)
         ends = coarse.best((ends[0], full[1]), _STILL, _WIDE)
     size = np.maximum(-ends[0], ends[1]) / spectrum.unit
-    fine = _Weigher(spectrum.coarsen(_COARSE_BINS, (size.min() / 32, size.max() * 2)), scheme)
+    fine = _Weigher(spectrum.coarsen(_COARSE_BINS, (size.min() / 4, size.max() * 2)), scheme)
     if scheme.symmetric:
         for factors in (_NEAR, _NEAREST):
             ends = fine.best(ends, factors, factors)
         return ends
-    for factors in (_NEAR, _NEAR, _NEAREST):
+    for factors in (_NEAR, _NEAREST):
         ends = fine.best(ends, factors, _STILL)
         ends = fine.best(ends, _STILL, factors)
     return ends
@@ -93,7 +93,9 @@ class _Weigher:
     def __init__(self, spectrum: Spectrum, scheme: Scheme) -> None:
         self.scheme = scheme
         most = np.maximum(spectrum.high, -spectrum.low)
-        self.widest = (-most, most) if scheme.symmetric else (np.minimum(spectrum.low, 0.0), np.maximum(spectrum.high, 0.0))
+        self.widest = (
+            (-most, most) if scheme.symmetric else (np.minimum(spectrum.low, 0.0), np.maximum(spectrum.high, 0.0))
+        )
         unit = spectrum.unit[:, None]
         edges = spectrum.edges * unit
         if scheme.symmetric:
