@@ -153,8 +153,8 @@ def _find_scale(x: Tensor, spec: BlockSpec, tensor_scale: Tensor | None) -> Tens
 
 def _encode(x: Tensor, total: Tensor, spec: BlockSpec) -> Tensor:
     """The elements of x [blocks, block] under scales [blocks], in new memory."""
-    total = total.unsqueeze(-1)
-    scaled = x * total.reciprocal() if spec.tensor_scale is None else x / total  # powers of two: as exact, and quicker
+    powers = spec.tensor_scale is None  # then multiplying by the inverse is as exact as dividing, and quicker
+    scaled = x * _invert_powers(total).unsqueeze(-1) if powers else x / total.unsqueeze(-1)
     if spec.unit != 1:
         scaled.mul_(1 / spec.unit)
     return round_elements(scaled, spec.element_spec)
@@ -189,6 +189,12 @@ def _read_e8m0(code: Tensor) -> Tensor:
     """The FP32 values of E8M0 codes: 2**(code - 127), 255 is NaN. The code is FP32's exponent field but at its ends."""
     at_an_end = (code == 0) | (code == _E8M0_NAN)  # there FP32 needs the first mantissa bit: subnormal 2**-127, NaN
     return code.bitwise_left_shift(23).bitwise_or_(at_an_end.to(torch.int32) << 22).view(torch.float32)
+
+
+def _invert_powers(scale: Tensor) -> Tensor:
+    """1 / scale of E8M0 scales, by their codes: with flushed subnormals 2**-127 would be 0, and 0 / 0 no zero."""
+    code = scale.to(torch.float32).view(torch.int32).bitwise_right_shift(23)
+    return _read_e8m0(torch.where(code == _E8M0_NAN, code, _E8M0_TOP - code)).to(scale.dtype)
 
 
 def _find_fraction(x: Tensor, spec: BlockSpec, tensor_scale: Tensor) -> Tensor:
