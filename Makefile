@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 MODEL ?= digits-vit
+# explorer, or formats for the lab of number formats.
+PAGE ?= explorer
 # Empty: the default port, or the next that is free.
 PORT ?=
 
@@ -18,10 +20,10 @@ help:
 	@sed -n '2,4s/^# *//p' Makefile
 
 demo: .venv/demo.stamp
-	@exec $(BIN)/explorer demo --model $(MODEL) $(SERVER_OPTIONS)
+	@exec $(BIN)/explorer demo --page $(PAGE) --model $(MODEL) $(SERVER_OPTIONS)
 
 lab: .venv/demo.stamp
-	@exec $(BIN)/explorer lab $(SERVER_OPTIONS)
+	@exec $(BIN)/explorer lab --page $(PAGE) $(SERVER_OPTIONS)
 
 # The summary is a run's last line, and a failure of any step is the run's result.
 test: .venv/test.stamp

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    demo = commands.add_parser("demo", help="open the page on a bundled model")
+    demo = commands.add_parser("demo", help="open a page in the browser")
     demo.add_argument("--model", default="digits-vit", help="a bundled model, or hf:<name>, timm:<name>, ...")
     _add_server_options(demo, DEMO_PORT)
     demo.set_defaults(run=_demo)
@@ -59,13 +59,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_server_options(command: argparse.ArgumentParser, port: int) -> None:
+    pages = "explorer: a model and its precisions (default); formats: number formats, bit by bit"
+    command.add_argument("--page", choices=sorted(serving.PAGES), default="explorer", help=pages)
     command.add_argument("--port", type=int, help=f"default: {port}, or the next that is free")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     command.add_argument("--verbose", action="store_true", help="show the server's own messages")
 
 
 def _demo(chosen: argparse.Namespace) -> int:
-    assets = serving.find_assets()
+    assets = serving.find_assets(chosen.page)
     _refuse_unknown(chosen.model)
     port = serving.choose_port(chosen.port, DEMO_PORT, say)
     with serving.short_folder() as folder:
@@ -73,7 +75,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _lab(chosen: argparse.Namespace) -> int:
-    assets = serving.find_assets()
+    assets = serving.find_assets(chosen.page)
     port = serving.choose_port(chosen.port, LAB_PORT, say)
     notebook = serving.notebook_to_edit(assets.notebook, chosen.folder, say)
     with serving.short_folder() as folder:

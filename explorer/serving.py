@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 PORTS_TRIED = 50
 READY_SECONDS = 90.0
 STOP_SECONDS = 6.0
+PAGES = {"explorer": "explorer.ipynb", "formats": "02_formats.ipynb"}
+"""What can be served: the name of a page, and its notebook."""
 
 Say = Callable[[str], None]
 """Shows a line to the person who started the server."""
@@ -62,16 +64,16 @@ class Server:
     """The address for a person."""
 
 
-def find_assets() -> Assets:
-    """The notebook and the servers' configuration, of an installed package or of the checkout that it runs from."""
+def find_assets(page: str = "explorer") -> Assets:
+    """A page's notebook and the servers' configuration: an installed package's, or those of the checkout it is in."""
     spec = importlib.util.find_spec("widgets")
     if spec is None or spec.origin is None:
         raise ServingError("find the page", "the package 'widgets' is not installed", "pip install precision-explorer")
     package = Path(spec.origin).parent
     serve, checkout = package / "serve", package.parent
-    installed = (serve / "explorer.ipynb").is_file()
+    installed = (serve / PAGES[page]).is_file()
     return Assets(
-        notebook=serve / "explorer.ipynb" if installed else checkout / "notebooks" / "explorer.ipynb",
+        notebook=(serve if installed else checkout / "notebooks") / PAGES[page],
         voila_config=serve if installed else checkout,
         templates=serve / "jupyter",
         defaults=serve / "config",

@@ -183,19 +183,22 @@ def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.strip() == importlib.metadata.version("precision-explorer")
 
 
-def test_an_installed_package_serves_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As from a wheel: the notebook and voila.json lie in the package, and a reader's copy elsewhere."""
+@pytest.mark.parametrize(("page", "name"), serving.PAGES.items())
+def test_an_installed_package_serves_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, name: str
+) -> None:
+    """As from a wheel: the notebooks and voila.json lie in the package, and a reader's copy elsewhere."""
     serve = tmp_path / "site" / "widgets" / "serve"
     serve.mkdir(parents=True)
     (serve.parent / "__init__.py").touch()
-    (serve / "explorer.ipynb").write_text("{}")
+    (serve / name).write_text("{}")
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.delitem(sys.modules, "widgets", raising=False)
-    assets = serving.find_assets()
-    assert assets.notebook == serve / "explorer.ipynb"
+    assets = serving.find_assets(page)
+    assert assets.notebook == serve / name
     assert assets.voila_config == serve
-    assert serving.notebook_to_edit(assets.notebook, tmp_path / "mine", print) == tmp_path / "mine" / "explorer.ipynb"
-    assert (tmp_path / "mine" / "explorer.ipynb").read_text() == "{}"
+    assert serving.notebook_to_edit(assets.notebook, tmp_path / "mine", print) == tmp_path / "mine" / name
+    assert (tmp_path / "mine" / name).read_text() == "{}"
 
 
 def _parent(process: int) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from explorer.serving import PAGES
+
 LARGEST_BYTES = 8 * 1024 * 1024
 TEXT = {".py", ".js", ".css", ".json", ".ipynb", ".j2", ".html", ".svg"}
 # A name space is an identifier that nothing ever fetches.
@@ -99,6 +101,9 @@ def test_voila_keeps_its_doors_shut(root: Path) -> None:
     assert settings["MappingKernelManager"]["cull_idle_timeout"] > 0
 
 
+SERVED = {"widgets/serve/voila.json", *(f"widgets/serve/{notebook}" for notebook in PAGES.values())}
+
+
 @pytest.fixture(scope="module")
 def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The names of the files in a wheel built now."""
@@ -114,8 +119,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_wheel_can_serve_the_page(wheel: list[str]) -> None:
     template = "widgets/serve/jupyter/nbconvert/templates/precision"
     assert {
-        "widgets/serve/explorer.ipynb",
-        "widgets/serve/voila.json",
+        *SERVED,
         "widgets/serve/config/labconfig/default_setting_overrides.json",
         f"{template}/conf.json",
         f"{template}/index.html.j2",
@@ -129,7 +133,7 @@ def test_wheel_holds_every_asset_and_nothing_else(root: Path, wheel: list[str]) 
     if listed.returncode:
         pytest.skip("not a git checkout: a folder of files cannot say which of them are the project's")
     wanted = {name for name in listed.stdout.splitlines() if (root / name).is_file()}
-    wanted |= {"widgets/serve/explorer.ipynb", "widgets/serve/voila.json"}
+    wanted |= SERVED
     assert {name for name in wheel if ".dist-info/" not in name} == wanted
 
 
