@@ -45,7 +45,7 @@ def test_runs_from_top_to_bottom(root: Path, name: str, monkeypatch: pytest.Monk
         for output in cell.outputs
         if "application/vnd.jupyter.widget-view+json" in output.data
     ]
-    assert len(views) == 5
+    assert len(views) == 6
     assert messages(notebook) == []
 
 

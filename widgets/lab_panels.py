@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from widgets.panels.cast_flow import CastFlow
+from widgets.panels.delayed_scale import DelayedScale
 from widgets.panels.long_sum import LongSum
 from widgets.panels.promotion import Promotion
 from widgets.panels.softmax import SoftmaxOverflow
@@ -20,5 +21,6 @@ def panels() -> list[tuple[str, Make]]:
         ("Add a long sum", LongSum),
         ("Softmax that overflows", SoftmaxOverflow),
         ("Casts up and down", CastFlow),
+        ("Delayed scaling meets an outlier", DelayedScale),
         ("Type promotion in JAX and PyTorch", Promotion),
     ]

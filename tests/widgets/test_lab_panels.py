@@ -15,7 +15,7 @@ import pytest
 
 import explorer as px
 from explorer.arithmetic import compare_promotion
-from widgets.lab_panels import CastFlow, LongSum, Promotion, SoftmaxOverflow, panels
+from widgets.lab_panels import CastFlow, DelayedScale, LongSum, Promotion, SoftmaxOverflow, panels
 from widgets.panels.cast_flow import CHAINS, DATA, make_data
 from widgets.panels.experiment import Experiment, number, percent
 from widgets.panels.long_sum import TERMS, make_terms
@@ -191,6 +191,32 @@ def test_a_chain_that_is_none_is_a_message(chain: str, said: str, shown: Any) ->
     panel.chain.value = "fp32 bf16"
     assert panel.wait(20)
     assert panel.message.value == ""
+
+
+def test_delayed_scaling_saturates_at_the_jump_and_remembers_it(shown: Any) -> None:
+    panel = shown(DelayedScale)
+    amax, holds, crosses, delayed, own = panel.figure.data
+    jump = panel.at.value
+    assert np.argmax(amax.y) == jump
+    assert jump in crosses.x
+    assert amax.y[jump] > 10 * holds.y[jump]
+    assert np.argmin(delayed.y) == jump
+    assert own.y[jump] > 30 > 10 > delayed.y[jump]
+    raised = [step for step in range(len(holds.y)) if holds.y[step] > 10 * holds.y[jump]]
+    assert raised == list(range(jump + 1, jump + 1 + panel.window.value))
+    words = text(panel.words.value)
+    assert f"At step {jump}" in words
+    assert f"The window remembers: for {panel.window.value} steps" in words
+
+
+def test_a_margin_as_wide_as_the_jump_saves_it(shown: Any) -> None:
+    panel = shown(DelayedScale)
+    panel.times.value, panel.margin.value = 64, 8
+    assert panel.wait(20)
+    assert "nothing saturates" in text(panel.words.value)
+    panel.times.value, panel.margin.value = 1, 0
+    assert panel.wait(20)
+    assert "scaled as those before" in text(panel.words.value)
 
 
 def test_promotion_marks_every_difference_in_both_tables(shown: Any) -> None:
