@@ -50,7 +50,7 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
         raise NotImplementedError
 
     def compute(self, settings: Settings) -> Result:
-        """The result; runs in the worker and touches no widget."""
+        """The result; touches no widget, for it runs in the worker (but for the first one, which the panel starts with)."""
         raise NotImplementedError
 
     def show(self, result: Result) -> None:
