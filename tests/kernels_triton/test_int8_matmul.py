@@ -1,0 +1,127 @@
+"""INT8 products: sums exact, and the epilogue bit for bit that of plain torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="our GPU kernels need Triton")
+
+from explorer.errors import PrecisionError
+from explorer.kernels.cpu import scale_product
+from explorer.kernels.triton.epilogue import Epilogue
+from explorer.kernels.triton.int8_matmul import candidates, int8_matmul
+from explorer.kernels.triton.tuning import Config
+
+HAS_GPU = torch.cuda.is_available()
+
+SHAPES = ((1, 1, 1), (1, 64, 128), (5, 33, 70), (17, 31, 33), (40, 65, 64), (3, 8, 200), (0, 5, 7), (4, 0, 7))
+SMALL = Config.of(4, 1, BLOCK_M=16, BLOCK_N=32, BLOCK_K=64, GROUP_M=2)
+CURVES = {"gelu": torch.nn.functional.gelu, "silu": torch.nn.functional.silu}
+
+
+def launches(rows: int) -> tuple[Config, ...]:
+    return candidates(rows) if HAS_GPU else (SMALL,)
+
+
+def operands(rows: int, columns: int, depth: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a = torch.randint(-127, 128, (rows, depth), dtype=torch.int8)
+    b = torch.randint(-127, 128, (columns, depth), dtype=torch.int8)
+    return tuple(t.to(device) for t in (a, b, torch.rand(rows), torch.rand(columns)))  # type: ignore[return-value]
+
+
+def exact_sums(a: Tensor, b: Tensor) -> Tensor:
+    return (a.cpu().long() @ b.cpu().long().t()).int()
+
+
+@pytest.mark.parametrize(("rows", "columns", "depth"), SHAPES)
+@pytest.mark.parametrize("relu", [False, True])
+def test_equals_plain_torch_bit_for_bit(rows: int, columns: int, depth: int, relu: bool, device: str) -> None:
+    a, b, row_scale, column_scale = operands(rows, columns, depth, device)
+    bias, addend = torch.randn(columns, device=device), torch.randn(rows, columns, device=device)
+    scaled = scale_product(exact_sums(a, b), row_scale.cpu(), column_scale.cpu(), bias.cpu())
+    wanted = (scaled.relu() if relu else scaled) + addend.cpu()
+    epilogue = Epilogue(bias, "relu" if relu else "none", addend)
+    for config in launches(rows):
+        got = int8_matmul(a, b, row_scale, column_scale, epilogue, config)
+        assert torch.equal(got.cpu(), wanted), config
+
+
+@pytest.mark.parametrize("code", [127, -127])
+def test_longest_sums_do_not_overflow(code: int, device: str) -> None:
+    depth = 133_120
+    a = torch.full((2, depth), code, dtype=torch.int8, device=device)
+    b = torch.full((3, depth), 127, dtype=torch.int8, device=device)
+    config = Config.of(4, 2, BLOCK_M=16, BLOCK_N=16, BLOCK_K=4096 if not HAS_GPU else 128, GROUP_M=1)
+    got = int8_matmul(a, b, torch.ones(2, device=device), torch.ones(3, device=device), config=config)
+    assert torch.equal(got.cpu(), torch.full((2, 3), code * 127 * depth).float())
+
+
+@pytest.mark.parametrize("activation", CURVES)
+@pytest.mark.parametrize("output", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_curves_and_outputs(activation: str, output: torch.dtype, device: str) -> None:
+    """Within 4 ulps of FP32 for the curve (a GPU's exponential has 2), and half a step of the output."""
+    a, b, _, column_scale = operands(9, 40, 50, device)
+    row_scale = torch.logspace(-7, -2, 9, device=device)
+    got = int8_matmul(a, b, row_scale, column_scale, Epilogue(None, activation, None, output), launches(9)[0])
+    scaled = exact_sums(a, b).double() * row_scale.cpu().double()[:, None] * column_scale.cpu().double()
+    wanted = CURVES[activation](scaled)
+    # Where the curve nears zero from below, what is lost is relative to what it is the difference of.
+    room = 2**-21 * scaled.abs() + torch.finfo(output).eps / 2 * wanted.abs() + torch.finfo(output).smallest_normal
+    assert got.dtype == output
+    assert ((got.cpu().double() - wanted).abs() <= room).all()
+
+
+def test_rounding_to_bf16_is_to_nearest_even(device: str) -> None:
+    """Sums with scale 1 are integers; those beyond 256 fall between BF16's values, half of them on ties."""
+    a = torch.arange(-127, 128, dtype=torch.int8, device=device).unsqueeze(1)
+    b = torch.tensor([[3], [5], [7], [127]], dtype=torch.int8, device=device)
+    ones = torch.ones(255, device=device)
+    got = int8_matmul(a, b, ones, ones[:4], Epilogue(output=torch.bfloat16), launches(255)[0])
+    assert torch.equal(got.cpu(), exact_sums(a, b).bfloat16())
+
+
+def test_nan_and_inf_stay_in_their_row(device: str) -> None:
+    a, b, row_scale, column_scale = operands(6, 20, 40, device)
+    row_scale[1], row_scale[4] = torch.nan, torch.inf
+    a[4] = 0
+    for activation in ("none", "relu", "gelu", "silu"):
+        epilogue = Epilogue(None, activation)
+        got = int8_matmul(a, b, row_scale, column_scale, epilogue, launches(6)[0]).cpu()
+        assert got[[1, 4]].isnan().all(), "a NaN or Inf must never look like a number"
+        assert got[[0, 2, 3, 5]].isfinite().all()
+
+
+def test_rows_that_lie_apart(device: str) -> None:
+    wide = torch.randint(-127, 128, (9, 96), dtype=torch.int8, device=device)
+    a, b = wide[::2, 8:72], wide[1::2, 32:]
+    ones = torch.ones(9, device=device)
+    got = int8_matmul(a, b[:, :64], ones[:5], ones[:4], config=launches(5)[0])
+    assert torch.equal(got.cpu(), exact_sums(a, b[:, :64]).float())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "scales", "found"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 3), (2, 2), "float32"),
+        (torch.zeros(2, 3).char(), torch.zeros(2, 4).char(), (2, 2), "INT8"),
+        (torch.zeros(3, 2).char().t(), torch.zeros(2, 3).char(), (2, 2), "strides"),
+        (torch.zeros(2, 3).char(), torch.zeros(4, 3).char(), (2, 2), r"\[2\] and \[2\]"),
+        (torch.zeros(1, 1).char().expand(2, 200_000).contiguous(), torch.zeros(1, 200_000).char(), (2, 1), "INT32"),
+    ],
+)
+def test_what_does_not_fit_is_said(a: Tensor, b: Tensor, scales: tuple[int, int], found: str) -> None:
+    with pytest.raises(PrecisionError, match=found):
+        int8_matmul(a, b, torch.ones(scales[0]), torch.ones(scales[1]), config=SMALL)
+
+
+def test_an_epilogue_that_does_not_fit_is_said(device: str) -> None:
+    with pytest.raises(PrecisionError, match="no activation 'tanh'"):
+        Epilogue(activation="tanh")
+    with pytest.raises(PrecisionError, match="float64"):
+        Epilogue(output=torch.float64)
+    with pytest.raises(PrecisionError, match=r"bias has shape \[3\]"):
+        Epilogue(torch.zeros(3)).fitted(2, 4)
+    with pytest.raises(PrecisionError, match=r"addend has shape \[3\]"):
+        Epilogue(addend=torch.zeros(3)).fitted(2, 4)

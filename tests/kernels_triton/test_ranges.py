@@ -1,0 +1,87 @@
+"""One-pass range counts equal ``ranges.Histogram``, field for field."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="our GPU kernels need Triton")
+
+from explorer.errors import PrecisionError
+from explorer.kernels.triton.ranges import RangeCounts, candidates, count_range
+from explorer.kernels.triton.tuning import Config
+from explorer.ranges import Histogram
+
+HAS_GPU = torch.cuda.is_available()
+
+SPECIAL = (0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1.0, -2.0, 1e-45, -1e-40, 3.4e38, 65504.0)
+
+
+def launches() -> tuple[Config, ...]:
+    return candidates() if HAS_GPU else (Config.of(4, 1, BLOCK=256, TILES=2),)
+
+
+def check(x: Tensor) -> None:
+    wanted = Histogram.of(x.cpu())
+    for config in launches():
+        counts = RangeCounts.empty(x.device)
+        counts.add(x, config)
+        assert counts.read() == wanted, config
+
+
+def cases() -> dict[str, Tensor]:
+    normal = torch.randn(700)
+    return {
+        "normal": normal,
+        "all of FP32's octaves": torch.randint(-(2**31), 2**31, (300,)).int().view(torch.float32),
+        "far outliers": torch.cat([torch.tensor([1e30]), normal]),
+        "after a tile of zeros": torch.cat([torch.zeros(512), normal[:300]]),
+        "subnormals": normal[:300] * 1e-39,
+        "near the top": normal[:300] * 1e38,
+        "special": torch.tensor(SPECIAL * 30),
+        "relu": normal[:300].relu(),
+        "one": torch.tensor([-3.5]),
+        "zeros": torch.zeros(70),
+        "only NaN": torch.full((70,), torch.nan),
+        "none": torch.zeros(0),
+    }
+
+
+@pytest.mark.parametrize("name", cases())
+def test_equals_the_histogram(name: str, device: str) -> None:
+    check(cases()[name].to(device))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", ["normal", "special", "subnormals"])
+def test_narrow_floats(name: str, dtype: torch.dtype, device: str) -> None:
+    check(cases()[name].to(dtype).to(device))
+
+
+def test_strides_and_shapes(device: str) -> None:
+    x = torch.randn(20, 30, device=device)
+    check(x.t())
+    check(x[::2, 3:])
+    check(x[0, 0])
+
+
+def test_a_stream_adds_up_and_is_not_changed(device: str) -> None:
+    counts, wanted = RangeCounts.empty(device), Histogram.empty()
+    for scale in (1.0, 1e-20, 1e20):
+        x = torch.randn(300, device=device) * scale
+        before = x.clone()
+        counts.add(x, launches()[0])
+        wanted = wanted.add(x.cpu())
+        assert torch.equal(x, before)
+    assert counts.read() == wanted
+
+
+def test_nothing_counted_is_the_empty_histogram(device: str) -> None:
+    assert RangeCounts.empty(device).read() == Histogram.empty()
+    assert count_range(torch.zeros(0, device=device)).read() == Histogram.empty()
+
+
+def test_other_dtypes_are_refused(device: str) -> None:
+    with pytest.raises(PrecisionError, match=r"x is torch\.float64"):
+        count_range(torch.zeros(3, dtype=torch.float64, device=device))
