@@ -50,7 +50,7 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
         raise NotImplementedError
 
     def compute(self, settings: Settings) -> Result:
-        """The result; touches no widget, for it runs in the worker (but for the first one, which the panel starts with)."""
+        """The result; touches no widget, for all but the first one are computed in the worker."""
         raise NotImplementedError
 
     def show(self, result: Result) -> None:
