@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Literal
 
 from explorer.errors import PrecisionError
 from explorer.formats import Scheme, find_format
@@ -16,7 +17,8 @@ class Precision:
     """What one op computes in.
 
     ``weight`` and ``activation`` are the schemes of its operands; ``None`` means the plain float format ``compute``.
-    Products of the operands are added in ``accumulate``; the result leaves in ``output``.
+    Products of the operands are added in ``accumulate``; the result leaves in ``output``. ``weight_method`` is how the
+    scale of the weight is found: see ``explorer.weights.METHODS``.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Precision:
     weight: Scheme | None = None
     activation: Scheme | None = None
     accumulate: str = "fp32"
+    weight_method: Literal["nearest", "mse", "hqq"] = "nearest"
     title: str = ""
 
     @property
@@ -81,6 +84,22 @@ _TABLE = (
         "bf16",
         weight=Scheme("int4", granularity="group", group=32),
         title="INT4 weights (groups of 32), BF16 activations",
+    ),
+    Precision(
+        "w4_mse",
+        "bf16",
+        "bf16",
+        weight=Scheme("int4", granularity="group", group=32),
+        weight_method="mse",
+        title="INT4 weights (groups of 32, scales of least squared error), BF16 activations",
+    ),
+    Precision(
+        "w4_hqq",
+        "bf16",
+        "bf16",
+        weight=Scheme("int4", granularity="group", group=32, symmetric=False),
+        weight_method="hqq",
+        title="INT4 weights (groups of 32, half-quadratic zero points), BF16 activations",
     ),
     _in_blocks("mxfp8", "mxfp8_e4m3", "MXFP8 E4M3: weights and activations in blocks of 32 with a power of two"),
     _in_blocks("mxfp6", "mxfp6_e2m3", "MXFP6 E2M3: weights and activations in blocks of 32 with a power of two"),

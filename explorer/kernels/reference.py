@@ -19,7 +19,8 @@ from explorer.kernels.cpu import CHANNEL, quantize_for_w8, require_product, scal
 from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
 from explorer.kernels.site import Packed, Product, Site, bind
 from explorer.measure.device import Device
-from explorer.precision import BLOCK_PRECISIONS, Precision, weight_scheme_of
+from explorer.precision import BLOCK_PRECISIONS, PRECISIONS, Precision, weight_scheme_of
+from explorer.weights import Method, quantize_weight
 
 LINEAR = frozenset({"linear"})
 TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
@@ -37,12 +38,15 @@ def rounded_weights(format_: str) -> Callable[[Product], tuple[Tensor, int, int]
     return weigh
 
 
-def scaled_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int]]:
-    """Return a function giving a weight as ``scheme`` holds it; [out, ...] is flattened to rows for groups."""
+def scaled_weights(scheme: Scheme, method: Method = "nearest") -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight as ``scheme`` holds it under scales found by ``method``.
+
+    [out, ...] is flattened to rows for groups.
+    """
 
     def weigh(product: Product) -> tuple[Tensor, int, int]:
         rows = product.weight.reshape(product.weight.shape[0], -1)
-        record = quantize(rows, scheme)
+        record = quantize_weight(rows, scheme, method)
         return (
             record.dequantize().reshape(product.weight.shape),
             record.nbytes - record.scale_bytes,
@@ -214,6 +218,11 @@ def _blocks(precision: Precision) -> tuple[Kernel, ...]:
     )
 
 
+def _int4_groups(name: str) -> Kernel:
+    weigh = scaled_weights(weight_scheme_of(name), PRECISIONS[name].weight_method)
+    return _products(name, "bf16", "bf16", weigh, PRODUCT_KINDS, refuse_groups)
+
+
 KERNELS = (
     _products("fp16", "fp16", "fp16", rounded_weights("fp16"), PRODUCT_KINDS, refuse_no_weight),
     _activations("fp16", "fp16", "fp16"),
@@ -238,6 +247,6 @@ KERNELS = (
     Kernel("emulated int8", "int8", "any", LINEAR, "int8:token", "fp32", build_int8_linear, refuse_no_weight, True),
     Kernel("emulated int8", "int8", "any", CONV_KINDS, "int8:tensor", "fp32", build_int8_conv, refuse_no_weight, True),
     _products("w8", "bf16", "bf16", w8_weights, PRODUCT_KINDS, refuse_no_weight),
-    _products("w4", "bf16", "bf16", scaled_weights(INT4_GROUPS), PRODUCT_KINDS, refuse_groups),
+    *(_int4_groups(name) for name in ("w4", "w4_mse", "w4_hqq")),
     *(kernel for precision in BLOCK_PRECISIONS.values() for kernel in _blocks(precision)),
 )

@@ -15,6 +15,7 @@ from explorer.graph import capture
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Site, choose, fused
 from explorer.measure import Device, find_device
 from explorer.precision import PRECISIONS
+from explorer.weights import quantize_weight
 
 CPU = find_device("cpu")
 H100 = Device("cuda", "invented sm_90", 1, (), (9, 0))
@@ -242,8 +243,9 @@ def test_whatever_the_table_offers_runs_here(name: str) -> None:
                 assert out.shape == wanted.shape
                 assert out.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[kernel.gives]
                 noise = (out.float() - wanted).norm() / wanted.norm()
-                four_bits = precision in ("w4", "mxfp4", "nvfp4")
-                assert noise < (0.2 if four_bits else 0.1), (precision, float(noise))
+                # Blocks of E2M1 keep normal values at 18.5 dB: two such operands leave a noise of 0.17.
+                weight = PRECISIONS[precision].weight
+                assert noise < (0.2 if weight and weight.spec.bits == 4 else 0.1), (precision, float(noise))
 
 
 def test_int8_conv_twin_is_exact() -> None:
@@ -257,3 +259,17 @@ def test_int8_conv_twin_is_exact() -> None:
     sums = torch.nn.functional.conv2d(qx.codes.double(), qw.codes.double(), padding=1)
     wanted = sums.float() * qx.scale * qw.scale.reshape(-1, 1, 1) + module.bias.detach().reshape(-1, 1, 1)  # type: ignore[union-attr]
     assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("precision", ["w4", "w4_mse", "w4_hqq"])
+def test_a_weight_is_stored_under_the_scales_of_its_precision(precision: str) -> None:
+    site, x = linear_site(5, 96, 24)
+    (kernel,) = (k for k in kernels(precision, "any", emulated=True) if "linear" in k.kinds)
+    product, told = site.product, PRECISIONS[precision]
+    assert product is not None and told.weight is not None
+    record = quantize_weight(product.weight, told.weight, told.weight_method)
+    bias = None if product.bias is None else product.bias.bfloat16().float()
+    wanted = torch.nn.functional.linear(x.bfloat16().float(), record.dequantize(), bias).bfloat16()
+    packed = kernel.build(site)
+    assert torch.equal(packed.run(x.bfloat16()), wanted)
+    assert packed.weight_bytes + packed.scale_bytes == record.nbytes
