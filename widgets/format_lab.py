@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ipywidgets
 
-from widgets.lab_panels import panels
+from widgets.lab_panels import panels, warm_up
 from widgets.lab_state import LabState
 from widgets.views.number_bits import NumberBits
 from widgets.views.section import Section
@@ -14,7 +14,7 @@ from widgets.views.value_grid import ValueGrid
 
 
 class FormatLab(ipywidgets.VBox):
-    """The lab as one widget; ``lab`` is its state.
+    """The lab as one widget; ``lab`` is its state, ``warming`` the thread that loads what its sections need.
 
     ``number``: where it starts, a number or text such as "1/3". ``formats``: names of the scalar formats to show.
     """
@@ -27,3 +27,4 @@ class FormatLab(ipywidgets.VBox):
         super().__init__([self.number_bits, self.value_grid, *self.sections])
         self.add_class("px-page")
         self.add_class("px-lab")
+        self.warming = warm_up()

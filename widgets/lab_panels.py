@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import ipywidgets
 
+from explorer.arithmetic import accumulate
+from widgets import plots
 from widgets.panels.cast_flow import CastFlow
 from widgets.panels.delayed_scale import DelayedScale
 from widgets.panels.long_sum import LongSum
@@ -24,3 +27,15 @@ def panels() -> list[tuple[str, Make]]:
         ("Delayed scaling meets an outlier", DelayedScale),
         ("Type promotion in JAX and PyTorch", Promotion),
     ]
+
+
+def warm_up() -> threading.Thread:
+    """Loads in the background what the first experiments would wait for: plotly, and the compiled loop of sums."""
+
+    def load() -> None:
+        plots.load()
+        accumulate([1.0, 1.0], "fp16")
+
+    thread = threading.Thread(target=load, name="lab warm-up", daemon=True)
+    thread.start()
+    return thread

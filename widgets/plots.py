@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 COLORS = {
@@ -22,13 +24,14 @@ BAD = "#c8452f"
 SOFT = "#7b8494"
 """A grey that can be read on white and on black, for what a theme cannot reach."""
 HEIGHT = 340
+_LOADING = threading.Lock()
 
 
 def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
     """An empty ``plotly.graph_objects.FigureWidget`` as wide as its place; ``layout`` goes to its layout.
 
     Backgrounds are transparent, and ``experiment.css`` gives its text and lines the theme's colours, so that a change
-    of theme costs no message. The first figure takes half a second, and each sends the browser 5 MB of plotly.
+    of theme costs no message. The first figure loads plotly, and each sends the browser 5 MB of plotly.
     """
     figure = _figure_class()()
     figure._config = {
@@ -62,14 +65,20 @@ def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
 
 
 @cache
+def load() -> Any:
+    """Plotly's module of figures, with all that its widgets import; half a second the first time."""
+    with _LOADING, _without_slow_check():
+        figures = import_module("plotly.graph_objects")
+        figures.FigureWidget  # noqa: B018  asking for the class is what imports its parts
+    return figures
+
+
+@cache
 def _figure_class() -> Any:
-    with _without_slow_check():
-        import plotly.graph_objects as go
-        from plotly.serializers import custom_serializers
+    base: Any = load().FigureWidget
+    from plotly.serializers import custom_serializers
 
-        go.FigureWidget()
-
-    class Figure(go.FigureWidget):
+    class Figure(base):
         """A figure that tells a browser which comes later what it shows now.
 
         Plotly's own tells what it showed when it was made or last displayed by itself. Inside a box, or for a page that
@@ -88,7 +97,7 @@ def _figure_class() -> Any:
 
 @contextmanager
 def _without_slow_check() -> Iterator[None]:
-    """Plotly's first figure imports jsonschema, which compiles a grammar of web addresses for seconds if it finds one.
+    """Plotly's widgets import jsonschema, which compiles a grammar of web addresses for seconds if it finds one.
 
     jsonschema then leaves out one optional check ("iri"), which no notebook's format uses.
     """

@@ -23,7 +23,7 @@ ALGORITHMS = {"the largest of the window": "max", "the latest": "most_recent"}
 
 ABOUT = (
     "A scale that fits a tensor needs its largest magnitude first: one more pass over the data. Delayed scaling takes "
-    "the largest magnitude of <i>earlier</i> steps instead. That works until a tensor jumps: then the scale is too "
+    "the largest magnitude of earlier steps instead. That works until a tensor jumps: then the scale is too "
     "small, values saturate, and afterwards the window remembers the jump for as long as it is wide."
 )
 

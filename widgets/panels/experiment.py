@@ -31,7 +31,7 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
     """
 
     def __init__(self, about: str, controls: Mapping[str, Any], body: Sequence[ipywidgets.Widget]) -> None:
-        """``about``: HTML; ``controls``: widgets with a ``value``, by their labels; ``body``: what shows the result."""
+        """``about``: text; ``controls``: widgets with a ``value``, by their labels; ``body``: what shows the result."""
         self._main = MainLoop()
         self._jobs = Jobs(self._main, self._ended)
         self.message = ipywidgets.HTML()
@@ -109,7 +109,7 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
 
 
 class About(anywidget.AnyWidget):
-    """What an experiment is about, as HTML of ours; brings the panel's style and keeps figures as wide as it is."""
+    """What an experiment is about; brings the panel's style and keeps figures as wide as it is."""
 
     _esm = script("fit")
     _css = style("experiment")
@@ -117,10 +117,10 @@ class About(anywidget.AnyWidget):
     about = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, about: str) -> None:
-        super().__init__(about=f"<p class='px-about'>{about}</p>")
+        super().__init__(about=about)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Ignores the browser's writes, for the text goes into other browsers' pages as it is."""
+        """Ignores the browser's writes."""
 
 
 class FormatChoice(ipywidgets.Box):

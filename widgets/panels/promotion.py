@@ -27,7 +27,7 @@ SHORT = {"float8_e4m3fn": "f8 e4m3", "float8_e5m2": "f8 e5m2", "refused": "refus
 ABOUT = (
     "Which dtype comes out when two meet in one operation? JAX and PyTorch agree on two arrays of the usual dtypes. "
     "They differ in what Python's numbers and tensors without dimensions count for, and in what they refuse. "
-    "<b>i* f* c*</b> are JAX's weak types: int64, float64 and complex128 (their 32-bit halves, unless 64-bit types are "
+    "i* f* c* are JAX's weak types: int64, float64 and complex128 (their 32-bit halves, unless 64-bit types are "
     "switched on) that give way to whatever comes next."
 )
 

@@ -2,7 +2,10 @@
 // changes, and takes 700 pixels for a figure that is drawn before it has a place.
 export default {
   render({ model, el }) {
-    el.innerHTML = model.get("about");
+    const words = document.createElement("p");
+    words.className = "px-about";
+    words.textContent = model.get("about");
+    el.replaceChildren(words);
     let frame = 0;
     const fit = () => {
       cancelAnimationFrame(frame);
