@@ -77,19 +77,23 @@ class Calibrator(ABC):
         FP32, or FP64 if a batch was. A channel of which no element was finite, or all were zero: scale 1. Raises
         ``PrecisionError`` when nothing was seen.
         """
-        low, high = self._range() if self._shape is not None else (torch.zeros(1), torch.full((1,), -1.0))
-        if not bool((low <= high).any()):
+        if self._shape is None or not self._saw_finite():
             found = f"no finite element was seen, and {self.ignored} others"
             raise PrecisionError(f"calibrate {self.scheme}", found, "see(batch) before scale()")
-        return _scale_of(low.to(self._dtype), high.to(self._dtype), self.scheme, self._shape or ())
+        low, high = self._range()
+        return _scale_of(low.to(self._dtype), high.to(self._dtype), self.scheme, self._shape)
 
     @abstractmethod
     def _see_rows(self, rows: Tensor) -> None:
         """Takes rows [scales, elements] of a batch into account."""
 
     @abstractmethod
+    def _saw_finite(self) -> bool:
+        """Whether there was a finite element."""
+
+    @abstractmethod
     def _range(self) -> tuple[Tensor, Tensor]:
-        """The ends [scales] of the range to cover."""
+        """The ends [scales] of the range to cover; low above high for a channel of which nothing was finite."""
 
 
 class MinMaxCalibrator(Calibrator):
@@ -102,6 +106,9 @@ class MinMaxCalibrator(Calibrator):
         if self._ends is not None:
             ends = torch.minimum(self._ends[0], ends[0]), torch.maximum(self._ends[1], ends[1])
         self._ends = ends
+
+    def _saw_finite(self) -> bool:
+        return self._ends is not None and bool((self._ends[0] <= self._ends[1]).any())
 
     def _range(self) -> tuple[Tensor, Tensor]:
         assert self._ends is not None, "asked before a batch was seen"
@@ -137,6 +144,9 @@ class HistogramCalibrator(Calibrator):
         self._counter.see(rows)
         self._is_bf16 &= rows.dtype == torch.bfloat16  # whose values are the lower edges of just these bins
         self.ignored = self._counter.ignored
+
+    def _saw_finite(self) -> bool:
+        return self._counter.saw_finite
 
     def _range(self) -> tuple[Tensor, Tensor]:
         return _solve(spectrum_of(self._counter.read(), CALIBRATION_BITS, self._is_bf16), self.scheme)

@@ -12,7 +12,7 @@ from torch import Tensor
 from explorer.errors import PrecisionError
 from explorer.formats import BlockSpec, Scheme, Spec, find_format
 from explorer.formats.elements import ElementSpec
-from explorer.ranges.bins import Flags, Floats
+from explorer.ranges.bins import Floats
 from explorer.ranges.calibrators import scale_from_histogram
 from explorer.ranges.cells import Cells, find_cells, shares_within
 from explorer.ranges.grids import Grid, make_grid, mean_squared_error
@@ -114,9 +114,6 @@ def _expect(cells: Cells, grid: Grid) -> _Expected:
     becomes_zero = shares_within(low, high, zero_low, zero_high)
     below_normal = shares_within(low, high, -normal, normal, (False, False))
     is_zero = (low == 0) & (high == 0)
-    zero_cut = cells.mean(_straddles(cells, zero_low) | _straddles(cells, zero_high))
-    range_cut = cells.mean(_straddles(cells, first) | _straddles(cells, last))
-    normal_cut = cells.mean(_straddles(cells, -normal) | _straddles(cells, normal))
     error = mean_squared_error(grid, low, high)
     return _Expected(
         cells.mean(error),
@@ -124,24 +121,20 @@ def _expect(cells: Cells, grid: Grid) -> _Expected:
         cells.mean(1.0 - inside),
         cells.mean(np.where(is_zero, 0.0, becomes_zero)),
         cells.mean(np.maximum(below_normal - becomes_zero, 0.0)),
-        np.maximum(range_cut, zero_cut + normal_cut),
+        np.maximum(cells.cut_by(first, last), cells.cut_by(zero_low, zero_high, -normal, normal)),
     )
-
-
-def _straddles(cells: Cells, at: Floats) -> Flags:
-    return np.asarray((cells.low < at) & (at < cells.high))
 
 
 def _expect_many(histogram: Histogram, scheme: Scheme, size: int) -> _Expected:
     """As ``_expect``, where every ``size`` elements have a scale of their own."""
-    cells = find_cells(histogram, _BLOCK_POINTS)
+    cells = find_cells(histogram, _BLOCK_POINTS, parts=2)
     blocks = expect_blocks(cells, size, scheme.symmetric)
     grid = make_grid(scheme, *block_scales(blocks, scheme, histogram.absmax))
     ends = np.stack([blocks.low, blocks.high], axis=1)
     ends_weight = np.broadcast_to([0.0, 1.0] if scheme.symmetric else [1.0, 1.0], ends.shape)
     each = _expect(cells.clip(ends[:, :1], ends[:, 1:]), grid)
     if size < histogram.finite:
-        outer = _expect(Cells(ends, ends, ends_weight, np.ones(ends.shape, np.bool_)), grid)
+        outer = _expect(Cells(ends, ends, ends_weight, ends, ends), grid)
         each = each.mix(outer, float(ends_weight[0].sum()) / size)
     mean = each.average(blocks.share)
     between = float((blocks.share * (each.error - mean.error) ** 2).sum())

@@ -129,9 +129,11 @@ class FloatGrid:
         binade = step * 2.0**spec.mantissa_bits
         steps = size / step
         nearest = np.rint(steps)
-        in_binade = step**3 * ((nearest - 2**spec.mantissa_bits) / 12 + (steps - nearest) ** 3 / 3)
+        lowest = binade == spec.smallest_normal  # the first binade goes on with the subnormals' steps, from 0
         below = (binade**3 + 6 * spec.smallest_normal**3) / 7 * 4.0**-spec.mantissa_bits / 12  # a geometric series
-        return np.asarray(below + in_binade)
+        start = np.where(lowest, 0.0, 2.0**spec.mantissa_bits)
+        within = step**3 * ((nearest - start) / 12 + (steps - nearest) ** 3 / 3)
+        return np.asarray(np.where(lowest, 0.0, below) + within)
 
     @property
     def _is_exact(self) -> bool:

@@ -177,8 +177,8 @@ class Histogram:
         reached = np.cumsum(counts)
         position = q * (self.finite - 1)
         cell = int(np.searchsorted(reached, position, side="right"))
-        if cell == len(counts):
+        if position >= self.finite - 1:
             return self.max
         inside = (position - (reached[cell] - counts[cell])) / counts[cell]
         value = low[cell] + inside * (high[cell] - low[cell])
-        return float(min(max(value, self.min), self.max))
+        return self.min if position == 0 else float(min(max(value, self.min), self.max))

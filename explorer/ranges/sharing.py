@@ -62,9 +62,8 @@ def expect_blocks(cells: Cells, size: int, symmetric: bool) -> Blocks:
     if symmetric:
         share, most = _merge(*_largest_of(_fold(cells), size), _KINDS)
         return Blocks(size, share, -most, most)
-    mirrored = Cells(-cells.high[::-1], -cells.low[::-1], cells.weight[::-1], cells.known[::-1])
     high_share, high = _merge(*_largest_of(cells, size), _KINDS_OF_END)
-    low_share, low = _merge(*_largest_of(mirrored, size), _KINDS_OF_END)
+    low_share, low = _merge(*_largest_of(cells.mirror(), size), _KINDS_OF_END)
     share = np.outer(low_share, high_share).ravel()
     low, high = np.repeat(-low, len(high)), np.tile(high, len(low))
     kept = low <= high
@@ -90,7 +89,7 @@ def _fold(cells: Cells) -> Cells:
     starts, place = np.unique(low, return_inverse=True)
     ends = np.zeros_like(starts)
     np.maximum.at(ends, place, high)
-    return Cells(starts, ends, _add_up(place, cells.weight), starts == ends)
+    return Cells(starts, ends, _add_up(place, cells.weight), starts, ends)
 
 
 def _largest_of(cells: Cells, size: int) -> tuple[Floats, Floats]:

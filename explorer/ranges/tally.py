@@ -73,6 +73,11 @@ class Counter:
         """How many elements were NaN or Inf."""
         return int(self._facts[-2:].sum())
 
+    @property
+    def saw_finite(self) -> bool:
+        """Whether there was a finite element."""
+        return bool(self._counts.any())
+
     def _count_with_loops(self, x: Tensor) -> None:
         from explorer.ranges.loops import count  # Numba loads when a tensor is counted, not with the package
 

@@ -14,6 +14,7 @@ _CELLS_AT_ONCE = 1 << 19  # bounds the memory of weighing many thresholds for ma
 _WIDE = 2.0 ** (-np.arange(49) / 4)  # from the extreme down to 2**-12 of it, four to the octave
 _NEAR = 2.0 ** (np.arange(-8, 9) / 32)
 _NEAREST = 2.0 ** (np.arange(-8, 9) / 256)
+_OCTAVE = 2.0 ** (np.arange(-32, 33) / 32)
 _STILL = np.ones(1)
 _COARSE_BINS = 8  # to the octave: enough to compare the wide candidates by, and far below the threshold
 
@@ -57,8 +58,9 @@ def least_error_range(spectrum: Spectrum, scheme: Scheme) -> Ends:
     """The range whose scale has the smallest expected squared error of rounding and clipping together.
 
     Weighs thresholds from the extremes down to 2**-12 of them, four to the octave, then 2**(1/256) apart around the
-    best. Asymmetric: both ends together, then each in turn. The error is that of ``mean_squared_error``: elements are
-    spread evenly within a bin.
+    best (FP8: all of its octave). Asymmetric: both ends together, then each in turn. The error is that of
+    ``mean_squared_error``, elements being spread evenly within their bins: thresholds that suit the grid of data of a
+    few values better than their neighbours do, such as whole numbers, are found by chance only.
     """
     cells = spectrum.counts.shape[2] * (1 if scheme.symmetric else 2)
     rows = max(1, _CELLS_AT_ONCE // (cells * len(_NEAR)))
@@ -75,6 +77,10 @@ def _search(spectrum: Spectrum, scheme: Scheme) -> Ends:
     if not scheme.symmetric:
         ends = coarse.best((full[0], ends[1]), _WIDE, _STILL)
         ends = coarse.best((ends[0], full[1]), _STILL, _WIDE)
+    if scheme.spec.is_float:  # their steps follow the values, so that the error goes up and down within each octave
+        fine = _Weigher(spectrum, scheme)
+        ends = fine.best(ends, _OCTAVE, _OCTAVE)
+        return fine.best(ends, _NEAREST, _NEAREST)
     size = np.maximum(-ends[0], ends[1]) / spectrum.unit
     fine = _Weigher(spectrum.coarsen(_COARSE_BINS, (size.min() / 4, size.max() * 2)), scheme)
     if scheme.symmetric:
