@@ -2,11 +2,12 @@
 
 from explorer.bundle import Recorded, load
 from explorer.errors import Cancelled, ExplorerError
-from explorer.formats import FORMATS, Scheme, quantize, round_to
+from explorer.formats import FORMATS, Scheme, fake_quantize, quantize, round_to
 from explorer.latency import Latency
 from explorer.measure import Device, Quality
 from explorer.opening import open  # noqa: A004  the name users read best
 from explorer.precision import PRECISIONS, Precision
+from explorer.ranges import calibrate
 from explorer.recipe import Recipe
 from explorer.session import Session
 from explorer.version import __version__
@@ -30,6 +31,8 @@ __all__ = [
     "Scheme",
     "Session",
     "__version__",
+    "calibrate",
+    "fake_quantize",
     "load",
     "open",
     "quantize",

@@ -10,9 +10,8 @@ from typing import Literal, get_args
 import torch
 
 import explorer as px
-from explorer.formats import ElementSpec, IntSpec
-from explorer.formats.codes import Fields, encode, fields, neighbours
-from explorer.formats.directed import Rounding as Mode
+from explorer.formats import ElementSpec, Fields, IntSpec, encode, fields, neighbours
+from explorer.formats import Rounding as Mode
 from widgets.number_text import Exact, to_odd_float
 
 Kind = Literal["normal", "subnormal", "zero", "inf", "nan", "integer", "none"]

@@ -60,7 +60,9 @@ class FormatTable(Mapping[str, Spec]):
         return frame.astype(dict.fromkeys(("block", "exponent", "mantissa", "bias"), "Int64"))
 
     def _repr_html_(self) -> str:
-        return str(self.table().to_html(na_rep="", float_format=lambda value: f"{value:.6g}"))
+        frame = self.table()
+        shown = frame.astype(object).where(frame.notna(), "")
+        return str(shown.to_html(float_format=lambda value: f"{value:.6g}"))
 
     def _suggest(self, name: object) -> str:
         wanted = str(name).lower().replace("-", "_")

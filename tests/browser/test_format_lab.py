@@ -5,23 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import PAGE_MS, Visit, serving_notebook
+from tests.browser.driving import PAGE_MS, Visit, serving
 
 READY = "[data-testid=format-lab][data-ready=true]"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
-    """The address of a page with nothing but the lab."""
-    cell = nbformat.v4.new_code_cell("import widgets\n\nwidgets.FormatLab(0.1)")
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "3"}})
-    file = tmp_path_factory.mktemp("lab") / "lab.ipynb"
-    nbformat.write(notebook, file)
-    with serving_notebook(file, free_port()) as found:
+def address(free_port: Callable[[], int]) -> Iterator[str]:
+    """The address of the page on number formats, as ``explorer demo --page formats`` serves it."""
+    with serving(["demo", "--page", "formats", "--port", str(free_port())]) as found:
         yield found
 
 
@@ -83,8 +78,10 @@ def _bad_input(page: Page, number: Locator) -> None:
     expect(value(page, "fp16")).to_have_text("65504")
     page.get_by_test_id("saturate").uncheck()
     expect(value(page, "fp16")).to_have_text("Inf")
-    page.get_by_test_id("rounding").select_option("toward_zero")
     expect(value(page, "fp8_e4m3")).to_have_text("NaN")
+    page.get_by_test_id("rounding").select_option("toward_zero")
+    expect(value(page, "fp16")).to_have_text("65504")
+    expect(value(page, "fp8_e4m3")).to_have_text("448")
     page.get_by_test_id("rounding").select_option("nearest")
 
 
@@ -118,6 +115,9 @@ def _sections(page: Page) -> None:
     section.click()
     expect(section).to_have_attribute("aria-expanded", "true")
     expect(page.locator(".px-promotion").first).to_be_visible()
+    page.get_by_test_id("section:Add a long sum").click()
+    expect(page.get_by_test_id("sum-words")).to_contain_text("BF16 stands still after 276 terms", timeout=PAGE_MS)
+    expect(page.locator(".px-experiment .js-plotly-plot .scatterlayer .trace").nth(2)).to_be_visible(timeout=PAGE_MS)
 
 
 def test_narrow_and_dark(open_lab: Callable[..., Page]) -> None:

@@ -10,8 +10,7 @@ import ipywidgets
 import numpy as np
 
 import explorer as px
-from explorer.arithmetic import Method, RunningSum, accumulate
-from explorer.arithmetic.accumulate import Values
+from explorer.arithmetic import Method, RunningSum, Values, accumulate
 from widgets.panels.experiment import Experiment, FormatChoice, chip, listing, number, percent
 from widgets.plots import COLORS, make_figure
 
