@@ -34,7 +34,7 @@ KERNEL_IDLE = """() => {
     return session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 SLOW_PLOTLY = "[anywidget] Failed to initialize model."
-"""Said when a script takes over two seconds, as plotly's 5 MB do on a busy machine; the widget is drawn all the same."""
+"""Said of a script that takes over two seconds, as plotly does on a busy machine; the widget is drawn all the same."""
 ANSWER_MS = 20_000
 """An answer takes milliseconds; two shared cores may be busy with a kernel that another test has just asked for."""
 PAGE_MS = 60_000
