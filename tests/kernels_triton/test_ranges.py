@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="our GPU kernels need Triton")
 from explorer.errors import PrecisionError
 from explorer.kernels.triton.ranges import RangeCounts, candidates, count_range
 from explorer.kernels.triton.tuning import Config
-from explorer.ranges import Histogram
+from explorer.ranges import Counter, Histogram
 
 HAS_GPU = torch.cuda.is_available()
 
@@ -19,11 +19,19 @@ SPECIAL = (0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1.0, -2.0, 1e-45, -1e-40
 
 
 def launches() -> tuple[Config, ...]:
-    return candidates() if HAS_GPU else (Config.of(4, 1, BLOCK=256, TILES=2),)
+    return (candidates()[0], candidates()[-1]) if HAS_GPU else (Config.of(4, 1, BLOCK=256, TILES=2),)
+
+
+def histogram_of(*tensors: Tensor) -> Histogram:
+    """Counted by torch's operations on the CPU, which need nothing that a GPU's image may lack."""
+    counter = Counter(3, compiled=False)
+    for x in tensors:
+        counter.see(x.cpu())
+    return Histogram(3, *counter.read())
 
 
 def check(x: Tensor) -> None:
-    wanted = Histogram.of(x.cpu())
+    wanted = histogram_of(x)
     for config in launches():
         counts = RangeCounts.empty(x.device)
         counts.add(x, config)
@@ -67,14 +75,15 @@ def test_strides_and_shapes(device: str) -> None:
 
 
 def test_a_stream_adds_up_and_is_not_changed(device: str) -> None:
-    counts, wanted = RangeCounts.empty(device), Histogram.empty()
-    for scale in (1.0, 1e-20, 1e20):
-        x = torch.randn(300, device=device) * scale
+    counts, tensors = (
+        RangeCounts.empty(device),
+        [torch.randn(300, device=device) * scale for scale in (1.0, 1e-20, 1e20)],
+    )
+    for x in tensors:
         before = x.clone()
         counts.add(x, launches()[0])
-        wanted = wanted.add(x.cpu())
         assert torch.equal(x, before)
-    assert counts.read() == wanted
+    assert counts.read() == histogram_of(*tensors)
 
 
 def test_nothing_counted_is_the_empty_histogram(device: str) -> None:

@@ -21,7 +21,11 @@ def on_device(x: Tensor) -> AbstractContextManager[object]:
 
 def has_fp8_cast(x: Tensor) -> bool:
     """Whether kernels on x may use the GPU's FP8 casts: sm_89 and later; never the interpreter's, which are wrong."""
-    return not IS_INTERPRETED and (x.device.type != "cuda" or capability(x.device.index) >= (8, 9))
+    if IS_INTERPRETED:
+        return False
+    if x.device.type == "cuda":
+        return capability(x.device.index) >= (8, 9)
+    return bool(triton.runtime.driver.active.get_current_target().arch >= 89)  # compiling for a GPU that is not here
 
 
 @cache

@@ -73,10 +73,10 @@ def _launcher(
 ) -> tuple[Callable[[Config], None], str]:
     """A function that launches the weight's kernel under a configuration, and the kernel's name."""
     rows, (columns, depth) = x.shape[0], weight.shape
-    kernel: Any = _int8_kernel
+    kernel: Any = _int8_weight_kernel
     own: dict[str, Any] = {}
     if isinstance(weight, PackedInt4):
-        kernel = _int4_kernel
+        kernel = _int4_weight_kernel
         own = {"zero_point": weight.zero_point, "HAS_ZERO": weight.zero_point is not None, "GROUP": weight.group}
         own |= {"zero_point": weight.scale} if weight.zero_point is None else {}
 
@@ -97,7 +97,7 @@ def _launcher(
 
 
 @triton.jit
-def _int4_kernel(
+def _int4_weight_kernel(
     x, codes, scale, out, zero_point, parts, counters, bias, addend, rows, columns, depth, x_stride,
     HAS_ZERO: tl.constexpr, GROUP: tl.constexpr,
     HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr,
@@ -135,7 +135,7 @@ def _int4_kernel(
 
 
 @triton.jit
-def _int8_kernel(
+def _int8_weight_kernel(
     x, codes, scale, out, parts, counters, bias, addend, rows, columns, depth, x_stride,
     EVEN: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, SPLIT: tl.constexpr,
