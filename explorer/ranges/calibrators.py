@@ -47,6 +47,7 @@ class Calibrator(ABC):
         self.ignored = 0
         self._shape: tuple[int, ...] | None = None
         self._dtype = torch.float32
+        self._device = torch.device("cpu")
 
     def see(self, batch: Tensor) -> None:
         """Takes a batch into account; raises ``PrecisionError`` for other dtypes and shapes that do not fit."""
@@ -59,6 +60,7 @@ class Calibrator(ABC):
             raise PrecisionError(f"calibrate {self.scheme}", found, "batches of the same channels")
         self._shape = shape
         self._dtype = torch.promote_types(self._dtype, scale_dtype(batch))
+        self._device = batch.device
         self._see_rows(_as_rows(batch.detach(), self.scheme))
 
     def _finite_ends(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,14 +76,14 @@ class Calibrator(ABC):
     def scale(self) -> Scale:
         """The scale and the zero point (None when symmetric) of what was seen, of ``scale_shape`` of a batch.
 
-        FP32, or FP64 if a batch was. A channel of which no element was finite, or all were zero: scale 1. Raises
+        On the batches' device, in FP32, or FP64 if a batch was. A channel of which no element was finite, or all were zero: scale 1. Raises
         ``PrecisionError`` when nothing was seen.
         """
         if self._shape is None or not self._saw_finite():
             found = f"no finite element was seen, and {self.ignored} others"
             raise PrecisionError(f"calibrate {self.scheme}", found, "see(batch) before scale()")
-        low, high = self._range()
-        return _scale_of(low.to(self._dtype), high.to(self._dtype), self.scheme, self._shape)
+        low, high = (end.to(self._device, self._dtype) for end in self._range())
+        return _scale_of(low, high, self.scheme, self._shape)
 
     @abstractmethod
     def _see_rows(self, rows: Tensor) -> None:
@@ -130,7 +132,7 @@ class MovingAverageCalibrator(MinMaxCalibrator):
 
 
 class HistogramCalibrator(Calibrator):
-    """A histogram of all batches, in bins 0.8 % wide (2 MB), and the range that the scheme's calibrator finds in it.
+    """A histogram of all batches, in bins 0.8 % wide (at most 8 MB), and the range that the calibrator finds in it.
 
     FP64 is read as FP32.
     """
@@ -170,8 +172,7 @@ class ChannelHistogramCalibrator(MinMaxCalibrator):
         assert self._counter is not None, "asked before a batch was seen"
         ends = super()._range()
         low, high = (torch.where(end.isfinite(), end, 0.0).double().cpu().numpy() for end in ends)
-        found = _solve(self._counter.read(low, high), self.scheme)
-        return found[0].to(ends[0].device), found[1].to(ends[0].device)
+        return _solve(self._counter.read(low, high), self.scheme)
 
 
 def find_calibrator(scheme: Scheme) -> Calibrator:

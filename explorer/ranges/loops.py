@@ -1,14 +1,14 @@
-"""The loops that count a tensor on a CPU. Importing this file imports Numba. (Effect: JIT, cache on disk.)
-
-One thread, without the interpreter's lock: a pool of Numba's would fight torch's for the cores.
-"""
+# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator"
+"""The loops that count a tensor on a CPU. Importing this file imports Numba. (Effect: JIT, cache on disk, threads.)"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit
+
+from explorer.ranges.team import CALL, claim, pointer, run
 
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
@@ -19,17 +19,22 @@ HIDDEN_BIT = np.uint32(0x800000)
 EXPONENT_SHIFT = np.uint32(23)
 LOW_HALF = np.int64(0xFFFFFFFF)
 LANES = 4
+SHARES = 4
+"""Parts of a large tensor that threads count at the same time, each into arrays of its own."""
+SMALL = 1 << 16
+"""Elements below which waking the other threads costs more than their help."""
 CHUNK = 1 << 14
 """Elements that stay in the second cache between the loops, and few enough for their squares to add up in 63 bits."""
 UNSIGNED_MAX, UNSIGNED_MIN, SIGNED_MAX, SIGNED_MIN, LEAST, ZEROS, NEGATIVE_ZEROS, NANS, INFS = range(9)
+PLACES = 9
 """Places in the array of facts."""
 
 
 @njit(nogil=True, cache=True)
-def count(bits: Any, shift: Any, counts: Any, facts: Any, moments: Any, with_moments: bool) -> None:
+def count_share(bits: Any, shift: Any, counts: Any, facts: Any, moments: Any, with_moments: bool) -> None:
     """Add the finite elements of ``bits`` [n] (FP32 as UINT32) to what was counted before, by their leading bits.
 
-    counts: INT64 [LANES, 2**(32 - shift)], to be summed over its lanes. facts: INT64 [9], see the places above;
+    counts: INT64 [LANES, 2**(32 - shift)], to be summed over its lanes. facts: INT64 [PLACES], see the places above;
     extremes are of bit patterns. moments: INT64 [512, 4]; found on demand, as is the least magnitude: for each sign and
     exponent the sum of the mantissas with their hidden bit, the upper and the lower halves of that of their squares,
     and the mantissas or-ed. The hidden bit is added to zeros and subnormals too, which the reader takes back.
@@ -181,3 +186,28 @@ def count_rows(bits: Any, shift: Any, bottoms: Any, counts: Any, seen: Any) -> N
                 if place >= lowest:
                     side = positive if pattern == magnitude else negative
                     side[place - bottom] += 1
+
+
+@cfunc(CALL, cache=True)
+def _count_team(call: Any) -> None:
+    block = carray(call, (8,))
+    size, shift, with_moments = block[1], block[2], block[3] != 0
+    bits = carray(pointer(block[4]), (size,), np.uint32)
+    counts = carray(pointer(block[5]), (SHARES, LANES, 1 << (32 - shift)), np.int64)
+    facts = carray(pointer(block[6]), (SHARES, PLACES), np.int64)
+    moments = carray(pointer(block[7]), (SHARES, 512, 4), np.int64)
+    part = -(-size // SHARES)
+    share = claim(call)
+    while share < SHARES:
+        chosen = bits[share * part : min((share + 1) * part, size)]
+        count_share(chosen, np.uint32(shift), counts[share], facts[share], moments[share], with_moments)
+        share = claim(call)
+
+
+def count(bits: Any, shift: int, counts: Any, facts: Any, moments: Any, with_moments: bool, threads: int) -> None:
+    """As ``count_share``, but counts [SHARES, ...], facts [SHARES, ...] and moments [SHARES, ...] are to be joined."""
+    if bits.size < SMALL or threads == 1:
+        count_share(bits, np.uint32(shift), counts[0], facts[0], moments[0], with_moments)
+        return
+    addresses = (array.ctypes.data for array in (bits, counts, facts, moments))
+    run(_count_team, min(threads, SHARES), bits.size, shift, int(with_moments), *addresses)

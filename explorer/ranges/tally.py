@@ -13,7 +13,7 @@ from torch import Tensor
 from explorer.formats.steps import check_float
 from explorer.ranges.bins import FINITE_EXPONENTS, FP32_MANTISSA, Counts, bins_per_sign, check_mantissa_bits
 
-_LANES = 4  # as in loops.py
+_SHARES, _LANES = 4, 4  # as in loops.py
 _CPU_BLOCK = 1 << 18  # elements widened to FP32 at a time: they stay in the cache
 _DEVICE_BLOCK = 1 << 22  # bounds the INT64 copies, and the halves of so many squares add up far below 2**63
 _MAGNITUDE, _INFINITY, _MANTISSA, _HIDDEN_BIT = 0x7FFFFFFF, 0x7F800000, 0x7FFFFF, 0x800000
@@ -38,7 +38,7 @@ class Tally(NamedTuple):
 class Counter:
     """Counts a stream of tensors, in memory that does not grow: the mutable twin of ``Tally``, for long streams.
 
-    mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 takes 130 kB, 7 takes 2 MB.
+    mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 take at most 0.5 MB, 7 at most 8 MB.
     moments: whether ``least``, ``mantissas``, ``total`` and ``square`` are found too, which takes half of the time.
     compiled: whether to count by our loops or by torch's operations; by default the loops for a tensor on a CPU.
     """
@@ -46,9 +46,9 @@ class Counter:
     def __init__(self, mantissa_bits: int, moments: bool = True, compiled: bool | None = None) -> None:
         check_mantissa_bits(mantissa_bits)
         self.mantissa_bits, self.moments, self.compiled = mantissa_bits, moments, compiled
-        self._counts = np.zeros((_LANES, 1 << (9 + mantissa_bits)), np.int64)
-        self._facts = np.array(_NO_FACTS)
-        self._sums = np.zeros((512, 4), np.int64)
+        self._counts = np.zeros((_SHARES, _LANES, 1 << (9 + mantissa_bits)), np.int64)
+        self._facts = np.tile(np.array(_NO_FACTS), (_SHARES, 1))
+        self._sums = np.zeros((_SHARES, 512, 4), np.int64)
 
     def see(self, x: Tensor) -> None:
         """Counts x: any shape, strides and device, FP32, BF16, FP16 or FP64; never modified.
@@ -66,12 +66,14 @@ class Counter:
 
     def read(self) -> Tally:
         """The tally of all that was seen so far."""
-        return _read(self._counts.sum(axis=0), self._facts, self._sums, self.mantissa_bits)
+        sums = self._sums.sum(axis=0)
+        sums[:, 3] = np.bitwise_or.reduce(self._sums[:, :, 3], axis=0)
+        return _read(self._counts.sum(axis=(0, 1)), _join_facts(self._facts), sums, self.mantissa_bits)
 
     @property
     def ignored(self) -> int:
         """How many elements were NaN or Inf."""
-        return int(self._facts[-2:].sum())
+        return int(self._facts[:, -2:].sum())
 
     @property
     def saw_finite(self) -> bool:
@@ -81,23 +83,23 @@ class Counter:
     def _count_with_loops(self, x: Tensor) -> None:
         from explorer.ranges.loops import count  # Numba loads when a tensor is counted, not with the package
 
-        shift = np.uint32(FP32_MANTISSA - self.mantissa_bits)
-        count(x.numpy().view(np.uint32), shift, self._counts, self._facts, self._sums, self.moments)
+        bits, shift = x.numpy().view(np.uint32), FP32_MANTISSA - self.mantissa_bits
+        count(bits, shift, self._counts, self._facts, self._sums, self.moments, torch.get_num_threads())
 
     def _count_with_torch(self, x: Tensor) -> None:
         bits = x.view(torch.int32).long().bitwise_and_(0xFFFFFFFF)
         size = bits & _MAGNITUDE
         nans, finite = int((size > _INFINITY).sum()), bits[size < _INFINITY]
-        self._facts[7:] += (nans, x.numel() - nans - finite.numel())
-        _fold_facts(finite, self._facts)
+        self._facts[0, 7:] += (nans, x.numel() - nans - finite.numel())
+        _fold_facts(finite, self._facts[0])
         bins = finite >> (FP32_MANTISSA - self.mantissa_bits)
-        self._counts[0] += _add_at(bins, torch.ones_like(bins), self._counts.shape[1])
+        self._counts[0, 0] += _add_at(bins, torch.ones_like(bins), self._counts.shape[2])
         if self.moments:
             place, mantissa = finite >> FP32_MANTISSA, (finite & _MANTISSA) | _HIDDEN_BIT
             squares = mantissa * mantissa
             for column, part in enumerate((mantissa, squares >> 32, squares & 0xFFFFFFFF)):
-                self._sums[:, column] += _add_at(place, part, 512)
-            self._sums[:, 3] |= _or_at(place, mantissa)
+                self._sums[0, :, column] += _add_at(place, part, 512)
+            self._sums[0, :, 3] |= _or_at(place, mantissa)
 
 
 def tally(x: Tensor, mantissa_bits: int) -> Tally:
@@ -110,7 +112,7 @@ def tally(x: Tensor, mantissa_bits: int) -> Tally:
 def _flatten(x: Tensor) -> Tensor:
     """x as one dimension, in the order of its memory where it is dense."""
     dense = torch.empty_like(x, device="meta").stride() == x.stride()
-    return x.as_strided((x.numel(),), (1,)) if dense else x.reshape(-1)
+    return x.as_strided((x.numel(),), (1,)) if dense else x.reshape(-1).contiguous()
 
 
 def _blocks(flat: Tensor) -> Iterator[Tensor]:
@@ -151,6 +153,13 @@ def _fold_facts(bits: Tensor, facts: Counts) -> None:
     facts[4] = min(facts[4], int(least.min()))
     facts[5] += int((bits & _MAGNITUDE == 0).sum())
     facts[6] += int((bits == _MAGNITUDE + 1).sum())
+
+
+def _join_facts(facts: Counts) -> Counts:
+    """The facts of all shares together: largest, smallest, largest, smallest and smallest pattern, then counts."""
+    largest, smallest = facts.max(axis=0), facts.min(axis=0)
+    extremes = np.stack([largest[0], smallest[1], largest[2], smallest[3], smallest[4]])
+    return np.concatenate([extremes, facts[:, 5:].sum(axis=0)])
 
 
 def _read(counts: Counts, facts: Counts, sums: Counts, mantissa_bits: int) -> Tally:

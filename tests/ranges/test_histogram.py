@@ -124,6 +124,18 @@ def test_strides_and_devices(every_kind, device):
     assert Histogram.of(x.clone().requires_grad_()) == expected
 
 
+def test_any_number_of_threads_counts_the_same(every_kind):
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 8):
+            torch.set_num_threads(threads)
+            found.append(Histogram.of(every_kind))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2] == found[3]
+
+
 def test_the_tensor_is_not_changed(every_kind):
     before = every_kind.clone()
     Histogram.of(every_kind)

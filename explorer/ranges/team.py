@@ -1,0 +1,65 @@
+# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator"
+"""Work shared among torch's own OpenMP threads. Importing this file imports Numba. (Effect: threads.)
+
+A pool of Numba's would share the cores with torch's, and each would wait for the other's threads to stop spinning. So
+the work is compiled as a C function, and torch's OpenMP library calls it in its team: every thread claims one share
+after another until there is none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+CALL = types.void(types.CPointer(types.int64))
+"""The signature of work: it gets a block of INT64, the first of which counts the shares that were claimed."""
+
+
+@intrinsic
+def claim(typing_context: Any, call: Any) -> Any:
+    """Take the number of the next share of a call, atomically."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", arguments[0], ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(types.CPointer(types.int64)), generate
+
+
+@intrinsic
+def pointer(typing_context: Any, address: Any) -> Any:
+    """An address held as an integer, as a pointer: Numba's documented way into its code generator."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+def run(work: Any, threads: int, *call: int) -> None:
+    """Call the compiled ``work`` in so many threads of torch's team, or alone where there is no such team."""
+    block = (ctypes.c_int64 * (1 + len(call)))(0, *call)
+    team = _openmp()
+    if team is None or threads == 1:
+        work.ctypes(ctypes.cast(block, ctypes.POINTER(ctypes.c_int64)))
+    else:
+        team.GOMP_parallel(ctypes.c_void_p(work.address), block, threads, 0)
+
+
+@cache
+def _openmp() -> Any:
+    """Return the OpenMP library that torch has loaded, where it is GNU's (Linux), whose binary interface is stable."""
+    path = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
+    if not path.exists():
+        return None
+    library = ctypes.CDLL(str(path))
+    library.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    library.GOMP_parallel.restype = None
+    return library
