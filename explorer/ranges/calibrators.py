@@ -76,8 +76,8 @@ class Calibrator(ABC):
     def scale(self) -> Scale:
         """The scale and the zero point (None when symmetric) of what was seen, of ``scale_shape`` of a batch.
 
-        On the batches' device, in FP32, or FP64 if a batch was. A channel of which no element was finite, or all were zero: scale 1. Raises
-        ``PrecisionError`` when nothing was seen.
+        On the batches' device, in FP32, or FP64 if a batch was. A channel of which no element was finite, or all were
+        zero: scale 1. Raises ``PrecisionError`` when nothing finite was seen.
         """
         if self._shape is None or not self._saw_finite():
             found = f"no finite element was seen, and {self.ignored} others"
