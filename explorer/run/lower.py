@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.kernels import CARRIERS
 from explorer.run.execute import KernelCache
-from explorer.run.fuse import FusedAdd, find_adds
+from explorer.run.fuse import FusedAdd, find_adds, find_overwrites
 from explorer.run.plan import Plan, Step
 
 
@@ -30,16 +30,17 @@ class Lowered:
 def lower(plan: Plan, kernels: KernelCache) -> Lowered:
     """Return ``plan`` as a plain callable: weights packed, each cast done once, each value freed after its last use.
 
-    An add that only takes a product further is done in that product's epilogue (:mod:`explorer.run.fuse`).
+    Adds go into the products before them, and results over inputs that die, where that changes no bit
+    (:mod:`explorer.run.fuse`).
     """
     writer = _Writer(plan)
-    fused = find_adds(plan, kernels)
+    fused, over = find_adds(plan, kernels), find_overwrites(plan)
     added = {fusion.position for fusion in fused.values()}
     for position, step in enumerate(plan.steps):
         if position in fused:
             writer.call(position, step, kernels.get(step).run_added, fused[position])
         elif position not in added:
-            writer.call(position, step, kernels.call(step))
+            writer.call(position, step, over.get(position) or kernels.call(step))
         writer.free(plan.dying[position])
     names, source = writer.finish()
     exec(compile(source, f"<lowered {plan.recipe.hash}>", "exec"), names)  # noqa: S102  our own text

@@ -14,6 +14,7 @@ from explorer.errors import Cancelled
 from explorer.graph import flatten_inputs, interpret
 from explorer.kernels import CARRIERS
 from explorer.run import Executor, KernelError, Replay, choose_cuts, lower, profile
+from explorer.run.fuse import find_overwrites
 
 RECIPES: list[dict[str, str]] = [
     {},
@@ -157,6 +158,43 @@ def test_the_later_of_two_products_takes_the_earlier_one(make_bench: Any) -> Non
     lowered = lower(bench.planner.plan(recipe), bench.kernels)
     assert "left/linear + add" in lowered.source
     assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
+
+
+class Reused(nn.Module):
+    """[n, 8] -> [n, 8]: every result that must not be written over its input, and one that may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_input = torch.relu(x)
+        twice = self.first(of_input)
+        viewed = torch.tanh(twice.reshape(-1, 2, 4)).reshape(-1, 8)
+        constant = torch.sigmoid(self.second.bias) + twice
+        out: Tensor = viewed + nn.functional.silu(self.second(constant))
+        return out
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_results_go_over_inputs_only_where_nothing_else_reads_them(make_bench: Any, precision: str) -> None:
+    bench = make_bench(Reused().eval(), torch.randn(6, 8))
+    plan = bench.planner.plan(bench.recipe(every=precision))
+    over = {plan.steps[position].op.kind for position in find_overwrites(plan)}
+    assert over == {"silu", "add"}
+    lowered, before = lower(plan, bench.kernels), [x.clone() for x in bench.inputs]
+    for _ in range(2):
+        assert torch.equal(lowered(*bench.inputs), bench.run(plan.recipe))
+    assert all(torch.equal(x, kept) for x, kept in zip(bench.inputs, before, strict=True))
+
+
+def test_activations_and_residuals_go_over_their_inputs(bench: Any) -> None:
+    plan = bench.planner.plan(bench.base)
+    over = {plan.steps[position].op.id for position in find_overwrites(plan)}
+    rows = {op.id for op in bench.graph.rows if op.kind in ("gelu", "relu", "silu") or op.layer in ("blocks.0", "")}
+    wanted = {op for op in rows if op.rpartition("/")[2].startswith(("gelu", "relu", "silu", "add"))}
+    assert wanted
+    assert wanted <= over
 
 
 def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
