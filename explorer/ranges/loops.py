@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import carray, cfunc, njit
 
-from explorer.ranges.team import CALL, claim, pointer, run
+from explorer.team import CALL, claim, pointer, run
 
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
