@@ -15,6 +15,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 "$python" - <<'CHECK' || exit 1
 import sys, torch, triton
+import explorer
 if not torch.cuda.is_available():
     sys.exit("gpu.sh: torch finds no CUDA device here, so nothing was built, checked or timed")
 name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()

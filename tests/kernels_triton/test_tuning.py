@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
+from explorer.kernels.triton import tuning
+from explorer.kernels.triton.quantize_rows import candidates, quantize_rows
 from explorer.kernels.triton.tuning import Config, Problem, Tuner, default_path
 
 SLOW, FAST, MISFIT = (Config.of(4, stages, BLOCK=16 * stages) for stages in (1, 2, 3))
@@ -104,6 +107,18 @@ def test_where_it_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.delenv("PRECISION_EXPLORER_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert default_path() == tmp_path / "cache" / "precision-explorer" / "triton-launches.json"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU's launches are timed on a GPU")
+def test_launches_are_timed_on_this_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    x = torch.randn(64, 512, device="cuda")
+    monkeypatch.setattr(tuning, "default_tuner", lambda: Tuner(tmp_path / "launches.json"))
+    codes, scale = quantize_rows(x)
+    (line,) = json.loads((tmp_path / "launches.json").read_text())["choices"].values()
+    assert 0 < line["time_ms"] < 10 and line["tried"] == len(candidates(512))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        assert all(map(torch.equal, quantize_rows(x), (codes, scale))), "while a graph is captured nothing is timed"
 
 
 def test_a_config_reads_as_its_options() -> None:

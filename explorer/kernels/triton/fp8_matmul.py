@@ -68,7 +68,7 @@ def candidates(rows: int) -> tuple[Config, ...]:
         return (tile(16, 32, 4, 6), tile(16, 64, 4, 5), tile(16, 128, 4, 4))
     if rows <= 64:
         return (tile(64, 64, 4, 4), tile(32, 64, 4, 4), tile(64, 32, 4, 5), tile(64, 128, 4, 4))
-    return (tile(128, 128, 8, 4), tile(128, 128, 4, 4), tile(64, 128, 4, 4), tile(128, 64, 4, 4), tile(64, 64, 4, 5))
+    return (tile(128, 128, 8, 4), tile(64, 128, 4, 4), tile(128, 64, 4, 4), tile(64, 64, 4, 5))
 
 
 def _check(a: Tensor, b: Tensor, a_scale: Tensor, b_scale: Tensor) -> bool:

@@ -87,18 +87,25 @@ class Tuner:
 
     path: Path
     measure: Measure = measure_cold
-    _found: dict[str, dict[str, Config]] = field(default_factory=dict)
+    _found: dict[str, Config] = field(default_factory=dict)
 
     def choose(self, problem: Problem, candidates: Sequence[Config], launch: Launch, device: str) -> Config:
         """Return the fastest of ``candidates`` for ``problem`` on ``device``, from memory, disk or measurement."""
+        found = self.known(problem, candidates, device)
+        if found is None:
+            key = f"{device}: {problem.key}"
+            found = self._found[key] = self._measure(key, candidates, launch)
+        return found
+
+    def known(self, problem: Problem, candidates: Sequence[Config], device: str) -> Config | None:
+        """Return what was found before for ``problem`` on ``device``, by this process or another; None if nothing."""
         key = f"{device}: {problem.key}"
-        known = self._found.setdefault(device, {})
-        if problem.key not in known:
+        if key not in self._found:
             stored = _parse(self._read().get(key))
             if stored is None or stored not in candidates:
-                stored = self._measure(key, candidates, launch)
-            known[problem.key] = stored
-        return known[problem.key]
+                return None
+            self._found[key] = stored
+        return self._found[key]
 
     def _measure(self, key: str, candidates: Sequence[Config], launch: Launch) -> Config:
         times = [self.measure(lambda config=config: launch(config)) for config in candidates]  # type: ignore[misc]
@@ -150,7 +157,7 @@ def choose(problem: Problem, candidates: Sequence[Config], launch: Launch, x: Te
         return candidates[0]
     tuner, device = default_tuner(), device_key(x.device.index)
     if torch.cuda.is_current_stream_capturing():
-        return tuner._found.get(device, {}).get(problem.key, candidates[0])
+        return tuner.known(problem, candidates, device) or candidates[0]
     return tuner.choose(problem, candidates, launch, device)
 
 
