@@ -44,6 +44,8 @@ def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any)
         "wgmma": "wgmma.mma_async" in code,
         "mma": "mma.sync" in code,
         "copies": "cp.async" in code,
+        "activation": options.get("ACTIVATION"),
+        "rounds_each_step": not any(word in code for word in ("fma.rn.f32", ".ftz", "div.full", "div.approx")),
         "shared_bytes": kernel.metadata.shared,
         "binary_bytes": len(kernel.asm["cubin"]),
     }
@@ -65,7 +67,7 @@ def compile_all(capability: int) -> None:
     for name, width in (("int8", 1024), ("fp8_e4m3", 20_000), ("fp8_e5m2", 100)):
         rows.quantize_rows(torch.zeros(32, width, dtype=torch.bfloat16), name)
     bias = torch.zeros(256)
-    for depth, activation in ((512, "gelu"), (100, "silu")):
+    for depth, activation in ((512, "gelu"), (100, "silu"), (512, "relu")):
         a, b = torch.zeros(128, depth).char(), torch.zeros(256, depth).char()
         epilogue = Epilogue(bias, activation, torch.zeros(128, 256), torch.bfloat16)
         int8.int8_matmul(a, b, torch.ones(128), torch.ones(256), epilogue, int8.candidates(128)[-1])

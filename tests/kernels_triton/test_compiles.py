@@ -40,3 +40,5 @@ def test_every_kernel_compiles(capability: int, root: Path) -> None:
         assert line["binary_bytes"] > 1000 and line["shared_bytes"] <= MOST_SHARED[capability], line
         if line["kernel"] in PRODUCTS:
             assert line["wgmma" if capability >= 90 else "mma"], line
+        if line["kernel"] == "_quantize_kernel" or (line["kernel"], line["activation"]) == ("_int8_kernel", "relu"):
+            assert line["rounds_each_step"], "what is equal to torch bit for bit must not be fused or flushed"

@@ -126,3 +126,11 @@ def test_a_config_reads_as_its_options() -> None:
     assert config.options == {"BLOCK_M": 16, "BLOCK_N": 64, "num_warps": 8, "num_stages": 3}
     assert config["BLOCK_N"] == 64
     assert str(config) == "BLOCK_M=16 BLOCK_N=64 warps=8 stages=3"
+
+
+def test_what_changes_the_launches_worth_trying_is_part_of_the_problem(bench: Bench, tmp_path: Path) -> None:
+    """A remembered launch that is no candidate of this call is not used, in the same process either."""
+    first = tuner(tmp_path, bench)
+    assert first.choose(PROBLEM, (SLOW, FAST), bench.launch, "gpu") == FAST
+    assert first.known(PROBLEM, (SLOW,), "gpu") is None
+    assert first.choose(PROBLEM, (SLOW,), bench.launch, "gpu") == SLOW

@@ -42,6 +42,7 @@ def fp8_matmul(
     a_scale, b_scale = a_scale.contiguous(), b_scale.contiguous()
 
     def launch(config: Config) -> None:
+        assert config["BLOCK_K"] == BLOCK and BLOCK % config["BLOCK_N"] == 0, "a tile has one scale of the weight"
         tiles = triton.cdiv(rows, config["BLOCK_M"]) * triton.cdiv(columns, config["BLOCK_N"])
         with on_device(a):
             _fp8_kernel[(tiles,)](

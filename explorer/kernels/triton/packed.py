@@ -35,6 +35,11 @@ class PackedInt4:
         return 2 * self.codes.shape[2]
 
     @property
+    def variant(self) -> str:
+        """What of it changes the kernel, in words."""
+        return f"int4 in {self.group}{'' if self.zero_point is None else ' with zero points'}"
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(N, K)"""
         return self.codes.shape[1], self.codes.shape[0] * self.group
@@ -47,6 +52,7 @@ class PackedInt8:
     codes: Tensor
     scale: Tensor
     counters: Tensor
+    variant = "int8"
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -100,12 +100,11 @@ class Tuner:
     def known(self, problem: Problem, candidates: Sequence[Config], device: str) -> Config | None:
         """Return what was found before for ``problem`` on ``device``, by this process or another; None if nothing."""
         key = f"{device}: {problem.key}"
-        if key not in self._found:
-            stored = _parse(self._read().get(key))
-            if stored is None or stored not in candidates:
-                return None
-            self._found[key] = stored
-        return self._found[key]
+        found = self._found.get(key) or _parse(self._read().get(key))
+        if found is None or found not in candidates:
+            return None
+        self._found[key] = found
+        return found
 
     def _measure(self, key: str, candidates: Sequence[Config], launch: Launch) -> Config:
         times = [self.measure(lambda config=config: launch(config)) for config in candidates]  # type: ignore[misc]

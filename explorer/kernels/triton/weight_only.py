@@ -47,9 +47,10 @@ def weight_only_matmul(
     out = torch.empty(rows, columns, dtype=epilogue.output, device=x.device)
     if not out.numel():
         return out
-    launch, kernel = _launcher(x, weight, out, epilogue)
+    launch = _launcher(x, weight, out, epilogue)
     if config is None:
-        problem = Problem(kernel, (power_of_two(rows, 16), columns, depth), f"{x.dtype} {epilogue.variant}")
+        variant = f"{weight.variant} {x.dtype} {epilogue.variant}"
+        problem = Problem("weight_only_matmul", (power_of_two(rows, 16), columns, depth), variant)
         config = choose(problem, candidates(rows, weight), launch, x)
     launch(config)
     return out
@@ -68,17 +69,14 @@ def candidates(rows: int, weight: PackedInt4 | PackedInt8) -> tuple[Config, ...]
     )
 
 
-def _launcher(
-    x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue: Epilogue
-) -> tuple[Callable[[Config], None], str]:
-    """A function that launches the weight's kernel under a configuration, and the kernel's name."""
+def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue: Epilogue) -> Callable[[Config], None]:
+    """A function that launches the weight's kernel under a configuration."""
     rows, (columns, depth) = x.shape[0], weight.shape
     kernel: Any = _int8_weight_kernel
     own: dict[str, Any] = {}
     if isinstance(weight, PackedInt4):
-        kernel = _int4_weight_kernel
-        own = {"zero_point": weight.zero_point, "HAS_ZERO": weight.zero_point is not None, "GROUP": weight.group}
-        own |= {"zero_point": weight.scale} if weight.zero_point is None else {}
+        kernel, has_zero = _int4_weight_kernel, weight.zero_point is not None
+        own = {"zero_point": weight.zero_point if has_zero else out, "HAS_ZERO": has_zero, "GROUP": weight.group}
 
     def launch(config: Config) -> None:
         split, options = config["SPLIT"], dict(own)
@@ -93,7 +91,7 @@ def _launcher(
                 depth=depth, x_stride=x.stride(0), **options, **epilogue.arguments(out), **config.options,
             )  # fmt: skip
 
-    return launch, "int4_weight_only" if isinstance(weight, PackedInt4) else "int8_weight_only"
+    return launch
 
 
 @triton.jit
