@@ -58,7 +58,8 @@ class UniformGrid:
     def _primitive(self, code: Floats) -> Floats:
         """The integral in code space, from code 0; beyond the ends the distance to the end."""
         nearest = np.clip(np.rint(code), self.lowest, self.highest)
-        return np.asarray(nearest / 12 + (code - nearest) ** 3 / 3)
+        error = code - nearest
+        return np.asarray(nearest / 12 + error * error * error / 3)  # numpy's ** 3 takes ten times as long
 
     @property
     def range(self) -> tuple[Floats, Floats]:

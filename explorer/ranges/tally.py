@@ -78,7 +78,7 @@ class Counter:
     @property
     def saw_finite(self) -> bool:
         """Whether there was a finite element."""
-        return bool(self._counts.any())
+        return bool((self._facts[:, 0] >= self._facts[:, 1]).any())  # largest and smallest pattern, once there is one
 
     def _count_with_loops(self, x: Tensor) -> None:
         from explorer.ranges.loops import count  # Numba loads when a tensor is counted, not with the package
