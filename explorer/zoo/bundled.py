@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from explorer.errors import ModelError
@@ -98,6 +96,9 @@ def load_bundled(name: str) -> Loaded:
     model = BUNDLED[name]
     with torch.random.fork_rng(devices=[]):
         module = model.build()
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         module.load_state_dict(load_file(WEIGHTS / f"{name}.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -46,6 +45,8 @@ def digits() -> Split:
     The 8x8 images (0..16) are enlarged bilinearly, scaled to 0..1 and normalised with the training part's mean and
     standard deviation. The split is stratified by label and stored in the file, so it is the same everywhere.
     """
+    from safetensors.torch import load_file
+
     raw = load_file(DIGITS_FILE)
     enlarged = interpolate(raw["images"].float()[:, None] / 16, size=(32, 32), mode="bilinear", align_corners=False)
     x = (enlarged - DIGITS_MEAN) / DIGITS_STD

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from explorer.errors import DataError, ModelError
@@ -84,6 +82,9 @@ def _built(builder: Callable[[], nn.Module], asked: str) -> nn.Module:
 def _read(path: Path, asked: str) -> dict[str, Tensor]:
     """The tensors of the file by name."""
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
