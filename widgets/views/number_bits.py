@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import traitlets
 
 from explorer.formats import IntSpec
-from widgets import lab_state
-from widgets.answering import Reply
-from widgets.lab_state import SCALARS, LabState
+from widgets.lab_state import SCALARS
 from widgets.number_text import Exact, to_float, write_exactly, write_number
 from widgets.one_number import MODES, Landing
-from widgets.views.view import StateView, script, style, synced
+from widgets.views.lab_view import LabView
+from widgets.views.view import script, style
 
 Row = dict[str, Any]
 SHORT = 27
 """Significant digits of a value on show: FP32's 0.1 has just as many."""
 
 
-class NumberBits(StateView):
+class NumberBits(LabView):
     """A number, how it is rounded, and one row of bits for each format; every bit is a button."""
 
     _esm = script("shared", "numbers", "lane", "tip", "terms", "bits_words", "bits_row", "number_bits")
     _css = style("bits")
-    shows = frozenset({"number", "formats"})
 
-    number = synced()
-    rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     catalogue = traitlets.List(traitlets.List()).tag(sync=True)
-
-    def __init__(
-        self, lab: LabState | None = None, *, number: float | str = 0.1, formats: Sequence[str] | None = None
-    ) -> None:
-        self.lab = lab or LabState(number, formats)
-        super().__init__(self.lab)
 
     def update(self, topics: frozenset[str]) -> None:
         lab = self.lab
@@ -52,9 +41,6 @@ class NumberBits(StateView):
             "scale": write_exactly(lab.scale),
         }
         self.rows = [row(name, landing, lab.unit(name)) for name, landing in lab.landings.items()]
-
-    def answer(self, content: object) -> Reply:
-        return lab_state.answer(self.lab, content)
 
 
 def row(name: str, landing: Landing, unit: Fraction) -> Row:

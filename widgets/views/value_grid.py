@@ -10,41 +10,27 @@ import traitlets
 
 import explorer as px
 from explorer.formats import BlockSpec, FloatSpec
-from widgets import lab_state
-from widgets.answering import Reply
-from widgets.lab_state import LabState
 from widgets.number_text import Exact, to_float, write_number
 from widgets.one_number import Landing, finite, floor_log2
-from widgets.views.view import StateView, script, style, synced
+from widgets.views.lab_view import LabView
+from widgets.views.view import script, style
 
 Row = dict[str, Any]
 
 
-class ValueGrid(StateView):
+class ValueGrid(LabView):
     """One lane per format: a tick for each value, shading where they are too many; zoom, hover, click."""
 
     _esm = script("shared", "numbers", "lane", "tip", "terms", "bits_words", "grid_axis", "grid_lanes", "value_grid")
     _css = style("bits", "grid")
-    shows = frozenset({"number", "formats"})
 
-    number = synced()
-    rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     blocks = traitlets.List(traitlets.Unicode()).tag(sync=True)
-
-    def __init__(
-        self, lab: LabState | None = None, *, number: float | str = 0.1, formats: Sequence[str] | None = None
-    ) -> None:
-        self.lab = lab or LabState(number, formats)
-        super().__init__(self.lab)
 
     def update(self, topics: frozenset[str]) -> None:
         lab = self.lab
         self.number = {"text": lab.text, **place(lab.number)}
         self.rows = [lane(name, landing, to_float(lab.unit(name))) for name, landing in lab.landings.items()]
         self.blocks = block_words(lab.formats)
-
-    def answer(self, content: object) -> Reply:
-        return lab_state.answer(self.lab, content)
 
 
 def place(x: Exact) -> Row:
