@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
 from explorer.kernels import Option
-from explorer.latency import Latency, LatencyTable, describe_conditions, summarise_latency
+from explorer.latency import Latency, LatencyTable, summarise_latency
+from explorer.ledger import EAGER, Known, Ledger
 from explorer.measure import Device, Quality, Task, compare
 from explorer.precision import find_precision
 from explorer.progress import Progress, terminal_progress
@@ -24,20 +25,11 @@ from explorer.recipe import History, Recipe, Where, build_presets, is_exact, sel
 from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
 from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
-from explorer.trials import TrialKey, TrialStore, trials_table
-from explorer.version import __version__
+from explorer.trials import TrialStore, trials_table
 
 COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "w8", "w4")
 REPLAY_BUDGET = 512 << 20
 PLANS_KEPT = 64
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the trial store already holds for a recipe on this device: nothing here was measured just now."""
-
-    quality: Quality | None
-    latency: Latency | None
 
 
 class Session:
@@ -62,7 +54,8 @@ class Session:
         self.graph, self.task, self.device, self.title = graph, task, device, title or graph.name
         self.warnings = warnings
         self.precisions = COLUMNS
-        self._module, self._example, self._samples, self._store, self._noun = module, example, samples, store, noun
+        self._module, self._example, self._samples, self._noun = module, example, samples, noun
+        self._ledger = Ledger(store, graph.fingerprint, samples, task.name, device)
         self._versions = _versions(module)
         self._kernels = KernelCache()
         self._evaluator = Evaluator(graph, samples, task, REPLAY_BUDGET)
@@ -222,7 +215,7 @@ class Session:
             self._samples,
             self.task,
             self.device,
-            self._store,
+            self._ledger.store,
             f"{self.title}, {note}",
             self._noun,
             self.warnings,
@@ -269,13 +262,13 @@ class Session:
         of the first slice and then as it tightens. Raises :class:`Cancelled` when ``cancel`` (an Event) is set.
         """
         plan = self.plan_of(recipe)
-        key = self._quality_key(plan.recipe, n or self.samples)
-        if (stored := self._store.find(key)) is not None:
-            return Quality.from_dict(stored)
+        asked = n or self.samples
+        if (known := self._ledger.quality(plan.recipe, asked)) is not None:
+            return known
         self._require_unchanged()
         with terminal_progress(progress) as report:
             quality = self._evaluator.evaluate(plan, self._baseline, self._kernels, n, report, cancel, partial)
-        self._add(key, plan.recipe, quality.n, quality.to_dict())
+        self._ledger.add_quality(plan.recipe, asked, quality)
         return quality
 
     def latency(
@@ -311,7 +304,7 @@ class Session:
         for each, op_times in zip(plans, times, strict=True):
             self._latencies.add(each, op_times)
         found = summarise_latency(plan, comparison, times, label, self.batch_size)
-        self._add(self._latency_key(plan.recipe, label), plan.recipe, found.n, found.to_dict())
+        self._ledger.add_latency(plan.recipe, label, found)
         return found
 
     def predicted_latency_ms(self, recipe: Recipe | None = None) -> float | None:
@@ -326,17 +319,12 @@ class Session:
     def known(self, recipe: Recipe | None = None) -> Known:
         """Return what was measured before for ``recipe`` on this data and device, at once."""
         recipe = self.plan_of(recipe).recipe
-        quality = self._store.find(self._quality_key(recipe, self.samples))
-        latency = self._store.find(self._latency_key(recipe, EAGER))
-        return Known(
-            None if quality is None else Quality.from_dict(quality),
-            None if latency is None else Latency.from_dict(latency),
-        )
+        return Known(self._ledger.quality(recipe, self.samples), self._ledger.latency(recipe))
 
     @property
     def trials(self) -> pd.DataFrame:
         """Everything measured of this model, oldest first, with provenance."""
-        return trials_table(self._store.rows(self.graph.fingerprint))
+        return trials_table(self._ledger.rows())
 
     def save(self, path: str | Path) -> Path:
         """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""
@@ -359,7 +347,7 @@ class Session:
             "ops": self.ops.reset_index().to_dict("records"),
             "casts": self.casts().to_dict("records"),
             "memory": self.memory().reset_index().to_dict("records"),
-            "trials": self._store.rows(self.graph.fingerprint),
+            "trials": self._ledger.rows(),
         }
 
     def _move(self, history: History) -> Recipe:
@@ -403,27 +391,11 @@ class Session:
 
         return run
 
-    def _key(self, kind: str, recipe: Recipe, conditions: str) -> TrialKey:
-        conditions = f"{conditions}|version={__version__}"
-        return TrialKey(kind, recipe.hash, self._samples.fingerprint, self.device.key, conditions)
-
-    def _quality_key(self, recipe: Recipe, n: int) -> TrialKey:
-        return self._key("quality", recipe, f"n={n}|task={self.task.name}|batch={self.batch_size}")
-
-    def _latency_key(self, recipe: Recipe, against: str) -> TrialKey:
-        return self._key("latency", recipe, f"{against}|{describe_conditions(self.device, self.batch_size)}")
-
-    def _add(self, key: TrialKey, recipe: Recipe, n: int, result: dict[str, Any]) -> None:
-        self._store.add(key, n, result, self.graph.fingerprint, recipe.to_json(), self.device.facts())
-
     def _require_unchanged(self) -> None:
         if _versions(self._module) != self._versions:
             raise RecipeError(
                 f"measure {self.name!r}", "its weights were changed in place since it was opened", "explorer.open again"
             )
-
-
-EAGER = "over eager FP32"
 
 
 def _versions(module: nn.Module) -> int:
