@@ -281,8 +281,9 @@ def test_cancelled_half_way_the_session_is_consistent(session: px.Session) -> No
     session.reset()
     fresh = vars(session)["_evaluator"]
     fresh.replay.clear()
-    vars(session)["_store"].path.unlink()
-    vars(session)["_store"].__init__(vars(session)["_store"].path)
+    store = vars(session)["_ledger"].store
+    store.path.unlink()
+    store.__init__(store.path)
     assert session.evaluate(recipe) == whole
 
 
