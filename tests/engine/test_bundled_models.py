@@ -63,8 +63,9 @@ def test_folded_norms_are_marked(opened: px.Session) -> None:
     assert (convolutions.note == "batch_norm folded in").all()
 
 
-def test_the_script_of_the_readme_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (script,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+def test_the_scripts_of_the_readme_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    script = "\n".join(scripts)
     monkeypatch.chdir(tmp_path)
     exec(compile(script, "README.md", "exec"), {})
     assert px.load("exploration.pxb").name == "digits-vit"
