@@ -1,6 +1,6 @@
 """Fused CPU loops, compiled by Numba: row-wise INT8 quantisation, and the epilogue of an INT8 product. (Effect: JIT.)
 
-None uses fast-math, so that each equals its plain-torch twin bit for bit.
+Neither uses fast-math, so that each equals its plain-torch twin bit for bit.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ def scale_product(
 
 
 def warm_up() -> None:
-    """Compile the loops (about a second the first time on a machine; read from Numba's cache afterwards)."""
+    """Compile both loops (about a second the first time on a machine; read from Numba's cache afterwards)."""
     codes, scale = quantize_rows(torch.ones(2, 4))
-    for addend in (None, torch.zeros(2, 4)):
-        product = torch._int_mm(codes, torch.ones(4, 4, dtype=torch.int8))
-        scale_product(product, scale.reshape(-1), torch.ones(4), None, addend)
+    product = torch._int_mm(codes, torch.ones(4, 4, dtype=torch.int8))
+    scale_product(product, scale.reshape(-1), torch.ones(4), None)
 
 
 def _loops() -> Any:

@@ -58,32 +58,27 @@ def quantize_share(x: Any, bits: Any, codes: Any, scale: Any, first: int, last: 
 
 
 @njit(nogil=True, cache=True)
-def scale_share(product: Any, row_scale: Any, column_scale: Any, bias: Any, first: int, last: int) -> None:
+def scale_share(
+    product: Any, row_scale: Any, column_scale: Any, bias: Any, addend: Any, adds: bool, first: int, last: int
+) -> None:
     """Turn rows ``first`` to ``last`` of ``product`` [M, N] INT32 into ``product * row_scale * column_scale + bias``.
 
-    The FP32 results are written as their bits over the integers: one array read and written at one place is what a
-    compiler can vectorise; two arrays on the same memory are not.
+    And, where ``adds``, plus ``addend`` [M, N] FP32; each sum is rounded by itself. The FP32 results are written as
+    their bits over the integers: one array read and written at one place is what a compiler can vectorise; two arrays
+    on the same memory are not.
     """
     columns = product.shape[1]
     for row in range(first, last):
         factor = row_scale[row]
-        for column in range(columns):
-            scaled = np.float32(product[row, column]) * factor * column_scale[column]
-            product[row, column] = np.float32(scaled + bias[column]).view(np.int32)
-
-
-@njit(nogil=True, cache=True)
-def scale_add_share(
-    product: Any, row_scale: Any, column_scale: Any, bias: Any, addend: Any, first: int, last: int
-) -> None:
-    """As :func:`scale_share`, and adds ``addend`` [M, N] FP32 to the result, each sum rounded by itself."""
-    columns = product.shape[1]
-    for row in range(first, last):
-        factor = row_scale[row]
-        for column in range(columns):
-            scaled = np.float32(product[row, column]) * factor * column_scale[column]
-            shifted = np.float32(scaled + bias[column])
-            product[row, column] = np.float32(shifted + addend[row, column]).view(np.int32)
+        if adds:  # two loops, each of which vectorises; a second pass over the row took 40 % longer
+            for column in range(columns):
+                scaled = np.float32(product[row, column]) * factor * column_scale[column]
+                shifted = np.float32(scaled + bias[column])
+                product[row, column] = np.float32(shifted + addend[row, column]).view(np.int32)
+        else:
+            for column in range(columns):
+                scaled = np.float32(product[row, column]) * factor * column_scale[column]
+                product[row, column] = np.float32(scaled + bias[column]).view(np.int32)
 
 
 @cfunc(CALL, cache=True)
@@ -102,30 +97,16 @@ def _quantize_team(call: Any) -> None:
 
 @cfunc(CALL, cache=True)
 def _scale_team(call: Any) -> None:
-    job = carray(call, (ARRAYS + 4,))
-    rows, columns, share = job[ROWS], job[COLUMNS], job[SHARE]
-    product = carray(pointer(job[ARRAYS]), (rows, columns), np.int32)
-    row_scale = carray(pointer(job[ARRAYS + 1]), (rows,), np.float32)
-    column_scale = carray(pointer(job[ARRAYS + 2]), (columns,), np.float32)
-    bias = carray(pointer(job[ARRAYS + 3]), (columns,), np.float32)
-    first = claim(call) * share
-    while first < rows:
-        scale_share(product, row_scale, column_scale, bias, first, min(first + share, rows))
-        first = claim(call) * share
-
-
-@cfunc(CALL, cache=True)
-def _scale_add_team(call: Any) -> None:
     job = carray(call, (ARRAYS + 5,))
     rows, columns, share = job[ROWS], job[COLUMNS], job[SHARE]
     product = carray(pointer(job[ARRAYS]), (rows, columns), np.int32)
     row_scale = carray(pointer(job[ARRAYS + 1]), (rows,), np.float32)
     column_scale = carray(pointer(job[ARRAYS + 2]), (columns,), np.float32)
     bias = carray(pointer(job[ARRAYS + 3]), (columns,), np.float32)
-    addend = carray(pointer(job[ARRAYS + 4]), (rows, columns), np.float32)
+    addend, adds = carray(pointer(job[ARRAYS + 4]), (rows, columns), np.float32), job[ARRAYS + 4] != 0
     first = claim(call) * share
     while first < rows:
-        scale_add_share(product, row_scale, column_scale, bias, addend, first, min(first + share, rows))
+        scale_share(product, row_scale, column_scale, bias, addend, adds, first, min(first + share, rows))
         first = claim(call) * share
 
 
@@ -138,17 +119,18 @@ def scale_product(
     product: Tensor, row_scale: Tensor, column_scale: Tensor, bias: Tensor, addend: Tensor | None
 ) -> Tensor:
     """Return the scaled product, FP32 in the memory of ``product`` [M, N] INT32; all contiguous, on the CPU."""
-    arrays = (product, row_scale, column_scale, bias)
-    if addend is None:
-        _run_rows(_scale_team, product.shape, arrays)
-    else:
-        _run_rows(_scale_add_team, product.shape, (*arrays, addend))
+    _run_rows(_scale_team, product.shape, (product, row_scale, column_scale, bias, addend))
     return product.view(torch.float32)
 
 
-def _run_rows(work: Any, shape: torch.Size, arrays: tuple[Tensor, ...]) -> None:
-    """Call ``work`` in torch's team of threads, each with its share of the rows, or alone where the job is small."""
+def _run_rows(work: Any, shape: torch.Size, arrays: tuple[Tensor | None, ...]) -> None:
+    """Call ``work`` in torch's team of threads, each with its share of the rows, or alone where the job is small.
+
+    An array that is not there has the address 0.
+    """
     rows, columns = shape
-    assert all(each.is_contiguous() and each.is_cpu for each in arrays), "the loops see bare addresses"
+    assert all(each is None or (each.is_contiguous() and each.is_cpu) for each in arrays), (
+        "the loops see bare addresses"
+    )
     threads = torch.get_num_threads() if rows * columns >= SMALL else 1
-    run(work, threads, rows, columns, -(-rows // threads), *(each.data_ptr() for each in arrays))
+    run(work, threads, rows, columns, -(-rows // threads), *(0 if each is None else each.data_ptr() for each in arrays))
