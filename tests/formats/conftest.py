@@ -1,10 +1,12 @@
-"""Independent oracles for the formats: ml_dtypes and gfloat, never our own code."""
+"""Independent oracles for the formats: ml_dtypes and gfloat, never our own code. And which cases several tests try."""
 
 import gfloat
 import ml_dtypes
 import numpy as np
 import pytest
 from gfloat import formats as known
+
+from explorer.formats import FORMATS
 
 GFLOAT = {
     "fp32": known.format_info_binary32,
@@ -44,7 +46,25 @@ ML_DTYPES = {
     "int8": np.int8,
     "uint8": np.uint8,
 }
+MX = {
+    "mxfp8_e4m3": known.format_info_mxfp8_e4m3,
+    "mxfp8_e5m2": known.format_info_mxfp8_e5m2,
+    "mxfp6_e3m2": known.format_info_mxfp6_e3m2,
+    "mxfp6_e2m3": known.format_info_mxfp6_e2m3,
+    "mxfp4": known.format_info_mxfp4_e2m1,
+    "mxint8": known.format_info_mxint8,
+}
 CODE_BITS = {"bf16": 16, "fp16": 16, "fp6_e3m2": 6, "fp6_e2m3": 6, "fp4_e2m1": 4, "int4": 4, "uint4": 4, "int2": 2}
+SCALED = [name for name, spec in FORMATS.items() if spec.bits < 16 and not spec.is_block and name != "e8m0"]
+"""Formats whose values are divided by a scale, one by one."""
+PARTS = [
+    {"granularity": "tensor"},
+    {"granularity": "channel", "axis": 0},
+    {"granularity": "channel", "axis": -1},
+    {"granularity": "token"},
+    {"granularity": "group", "group": 4},
+]
+"""Every way to share a scale, for tensors whose last dimension four divides."""
 
 
 class Oracle:

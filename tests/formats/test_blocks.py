@@ -17,15 +17,8 @@ from gfloat import formats as known
 
 from explorer.formats import FORMATS, Scheme, find_scale, quantize
 from explorer.formats.blocks import round_blocks
+from tests.formats.conftest import MX
 
-MX = {
-    "mxfp8_e4m3": known.format_info_mxfp8_e4m3,
-    "mxfp8_e5m2": known.format_info_mxfp8_e5m2,
-    "mxfp6_e3m2": known.format_info_mxfp6_e3m2,
-    "mxfp6_e2m3": known.format_info_mxfp6_e2m3,
-    "mxfp4": known.format_info_mxfp4_e2m1,
-    "mxint8": known.format_info_mxint8,
-}
 NVFP4 = gfloat.BlockFormatInfo("nvfp4", known.format_info_ocp_e2m1, 16, known.format_info_ocp_e4m3)
 NAMES = [*MX, "nvfp4"]
 FP32_MAX = torch.finfo(torch.float32).max

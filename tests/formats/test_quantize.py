@@ -12,16 +12,9 @@ import torch
 
 from explorer.errors import PrecisionError
 from explorer.formats import FORMATS, Scheme, fake_quantize, find_scale, quantize, scale_shape
+from tests.formats.conftest import PARTS, SCALED
 
-SCALED = [name for name, spec in FORMATS.items() if spec.bits < 16 and not spec.is_block and name != "e8m0"]
 SIGNED = [name for name in SCALED if not name.startswith("u")]
-PARTS = [
-    {"granularity": "tensor"},
-    {"granularity": "channel", "axis": 0},
-    {"granularity": "channel", "axis": -1},
-    {"granularity": "token"},
-    {"granularity": "group", "group": 4},
-]
 SYMMETRIC = [Scheme(name, **parts) for name in SIGNED for parts in PARTS]
 ASYMMETRIC = [Scheme(name, **parts, symmetric=False) for name in SCALED if "int" in name for parts in PARTS]
 SCHEMES = SYMMETRIC + ASYMMETRIC

@@ -9,15 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.formats import FORMATS, Scheme, fake_quantize, find_scale, quantize, scale_shape
+from tests.formats.conftest import PARTS, SCALED
 
-PARTS = [
-    {"granularity": "tensor"},
-    {"granularity": "channel", "axis": 0},
-    {"granularity": "channel", "axis": -1},
-    {"granularity": "token"},
-    {"granularity": "group", "group": 4},
-]
-SCALED = [name for name, spec in FORMATS.items() if spec.bits < 16 and not spec.is_block and name != "e8m0"]
 SYMMETRIC = [Scheme(name, **parts) for name in SCALED if not name.startswith("u") for parts in PARTS]
 ASYMMETRIC = [Scheme(name, **parts, symmetric=False) for name in SCALED if "int" in name for parts in PARTS]
 ASYMMETRIC += [Scheme("int4", symmetric=False, zero_point="code", **PARTS[-1])]

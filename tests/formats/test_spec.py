@@ -6,10 +6,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 from gfloat import decode_block
-from gfloat import formats as known
 
 from explorer.errors import PrecisionError
 from explorer.formats import FORMATS, BlockSpec, FloatSpec, IntSpec
+from tests.formats.conftest import MX
 
 LISTABLE = [name for name, spec in FORMATS.items() if spec.bits <= 16 and not spec.is_block]
 FLOATS = [name for name, spec in FORMATS.items() if isinstance(spec, FloatSpec)]
@@ -52,16 +52,6 @@ def test_normals_begin_where_ml_dtypes_says(name):
     dtype = dtype.replace("e5m2fn", "e5m2")
     info = ml_dtypes.finfo(getattr(ml_dtypes, dtype, None) or dtype)
     assert FORMATS[name].smallest_normal == float(info.smallest_normal)
-
-
-MX = {
-    "mxfp8_e4m3": known.format_info_mxfp8_e4m3,
-    "mxfp8_e5m2": known.format_info_mxfp8_e5m2,
-    "mxfp6_e3m2": known.format_info_mxfp6_e3m2,
-    "mxfp6_e2m3": known.format_info_mxfp6_e2m3,
-    "mxfp4": known.format_info_mxfp4_e2m1,
-    "mxint8": known.format_info_mxint8,
-}
 
 
 @pytest.mark.parametrize("name", MX)
