@@ -47,7 +47,9 @@ def find_adds(plan: Plan, kernels: KernelCache) -> Mapping[int, FusedAdd]:
     position_of = {step.op.name: position for position, step in enumerate(plan.steps)}
     found: dict[int, FusedAdd] = {}
     for position, step in enumerate(plan.steps):
-        for term, other in _terms(step, plan, "fp32"):
+        if step.kernel is None or step.kernel.takes != "fp32":
+            continue
+        for term, other in _terms(step, plan):
             product = position_of.get(term, -1)
             if product > position_of.get(other, -1) and _takes_addend(plan, plan.steps[product], kernels):
                 found[product] = FusedAdd(position, other)
@@ -55,10 +57,10 @@ def find_adds(plan: Plan, kernels: KernelCache) -> Mapping[int, FusedAdd]:
     return found
 
 
-def _terms(step: Step, plan: Plan, carrier: str) -> tuple[tuple[str, str], ...]:
-    """The two terms of a plain add of equal shapes in a format, in both orders; nothing for any other op."""
+def _terms(step: Step, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """The two terms of a plain add of equal shapes, in both orders; nothing for any other op."""
     op = step.op
-    if op.target is not aten.add.Tensor or op.kwargs or step.kernel is None or step.kernel.takes != carrier:
+    if op.target is not aten.add.Tensor or op.kwargs:
         return ()
     names = [arg.name for arg in op.args if isinstance(arg, Ref)]
     shapes = [plan.shapes.get(name) for name in names]
@@ -99,9 +101,7 @@ def _forms_over_input(step: Step, plan: Plan) -> tuple[Op, ...]:
     over = replace(op, target=OVER_INPUT[op.target])
     if op.target is not aten.add.Tensor:
         return (over,) if isinstance(op.args[0], Ref) else ()
-    if not _terms(step, plan, step.kernel.takes if step.kernel else ""):
-        return ()
-    return replace(over, args=(op.args[1], op.args[0])), over
+    return (replace(over, args=(op.args[1], op.args[0])), over) if _terms(step, plan) else ()
 
 
 def _is_fresh(name: str, plan: Plan) -> bool:
