@@ -3,9 +3,10 @@
 from explorer.kernels.carriers import CARRIERS, NATIVE_DTYPES, Carrier, as_float
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.registry import KERNELS, Option, Selection, choose, warm_up
-from explorer.kernels.site import Packed, Product, Site, bind
+from explorer.kernels.site import ACTIVATIONS, Packed, Post, Product, Site, StaticScale, bind
 
 __all__ = [
+    "ACTIVATIONS",
     "CARRIERS",
     "KERNELS",
     "NATIVE_DTYPES",
@@ -13,9 +14,11 @@ __all__ = [
     "Kernel",
     "Option",
     "Packed",
+    "Post",
     "Product",
     "Selection",
     "Site",
+    "StaticScale",
     "as_float",
     "bind",
     "choose",

@@ -12,7 +12,7 @@ from torch import Tensor
 from explorer.formats import Quantized, find_scale, quantize
 from explorer.kernels import fused
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.site import Packed, Product, Site
+from explorer.kernels.site import Packed, Product, Site, extend_by_addend
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
@@ -72,7 +72,7 @@ def build_int8_linear(epilogue: Epilogue) -> Callable[[Site], Packed]:
         def run(*inputs: Quantized) -> Tensor:
             return run_added(inputs[0], None)
 
-        return Packed(run, weight.codes.nbytes, weight.scale.nbytes, run_added)
+        return Packed(run, weight.codes.nbytes, weight.scale.nbytes, extend_by_addend(run_added))
 
     return build
 

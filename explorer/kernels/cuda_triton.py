@@ -16,7 +16,7 @@ from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels import triton
 from explorer.kernels.cpu import CHANNEL, LINEAR, quantize_for_w8, require_product
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.site import Packed, Site
+from explorer.kernels.site import Packed, Site, extend_by_addend
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
@@ -73,7 +73,7 @@ def build_int8(site: Site) -> Packed:
     def run(*inputs: Quantized) -> Tensor:
         return run_added(inputs[0], None)
 
-    return Packed(run, codes.nbytes, scale.nbytes, run_added)
+    return Packed(run, codes.nbytes, scale.nbytes, extend_by_addend(run_added))
 
 
 def build_fp8(site: Site) -> Packed:

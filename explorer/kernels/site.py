@@ -103,18 +103,48 @@ def find_product(site: Site) -> Product | None:
     return Product(x.name, weight.detach(), bias, tuple(args[3:]) if name.startswith("conv") else ())
 
 
+@dataclass(frozen=True)
+class StaticScale:
+    """The scale of UINT8 codes that was fixed beforehand: value = (code - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a product's kernel may do to its result before it writes it, in this order.
+
+    ``addend``: plus a FP32 tensor of the output's shape, which the call then takes as its last argument.
+    ``activation``: one of :data:`ACTIVATIONS`, or nothing. ``codes``: written as UINT8 codes under this scale, in a
+    ``Quantized`` record, not as FP32.
+    """
+
+    addend: bool = False
+    activation: str = ""
+    codes: StaticScale | None = None
+
+
+ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")
+
+
 @dataclass(frozen=True, eq=False)
 class Packed:
     """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take.
 
-    ``run_added(*inputs, addend)``, where the kernel has it, is ``run(*inputs) + addend`` in one pass, bit for bit: the
-    addend has the output's shape and format.
+    ``extend(post)``, where the kernel has it, returns ``run(*inputs[, addend])`` that does the product and what follows
+    it in one kernel, bit for bit what the separate steps give; None where this kernel cannot do this ``post``.
     """
 
     run: Callable[..., Any]
     weight_bytes: int = 0
     scale_bytes: int = 0
-    run_added: Callable[..., Any] | None = None
+    extend: Callable[[Post], Callable[..., Any] | None] | None = None
+
+
+def extend_by_addend(run_added: Callable[..., Any]) -> Callable[[Post], Callable[..., Any] | None]:
+    """Return the ``extend`` of a kernel that can add a tensor to its result, and nothing else."""
+    return lambda post: run_added if post == Post(addend=True) else None
 
 
 def bind(site: Site, dtype: torch.dtype | None) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.errors import Cancelled, ExplorerError
-from explorer.kernels import CARRIERS, Packed, bind
+from explorer.kernels import CARRIERS, Packed, Post, bind
 from explorer.run.plan import Plan, Step
 
 Observe = Callable[[Step, Any], None]
@@ -46,6 +46,11 @@ class KernelCache:
             except Exception as error:
                 raise KernelError(step, error) from error
         return self._packed[key]
+
+    def extended(self, step: Step, post: Post) -> Callable[..., Any] | None:
+        """Return the step's kernel with what follows its product done in it, or None where it cannot."""
+        extend = self.get(step).extend
+        return None if extend is None else extend(post)
 
     def call(self, step: Step) -> Callable[..., Any]:
         """Return what runs the step: its kernel, or for a view or integer op the op itself."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from explorer.graph import Op, Ref
-from explorer.kernels import NATIVE_DTYPES, bind
+from explorer.kernels import NATIVE_DTYPES, Post, bind
 from explorer.run.execute import KernelCache
 from explorer.run.plan import Plan, Step
 
@@ -41,7 +41,7 @@ def find_adds(plan: Plan, kernels: KernelCache) -> Mapping[int, FusedAdd]:
     """Return the adds that can be fused, by the position of the product that takes each.
 
     An add qualifies in FP32, of two tensors of one shape, one of which is read by nothing else and comes from a kernel
-    with ``run_added``, the other of which exists before that kernel runs. A sum of two terms rounds the same in either
+    that extends to one, the other of which exists before that kernel runs. A sum of two terms rounds the same in either
     order, so that the result is the same bit for bit.
     """
     position_of = {step.op.name: position for position, step in enumerate(plan.steps)}
@@ -73,7 +73,7 @@ def _takes_addend(plan: Plan, product: Step, kernels: KernelCache) -> bool:
     alone = len(plan.graph.users[product.op.name]) == 1 and plan.graph.output.name != product.op.name
     if not alone or product.kernel is None or product.gives != "fp32":
         return False
-    return kernels.get(product).run_added is not None
+    return kernels.extended(product, Post(addend=True)) is not None
 
 
 def find_overwrites(plan: Plan) -> Mapping[int, Callable[..., Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.kernels import CARRIERS
+from explorer.kernels import CARRIERS, Post
 from explorer.run.execute import KernelCache
 from explorer.run.fuse import FusedAdd, find_adds, find_overwrites
 from explorer.run.plan import Plan, Step
@@ -38,7 +38,7 @@ def lower(plan: Plan, kernels: KernelCache) -> Lowered:
     added = {fusion.position for fusion in fused.values()}
     for position, step in enumerate(plan.steps):
         if position in fused:
-            writer.call(position, step, kernels.get(step).run_added, fused[position])
+            writer.call(position, step, kernels.extended(step, Post(addend=True)), fused[position])
         elif position not in added:
             writer.call(position, step, over.get(position) or kernels.call(step))
         writer.free(plan.dying[position])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from explorer.formats import Scheme, quantize
 from explorer.graph import capture
-from explorer.kernels import CARRIERS, KERNELS, Kernel, Site, choose, fused
+from explorer.kernels import CARRIERS, KERNELS, Kernel, Post, Site, choose, fused
 from explorer.measure import Device, find_device
 from explorer.precision import PRECISIONS
 from explorer.weights import quantize_weight
@@ -82,8 +82,10 @@ def test_int8_with_an_addend_equals_product_and_sum_bit_for_bit(kernel: Kernel, 
     addend = torch.randn(72, *x.shape[:-1]).movedim(0, -1)  # strided, as the residual of a patch embedding is
     addend[..., 3], addend[..., 5] = torch.inf, 1e30
     before = addend.clone()
-    assert packed.run_added is not None
-    assert torch.equal(packed.run_added(codes, addend), packed.run(codes) + addend)
+    assert packed.extend is not None
+    run_added = packed.extend(Post(addend=True))
+    assert run_added is not None
+    assert torch.equal(run_added(codes, addend), packed.run(codes) + addend)
     assert torch.equal(addend, before)
 
 

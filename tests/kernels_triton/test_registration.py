@@ -11,7 +11,7 @@ from torch import Tensor, nn
 pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
 from explorer.graph import capture
-from explorer.kernels import CARRIERS, Kernel, Site, choose, reference, triton
+from explorer.kernels import CARRIERS, Kernel, Post, Site, choose, reference, triton
 from explorer.kernels.cuda_triton import KERNELS, quantize_tokens
 from explorer.measure import Device
 from explorer.precision import PRECISIONS
@@ -78,8 +78,10 @@ def test_int8_with_an_addend_equals_product_and_sum_bit_for_bit(device: str) -> 
     codes = CARRIERS["int8:token"].convert(x)
     addend = torch.randn(24, 2, 5, device=device).movedim(0, -1)  # strided, as the residual of a patch embedding is
     before = addend.clone()
-    assert packed.run_added is not None
-    assert torch.equal(packed.run_added(codes, addend), packed.run(codes) + addend)
+    assert packed.extend is not None
+    run_added = packed.extend(Post(addend=True))
+    assert run_added is not None
+    assert torch.equal(run_added(codes, addend), packed.run(codes) + addend)
     assert torch.equal(addend, before)
 
 
