@@ -72,6 +72,15 @@ _TABLE = (
         title="INT8 weights (per channel) and activations (per token, dynamic)",
     ),
     Precision(
+        "int8_static",
+        "uint8",
+        "fp32",
+        weight=Scheme("int8", granularity="channel", axis=0),
+        activation=Scheme("uint8", symmetric=False, dynamic=False, calibrator="percentile"),
+        accumulate="int32",
+        title="INT8 weights (per channel), UINT8 activations (one scale per tensor, calibrated beforehand)",
+    ),
+    Precision(
         "w8",
         "bf16",
         "bf16",

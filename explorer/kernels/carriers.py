@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, quantize
 from explorer.kernels import fused
+from explorer.kernels.site import StaticScale
 from explorer.precision import BLOCK_PRECISIONS
 
 NATIVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,13 +22,19 @@ class Carrier:
     """A form of a tensor on an edge: a native float (``scheme`` None), or codes with scales under ``scheme``.
 
     ``native_on`` are the device types on which the conversion runs as one kernel; elsewhere it is emulated.
+    ``convert`` of a :attr:`static` carrier takes the tensor's :class:`StaticScale` as its second argument.
     """
 
     name: str
     format: str
     scheme: Scheme | None
-    convert: Callable[[Any], Any]
+    convert: Callable[..., Any]
     native_on: frozenset[str] = frozenset({"cpu", "cuda"})
+
+    @property
+    def static(self) -> bool:
+        """Whether the scale is fixed beforehand, for each tensor its own."""
+        return self.scheme is not None and not self.scheme.dynamic
 
     @property
     def bits(self) -> int:
@@ -55,6 +62,11 @@ def quantize_tokens(x: Tensor) -> Quantized:
     return quantize(x, scheme)
 
 
+def quantize_static(x: Tensor, fixed: StaticScale) -> Quantized:
+    """Return ``x`` in UINT8 codes under a fixed scale: clamp(round_half_even(x * (1 / scale)) + zero_point, 0, 255)."""
+    return quantize(x, STATIC, torch.tensor(fixed.scale), torch.tensor(float(fixed.zero_point)))
+
+
 def _quantized(format_: str, granularity: str, native_on: frozenset[str] = frozenset()) -> Carrier:
     scheme = Scheme(format_, granularity=granularity)  # type: ignore[arg-type]
     convert = quantize_tokens if (format_, granularity) == ("int8", "token") else lambda x: quantize(x, scheme)
@@ -70,10 +82,13 @@ def _blocks(format_: str) -> tuple[Carrier, Carrier]:
     )
 
 
+STATIC = Scheme("uint8", symmetric=False, dynamic=False)
+
 _ALL = (
     *(_native(name) for name in NATIVE_DTYPES),
     _quantized("int8", "token", frozenset({"cpu", "cuda"})),
     _quantized("int8", "tensor"),
+    Carrier("uint8:static", "uint8", STATIC, quantize_static, frozenset({"cpu", "cuda"})),
     _quantized("fp8_e4m3", "token", frozenset({"cuda"})),
     _quantized("fp8_e4m3", "tensor"),
     _quantized("fp8_e5m2", "token", frozenset({"cuda"})),

@@ -115,7 +115,8 @@ class StaticScale:
 class Post:
     """What a product's kernel may do to its result before it writes it, in this order.
 
-    ``addend``: plus a FP32 tensor of the output's shape, which the call then takes as its last argument.
+    ``addend``: plus a tensor of the output's shape, which the call then takes as its last argument, in FP32 or as
+    UINT8 codes under a static scale (a ``Quantized`` record, whose values (code - zero_point) * scale are added).
     ``activation``: one of :data:`ACTIVATIONS`, or nothing. ``codes``: written as UINT8 codes under this scale, in a
     ``Quantized`` record, not as FP32.
     """
