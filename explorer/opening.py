@@ -16,12 +16,15 @@ from explorer.graph import as_fp32, capture, flatten_inputs, fold_batch_norms
 from explorer.kernels import warm_up
 from explorer.measure import Device, find_device, find_task
 from explorer.measure.quality import Score
+from explorer.progress import Progress, terminal_progress
 from explorer.samples import Inputs, gather_samples, split_inputs
 from explorer.session import Session
 from explorer.trials import TrialStore, default_path
 from explorer.zoo.bundled import BUNDLED, load_bundled
 from explorer.zoo.loaded import Loaded
 from explorer.zoo.sources import load_source
+
+STEPS = ("loading the model", "capturing its graph", "preparing the kernels", "running it once in FP32")
 
 
 def open(  # noqa: A001  explorer.open is the name users read best
@@ -35,6 +38,7 @@ def open(  # noqa: A001  explorer.open is the name users read best
     *,
     builder: Callable[[], nn.Module] | None = None,
     store: str | Path | TrialStore | None = None,
+    progress: Progress | None = None,
 ) -> Session:
     """Open a model and return its :class:`Session`.
 
@@ -47,23 +51,35 @@ def open(  # noqa: A001  explorer.open is the name users read best
         ``"regression"``, ``"agreement"`` (with FP32; the default without labels), or a callable
         ``(output, target) -> one score per sample``, higher is better.
     device: ``"auto"``, ``"cpu"`` or ``"cuda"``. store: the file of the trial store (default: the user's data folder).
+    progress: called with (steps done, steps in all, what comes next) before each of :data:`STEPS`; what it raises ends
+        the opening.
 
     Raises an :class:`ExplorerError` that says what was asked, found, and what would work.
     """
-    loaded = _load(model, inputs, data, task, name, builder)
-    where = find_device(device)
-    module = _place(loaded.module, where)
-    example = pytree.tree_map(
-        lambda x: x.to(where.type) if isinstance(x, Tensor) else x, (tuple(loaded.inputs), dict(loaded.kwargs))
-    )
-    chosen_task = find_task(task or ("agreement" if loaded.data is None else loaded.task))
-    graph = fold_batch_norms(capture(module, example[0], example[1], name or loaded.name))
-    samples = gather_samples(loaded.data, flatten_inputs(*example), batch_size).to(where.type)
-    warm_up(where)
-    trials = store if isinstance(store, TrialStore) else TrialStore(store or default_path())
-    return Session(
-        graph, module, example, samples, chosen_task, where, trials, loaded.title, loaded.noun, loaded.warnings
-    )
+    with terminal_progress(progress) as report:
+        _tell(report, 0)
+        loaded = _load(model, inputs, data, task, name, builder)
+        where = find_device(device)
+        module = _place(loaded.module, where)
+        example = pytree.tree_map(
+            lambda x: x.to(where.type) if isinstance(x, Tensor) else x, (tuple(loaded.inputs), dict(loaded.kwargs))
+        )
+        chosen_task = find_task(task or ("agreement" if loaded.data is None else loaded.task))
+        _tell(report, 1)
+        graph = fold_batch_norms(capture(module, example[0], example[1], name or loaded.name))
+        samples = gather_samples(loaded.data, flatten_inputs(*example), batch_size).to(where.type)
+        _tell(report, 2)
+        warm_up(where)
+        trials = store if isinstance(store, TrialStore) else TrialStore(store or default_path())
+        _tell(report, 3)
+        return Session(
+            graph, module, example, samples, chosen_task, where, trials, loaded.title, loaded.noun, loaded.warnings
+        )
+
+
+def _tell(report: Progress | None, done: int) -> None:
+    if report is not None:
+        report(done, len(STEPS), STEPS[done])
 
 
 def _load(
