@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.formats import Quantized, find_scale, quantize
 from explorer.kernels import fused
-from explorer.kernels.kernel import Kernel
+from explorer.kernels.kernel import ADDEND, Kernel
 from explorer.kernels.site import Packed, Product, Site, extend_by_addend
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
@@ -130,6 +130,7 @@ KERNELS = (
         "fp32",
         build_int8_linear(fused.scale_product),
         refuse_fused,
+        fuses=ADDEND,
     ),
     Kernel(
         "torch._int_mm",
@@ -140,6 +141,7 @@ KERNELS = (
         "fp32",
         build_int8_linear(scale_product),
         refuse_int8_linear,
+        fuses=ADDEND,
     ),
     Kernel("torch._weight_int8pack_mm", "w8", "cpu", LINEAR, "bf16", "bf16", build_w8_linear, refuse_w8_linear),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from explorer.kernels.site import Packed, Site
 from explorer.measure.device import Device
 
+ADDEND = frozenset(("addend",))
 ANY_KIND: frozenset[str] = frozenset()
 PRODUCT_KINDS = frozenset(("linear", "conv1d", "conv2d", "conv3d"))
 CONV_KINDS = frozenset(("conv1d", "conv2d", "conv3d"))
@@ -25,7 +26,10 @@ class Kernel:
 
     ``takes`` and ``gives`` are carriers: what every floating input is converted to, and what comes out. ``kinds`` is
     the set of op kinds it serves (:data:`ANY_KIND` for all but matrix kinds). ``refuse`` returns why it cannot run at
-    a site, or nothing. ``build`` packs the weights once and returns the callable.
+    a site, or nothing. ``build`` packs the weights once and returns the callable. ``fuses`` is what its epilogue takes
+    in of what follows the product: ``"addend"``, names of activations, ``"codes"`` (see ``Post``); ``Packed.extend``
+    then delivers any of their combinations. An activation that it fuses is computed by the very function of the kernel
+    that runs this activation alone (:data:`explorer.kernels.registry.ACTIVATION_KERNELS`).
     """
 
     name: str
@@ -37,6 +41,7 @@ class Kernel:
     build: Callable[[Site], Packed]
     refuse: Callable[[Site, Device], str] = never
     emulated: bool = False
+    fuses: frozenset[str] = frozenset()
 
     def serves(self, kind: str) -> bool:
         return kind in self.kinds if self.kinds else kind not in MATRIX_KINDS

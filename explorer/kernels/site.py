@@ -133,8 +133,8 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")
 class Packed:
     """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take.
 
-    ``extend(post)``, where the kernel has it, returns ``run(*inputs[, addend])`` that does the product and what follows
-    it in one kernel, bit for bit what the separate steps give; None where this kernel cannot do this ``post``.
+    ``extend(post)``, where the kernel fuses anything, returns ``run(*inputs[, addend])`` that does the product and what
+    follows it in one kernel, bit for bit what the separate steps give; None for a ``post`` beyond ``Kernel.fuses``.
     """
 
     run: Callable[..., Any]
