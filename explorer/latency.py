@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from explorer.measure import Comparison, Device
-from explorer.run import Plan
+from explorer.run import Plan, keys_of
 
 COLUMNS = ["id", "what", "kernel", "time_us", "baseline_us", "emulated"]
 
@@ -53,22 +53,18 @@ class LatencyTable:
     def add(self, plan: Plan, times: Mapping[str, float]) -> None:
         """Take in a profile of ``plan``: op and cast ids -> microseconds."""
         sums: dict[str, list[float]] = {}
-        for name, key in _keys(plan).items():
+        for name, key in keys_of(plan).items():
             sums.setdefault(key, []).append(times[name])
         self._times.update({key: sum(values) / len(values) for key, values in sums.items()})
 
     def predict_ms(self, plan: Plan) -> float | None:
         """Return the sum over all ops and casts of ``plan``, or None where one was never timed."""
-        times = [self._times.get(key) for key in _keys(plan).values()]
+        times = [self._times.get(key) for key in keys_of(plan).values()]
         known = [time for time in times if time is not None]
         return sum(known) / 1e3 if len(known) == len(times) else None
 
     def time_us(self, key: str) -> float | None:
         return self._times.get(key)
-
-
-def _keys(plan: Plan) -> dict[str, str]:
-    return {step.op.id: step.key for step in plan.steps} | {cast.id: cast.key for cast in plan.casts}
 
 
 def summarise_latency(
@@ -90,18 +86,29 @@ def summarise_latency(
 
 
 def latency_table(plan: Plan, times: Mapping[str, float], baseline: Mapping[str, float]) -> pd.DataFrame:
-    """Return one row per op, in order, then one per cast. Views and integer ops are one row, ``views``."""
+    """Return one row per op, in order, then one per cast. Views and integer ops are one row, ``views``.
+
+    An op or cast that another call does besides has no time of its own.
+    """
     rows = [
-        (s.op.id, s.op.kind, s.kernel.name, times[s.op.id], baseline.get(s.op.id), s.emulated)
+        (s.op.id, s.op.kind, s.kernel.name, times.get(s.op.id, 0.0), baseline.get(s.op.id), s.emulated)
         for s in plan.steps
         if s.kernel is not None
     ]
     views = [step.op.id for step in plan.steps if step.kernel is None]
     rows.append(
-        ("views", "view", "torch", sum(times[v] for v in views), sum(baseline.get(v, 0.0) for v in views), False)
+        (
+            "views",
+            "view",
+            "torch",
+            sum(times.get(v, 0.0) for v in views),
+            sum(baseline.get(v, 0.0) for v in views),
+            False,
+        )
     )
     rows += [
-        (cast.id, f"cast {cast.from_} → {cast.to}", "cast", times[cast.id], None, cast.emulated) for cast in plan.casts
+        (cast.id, f"cast {cast.from_} → {cast.to}", "cast", times.get(cast.id, 0.0), None, cast.emulated)
+        for cast in plan.casts
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

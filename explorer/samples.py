@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,6 +60,14 @@ class Samples:
     def target(self, index: int, count: int) -> Tensor | None:
         start = index * self.batch_size
         return None if self.targets is None else self.targets[start : start + count]
+
+    def first(self, n: int) -> Iterator[tuple[tuple[Tensor, ...], int]]:
+        """Yield the batches that hold the first ``n`` samples, each with how many of them are in it."""
+        left, index = min(n, len(self)), 0
+        while left > 0:
+            count = min(self.real(index), left)
+            yield self.batch(index), count
+            left, index = left - count, index + 1
 
     def to(self, device: str) -> Samples:
         targets = None if self.targets is None else self.targets.to(device)

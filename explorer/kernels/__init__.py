@@ -2,11 +2,12 @@
 
 from explorer.kernels.carriers import CARRIERS, NATIVE_DTYPES, Carrier, as_float
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.registry import KERNELS, Option, Selection, choose, warm_up
-from explorer.kernels.site import ACTIVATIONS, Packed, Post, Product, Site, StaticScale, bind
+from explorer.kernels.registry import ACTIVATION_KERNELS, KERNELS, Option, Selection, choose, warm_up
+from explorer.kernels.site import ACTIVATIONS, Packed, Post, Product, Site, StaticScale, activation_of, bind
 
 __all__ = [
     "ACTIVATIONS",
+    "ACTIVATION_KERNELS",
     "CARRIERS",
     "KERNELS",
     "NATIVE_DTYPES",
@@ -19,6 +20,7 @@ __all__ = [
     "Selection",
     "Site",
     "StaticScale",
+    "activation_of",
     "as_float",
     "bind",
     "choose",

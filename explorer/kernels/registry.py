@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from explorer.kernels import cpu, cuda, fused, native, reference
+from explorer.kernels import cpu, cuda, fused, native, reference, residual
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Site
 from explorer.measure.device import Device
 
-KERNELS: tuple[Kernel, ...] = (*cpu.KERNELS, *cuda.KERNELS, *native.KERNELS, *reference.KERNELS)
+KERNELS: tuple[Kernel, ...] = (
+    *cpu.KERNELS,
+    *cuda.KERNELS,
+    *native.KERNELS,
+    *residual.KERNELS,
+    *reference.KERNELS,
+)
+
+ACTIVATION_KERNELS: Mapping[str, Kernel] = {}
+"""Activations right after a product that can take them in, by name: the functions that its epilogue uses."""
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,14 @@ class Post:
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")
 
 
+def activation_of(op: Op) -> str:
+    """Return which of :data:`ACTIVATIONS` an op computes, or nothing."""
+    name = operator_name(op.target)
+    if name == "gelu":
+        return "gelu_tanh" if op.kwargs.get("approximate") == "tanh" else "gelu"
+    return name if name in ACTIVATIONS and not op.kwargs else ""
+
+
 @dataclass(frozen=True, eq=False)
 class Packed:
     """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take.

@@ -1,13 +1,17 @@
 """Running recipes: plans, execution, replay, lowering, profiles and memory."""
 
+from explorer.run.calibration import Calibration, calibrate
 from explorer.run.execute import Executor, KernelCache, KernelError
 from explorer.run.lower import Lowered, lower
 from explorer.run.memory import weigh
 from explorer.run.plan import Cast, Plan, Planner, Step
 from explorer.run.profile import profile
 from explorer.run.replay import Cut, Replay, choose_cuts
+from explorer.run.schedule import Call, Schedule, keys_of, make_schedule
 
 __all__ = [
+    "Calibration",
+    "Call",
     "Cast",
     "Cut",
     "Executor",
@@ -17,9 +21,13 @@ __all__ = [
     "Plan",
     "Planner",
     "Replay",
+    "Schedule",
     "Step",
+    "calibrate",
     "choose_cuts",
+    "keys_of",
     "lower",
+    "make_schedule",
     "profile",
     "weigh",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.errors import Cancelled, ExplorerError
-from explorer.kernels import CARRIERS, Packed, Post, bind
+from explorer.kernels import Packed, Post, bind
 from explorer.run.plan import Plan, Step
 
 Observe = Callable[[Step, Any], None]
@@ -47,10 +47,12 @@ class KernelCache:
                 raise KernelError(step, error) from error
         return self._packed[key]
 
-    def extended(self, step: Step, post: Post) -> Callable[..., Any] | None:
-        """Return the step's kernel with what follows its product done in it, or None where it cannot."""
+    def extended(self, step: Step, post: Post) -> Callable[..., Any]:
+        """Return the step's kernel with what follows its product done in it: ``post`` is within ``Kernel.fuses``."""
         extend = self.get(step).extend
-        return None if extend is None else extend(post)
+        run = None if extend is None else extend(post)
+        assert run is not None, f"{step.kernel} does not do {post}"
+        return run
 
     def call(self, step: Step) -> Callable[..., Any]:
         """Return what runs the step: its kernel, or for a view or integer op the op itself."""
@@ -114,5 +116,5 @@ class Executor:
             return values[name]
         key = (name, carrier)
         if key not in converted:
-            converted[key] = CARRIERS[carrier].convert(values[name])
+            converted[key] = self.plan.converter(name, carrier)(values[name])
         return converted[key]

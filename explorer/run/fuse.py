@@ -1,19 +1,18 @@
-"""What a lowered plan does in fewer passes over memory: adds in a product's epilogue, and results over dying inputs.
+"""What a lowered plan does in fewer passes over memory: products take in what follows, results go over dying inputs.
 
 Neither changes a bit of the result; a test compares every lowered plan with its execution, op by op.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from explorer.graph import Op, Ref
-from explorer.kernels import NATIVE_DTYPES, Post, bind
-from explorer.run.execute import KernelCache
+from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
 from explorer.run.plan import Plan, Step
 
 aten = torch.ops.aten
@@ -30,36 +29,98 @@ OVER_INPUT: Mapping[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class FusedAdd:
-    """The add at ``position`` goes into the product that makes one of its terms; ``addend`` names the other term."""
+class Fusion:
+    """What a product's kernel takes in: the steps at ``positions``, whose last makes ``value``.
 
-    position: int
-    addend: str
-
-
-def find_adds(plan: Plan, kernels: KernelCache) -> Mapping[int, FusedAdd]:
-    """Return the adds that can be fused, by the position of the product that takes each.
-
-    An add qualifies in FP32, of two tensors of one shape, one of which is read by nothing else and comes from a kernel
-    that extends to one, the other of which exists before that kernel runs. A sum of two terms rounds the same in either
-    order, so that the result is the same bit for bit.
+    ``addend`` names the term that is added, in the carrier in which its sum reads it. With ``post.codes`` the kernel
+    writes ``value`` in the carrier ``codes`` alone.
     """
-    position_of = {step.op.name: position for position, step in enumerate(plan.steps)}
-    found: dict[int, FusedAdd] = {}
-    for position, step in enumerate(plan.steps):
-        if step.kernel is None or step.kernel.takes != "fp32":
+
+    positions: tuple[int, ...]
+    value: str
+    post: Post
+    addend: str = ""
+    addend_carrier: str = ""
+    codes: str = ""
+
+
+def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
+    """Return what each product takes in, by its position: a sum, then an activation, then static codes.
+
+    Each of them only where the kernel's epilogue has it (``Kernel.fuses``), where nothing else reads what the product
+    would have written, and in FP32. The other term of a sum exists before the product runs; a sum of two terms rounds
+    the same in either order.
+    """
+    taken: set[int] = set()
+    found: dict[int, Fusion] = {}
+    for position, step in reversed(tuple(enumerate(plan.steps))):
+        kernel = step.kernel
+        if position in taken or kernel is None or not kernel.fuses or kernel.gives != "fp32":
             continue
-        for term, other in _terms(step, plan):
-            product = position_of.get(term, -1)
-            if product > position_of.get(other, -1) and _takes_addend(plan, plan.steps[product], kernels):
-                found[product] = FusedAdd(position, other)
-                break
+        fusion = _fuse(plan, position, kernel)
+        if fusion is not None:
+            found[position] = fusion
+            taken.update(fusion.positions)
     return found
 
 
-def _terms(step: Step, plan: Plan) -> tuple[tuple[str, str], ...]:
+def _fuse(plan: Plan, product: int, kernel: Kernel) -> Fusion | None:
+    fusion = Fusion((), plan.steps[product].op.name, Post())
+    for position, step in _readers_alone(plan, fusion.value):
+        grown = _take_in(plan, product, kernel, fusion, position, step)
+        if grown is None:
+            break
+        fusion = grown
+    fusion = _write_codes(plan, kernel, fusion)
+    return None if fusion.post == Post() else fusion
+
+
+def _readers_alone(plan: Plan, value: str) -> Iterator[tuple[int, Step]]:
+    """The step that alone reads a value, then the one that alone reads what that makes, and so on."""
+    position_of = plan.position_of
+    while len(users := plan.graph.users.get(value, ())) == 1 and plan.graph.output.name != value:
+        yield position_of[users[0].id], plan.step_of[users[0].id]
+        value = users[0].name
+
+
+def _take_in(plan: Plan, product: int, kernel: Kernel, fusion: Fusion, position: int, step: Step) -> Fusion | None:
+    """``fusion`` grown by one step, or None where that cannot be."""
+    positions, post = (*fusion.positions, position), fusion.post
+    if step.op.folded_into:
+        return replace(fusion, positions=positions, value=step.op.name)
+    if step.kernel is None or step.gives != "fp32" or step.takes.get(fusion.value) != "fp32":
+        return None
+    activation = activation_of(step.op)
+    if activation and not post.activation and activation in kernel.fuses and _same_function(step, activation):
+        return replace(fusion, positions=positions, value=step.op.name, post=replace(post, activation=activation))
+    other = next((other for term, other in terms(step.op, plan) if term == fusion.value), "")
+    before = not fusion.addend and not post.activation and "addend" in kernel.fuses
+    if other and before and plan.born(other) < product and _readable(step.takes[other], kernel):
+        return Fusion(positions, step.op.name, Post(addend=True), other, step.takes[other])
+    return None
+
+
+def _same_function(step: Step, activation: str) -> bool:
+    """Whether the step computes the activation as an epilogue does; of a ReLU there is but one way."""
+    return activation == "relu" or step.kernel is ACTIVATION_KERNELS.get(activation)
+
+
+def _readable(carrier: str, kernel: Kernel) -> bool:
+    return carrier == "fp32" or (CARRIERS[carrier].static and "codes" in kernel.fuses)
+
+
+def _write_codes(plan: Plan, kernel: Kernel, fusion: Fusion) -> Fusion:
+    """``fusion`` that writes static codes, where these are all that is read of its value."""
+    carriers = {plan.step_of[op.id].takes.get(fusion.value, "") for op in plan.graph.users.get(fusion.value, ())}
+    carrier = carriers.pop() if len(carriers) == 1 else ""
+    alone = carrier in CARRIERS and CARRIERS[carrier].static and plan.graph.output.name != fusion.value
+    if not alone or "codes" not in kernel.fuses:
+        return fusion
+    return replace(fusion, post=replace(fusion.post, codes=plan.scales[fusion.value]), codes=carrier)
+
+
+def terms(op: Op, plan: Plan) -> tuple[tuple[str, str], ...]:
     """The two terms of a plain add of equal shapes, in both orders; nothing for any other op."""
-    op = step.op
     if op.target is not aten.add.Tensor or op.kwargs:
         return ()
     names = [arg.name for arg in op.args if isinstance(arg, Ref)]
@@ -67,13 +128,6 @@ def _terms(step: Step, plan: Plan) -> tuple[tuple[str, str], ...]:
     if len(names) != 2 or names[0] == names[1] or None in shapes or shapes[0] != shapes[1]:
         return ()
     return (names[0], names[1]), (names[1], names[0])
-
-
-def _takes_addend(plan: Plan, product: Step, kernels: KernelCache) -> bool:
-    alone = len(plan.graph.users[product.op.name]) == 1 and plan.graph.output.name != product.op.name
-    if not alone or product.kernel is None or product.gives != "fp32":
-        return False
-    return kernels.extended(product, Post(addend=True)) is not None
 
 
 def find_overwrites(plan: Plan) -> Mapping[int, Callable[..., Any]]:
@@ -101,7 +155,7 @@ def _forms_over_input(step: Step, plan: Plan) -> tuple[Op, ...]:
     over = replace(op, target=OVER_INPUT[op.target])
     if op.target is not aten.add.Tensor:
         return (over,) if isinstance(op.args[0], Ref) else ()
-    return (replace(over, args=(op.args[1], op.args[0])), over) if _terms(step, plan) else ()
+    return (replace(over, args=(op.args[1], op.args[0])), over) if terms(op, plan) else ()
 
 
 def _is_fresh(name: str, plan: Plan) -> bool:

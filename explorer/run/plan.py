@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from math import prod
+from typing import Any
 
 import torch
 
 from explorer.errors import PrecisionError
 from explorer.formats import find_format
 from explorer.graph import ModelGraph, Op
-from explorer.kernels import CARRIERS, Kernel, Option, Selection, Site, choose
+from explorer.kernels import (
+    ACTIVATION_KERNELS,
+    CARRIERS,
+    Kernel,
+    Option,
+    Selection,
+    Site,
+    StaticScale,
+    activation_of,
+    choose,
+)
 from explorer.measure import Device
 from explorer.recipe import Recipe
 
@@ -90,7 +101,7 @@ class Cast:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A recipe on a graph, a device and concrete shapes."""
+    """A recipe on a graph, a device and concrete shapes, with the scales of the values that flow in static codes."""
 
     graph: ModelGraph
     recipe: Recipe
@@ -98,10 +109,26 @@ class Plan:
     steps: tuple[Step, ...]
     casts: tuple[Cast, ...]
     shapes: Shapes
+    scales: Mapping[str, StaticScale] = field(default_factory=dict)
+
+    def converter(self, value: str, carrier: str) -> Callable[[Any], Any]:
+        """Return what converts ``value`` to ``carrier``: under its own scale where that is static."""
+        target = CARRIERS[carrier]
+        return partial(target.convert, fixed=self.scales[value]) if target.static else target.convert
 
     @cached_property
     def step_of(self) -> Mapping[str, Step]:
         return {step.op.id: step for step in self.steps}
+
+    @cached_property
+    def position_of(self) -> Mapping[str, int]:
+        """Op id -> its place in the order of execution."""
+        return {step.op.id: position for position, step in enumerate(self.steps)}
+
+    def born(self, value: str) -> int:
+        """The position of the op that makes ``value``; -1 for an input."""
+        maker = self.graph.producer.get(value)
+        return -1 if maker is None else self.position_of[maker.id]
 
     @cached_property
     def format_of(self) -> Mapping[str, str]:
@@ -141,16 +168,33 @@ class Plan:
         for step in self.steps:
             keys.append(digest.copy().hexdigest())
             digest.update(f"{step.op.id}|{step.kernel.name if step.kernel else ''}|{step.gives}".encode())
+            digest.update(str([self.scales[n] for n, c in step.takes.items() if CARRIERS[c].static]).encode())
         return (*keys, digest.hexdigest())
 
 
 class Planner:
-    """Plans recipes of one graph on one device; keeps what does not depend on the recipe. No other state."""
+    """Plans recipes of one graph on one device; keeps what does not depend on the recipe. No other state.
 
-    def __init__(self, graph: ModelGraph, device: Device, shapes: Shapes) -> None:
-        self.graph, self.device, self.shapes = graph, device, shapes
+    ``scales()`` returns the static scales of :attr:`static_values`; it is asked when a recipe first needs them.
+    """
+
+    def __init__(
+        self, graph: ModelGraph, device: Device, shapes: Shapes, scales: Callable[[], Mapping[str, StaticScale]] = dict
+    ) -> None:
+        self.graph, self.device, self.shapes, self._scales = graph, device, shapes, scales
         self._sites = {op.id: _site(graph, op, shapes) for op in graph.ops}
         self._selections: dict[tuple[str, str], Selection] = {}
+
+    @property
+    def static_values(self) -> tuple[str, ...]:
+        """Names of the values that some op could read in static codes."""
+        names = (
+            name
+            for op in self.graph.rows
+            if self.option(op.id, "int8_static").possible
+            for name in (self._sites[op.id].operands if op.role == "compute" else self._sites[op.id].inputs)
+        )
+        return tuple(dict.fromkeys(names))
 
     def select(self, op: str, precision: str) -> Selection:
         """Return the kernel chosen for an op in a precision, with the refusals on the way."""
@@ -167,26 +211,61 @@ class Planner:
         formats = dict.fromkeys((n for n in self.graph.inputs if self.graph.is_floating(n)), "fp32")
         steps: list[Step] = []
         for op in self.graph.ops:
-            step = self._step(op, recipe, formats)
+            step = self._step(op, recipe, formats, steps)
             if step.gives:
                 formats[op.name] = step.gives
             steps.append(step)
         casts = _find_casts(self.graph, steps, formats, self.shapes, self.device)
-        return Plan(self.graph, recipe, self.device, tuple(steps), casts, self.shapes)
+        static = {name for step in steps for name, carrier in step.takes.items() if CARRIERS[carrier].static}
+        known = self._scales() if static else {}
+        scales = {name: known[name] for name in static}
+        return Plan(self.graph, recipe, self.device, tuple(steps), casts, self.shapes, scales)
 
-    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str]) -> Step:
+    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str], before: Sequence[Step]) -> Step:
         site = self._sites[op.id]
         floating = [n for n in site.inputs if n in site.floating]
         if not op.has_precision:
             takes, gives = _pass_through(op, floating, formats)
             return Step(op, site, None, takes, gives)
-        selection = self.select(op.id, recipe[op.id])
+        selection = self._follow(op, recipe[op.id], before) or self.select(op.id, recipe[op.id])
         kernel = selection.kernel
         if kernel is None:
             raise PrecisionError(
                 f"run {op.id!r} in {recipe[op.id]!r}", selection.reason, "another precision for this op, such as 'bf16'"
             )
-        return Step(op, site, selection, _takes(site, kernel, floating), kernel.gives)
+        takes = _takes(site, kernel, floating)
+        if CARRIERS[kernel.takes].static and op.role != "compute":
+            takes |= dict.fromkeys(self._fused_term(site, before), "fp32")
+        return Step(op, site, selection, takes, kernel.gives)
+
+    def _follow(self, op: Op, precision: str, before: Sequence[Step]) -> Selection | None:
+        """An activation right after a product that can take it in is computed by the function that the product uses."""
+        name = activation_of(op)
+        if precision != "fp32" or name not in ACTIVATION_KERNELS:
+            return None
+        maker = self._maker_of_alone(op.refs[0], before)
+        fuses = maker is not None and maker.kernel is not None and name in maker.kernel.fuses
+        return Selection(precision, ACTIVATION_KERNELS[name], ()) if fuses else None
+
+    def _fused_term(self, site: Site, before: Sequence[Step]) -> tuple[str, ...]:
+        """The term of a sum that its product's kernel can add to before it is ever stored: the later such one."""
+        terms = [
+            (before.index(maker), name)
+            for name in site.inputs
+            if (maker := self._maker_of_alone(name, before)) is not None
+            and maker.kernel is not None
+            and {"addend", "codes"} <= maker.kernel.fuses
+        ]
+        return (max(terms)[1],) if terms else ()
+
+    def _maker_of_alone(self, name: str, before: Sequence[Step]) -> Step | None:
+        """The step that makes a value which only one op reads, looking through folded norms, which pass it on."""
+        maker = next((step for step in reversed(before) if step.op.name == name), None)
+        if maker is None or len(self.graph.users[name]) != 1 or self.graph.output.name == name:
+            return None
+        if maker.op.folded_into:
+            return self._maker_of_alone(maker.op.refs[0], before)
+        return maker
 
 
 def _site(graph: ModelGraph, op: Op, shapes: Shapes) -> Site:

@@ -13,7 +13,7 @@ import explorer as px
 from explorer.errors import Cancelled
 from explorer.graph import flatten_inputs, interpret
 from explorer.kernels import CARRIERS
-from explorer.run import Executor, KernelError, Replay, choose_cuts, lower, profile
+from explorer.run import Executor, KernelError, Replay, choose_cuts, keys_of, lower, make_schedule, profile
 from explorer.run.fuse import find_overwrites
 
 RECIPES: list[dict[str, str]] = [
@@ -116,7 +116,7 @@ def test_residual_adds_go_into_the_int8_products_before_them(vit_bench: Any) -> 
     fused = [line.partition("# ")[2] for line in lines if " + " in line]
     block = ["{0}.proj/linear + {0}/add", "{0}.fc2/linear + {0}/add_1"]
     assert fused == [text.format(f"blocks.{index}") for index in (0, 1) for text in block]
-    assert len(lines) == len(plan.steps) - len(fused)
+    assert len(lines) == len(plan.steps) + len(plan.casts) - len(fused)
 
 
 class Sums(nn.Module):
@@ -200,7 +200,10 @@ def test_activations_and_residuals_go_over_their_inputs(bench: Any) -> None:
 def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
     plan = vit_bench.planner.plan(vit_bench.recipe(linear="int8"))
     (times,) = profile([plan], vit_bench.kernels, vit_bench.inputs, rounds=2)
-    assert set(times) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
+    schedule = make_schedule(plan, vit_bench.kernels)
+    assert set(times) == {call.id for call in schedule.calls} == set(keys_of(plan))
+    assert set(times) | set(schedule.inside) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
+    assert set(schedule.inside.values()) == {f"blocks.{i}.{name}/linear" for i in (0, 1) for name in ("proj", "fc2")}
     assert all(time > 0 for time in times.values())
 
 

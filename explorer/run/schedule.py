@@ -1,0 +1,140 @@
+"""The schedule of a plan: what a lowered plan calls, in order, and which tensors each call reads, makes and frees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from explorer.run.execute import KernelCache
+from explorer.run.fuse import Fusion, find_fusions, find_overwrites
+from explorer.run.plan import Plan, Step
+
+Slot = tuple[str, str]
+"""A value in a carrier; the carrier is empty for what has none: integers, and tuples of tensors."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: of a kernel, of a view, or of a cast.
+
+    ``id`` is the op's or the cast's; ``inside`` are those of ops and casts that it does besides. ``frees`` are the
+    slots that no later call reads. ``key`` is equal for calls that take the same time.
+    """
+
+    id: str
+    key: str
+    function: Callable[..., Any]
+    reads: tuple[Slot, ...]
+    makes: Slot
+    inside: tuple[str, ...] = ()
+    frees: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The calls of a plan; ``output`` holds the result in FP32 at the end."""
+
+    plan: Plan
+    calls: tuple[Call, ...]
+    output: Slot
+
+    @cached_property
+    def inside(self) -> Mapping[str, str]:
+        """Id of each op or cast that has no call of its own -> id of the call that does it."""
+        return {done: call.id for call in self.calls for done in call.inside}
+
+
+def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
+    """Return the calls of ``plan``: weights packed, each cast done once, each tensor freed after its last use.
+
+    Products take in what follows them, and results go over inputs that die, where that changes no bit
+    (:mod:`explorer.run.fuse`).
+    """
+    writer = _Scheduler(plan, kernels)
+    for position, step in enumerate(plan.steps):
+        writer.add(position, step)
+    return writer.finish()
+
+
+def keys_of(plan: Plan) -> Mapping[str, str]:
+    """Return id -> key of each call that a plan will make. Packs nothing, so that any recipe can be priced at once."""
+    fusions = find_fusions(plan)
+    inside = {plan.steps[p].op.id for fusion in fusions.values() for p in fusion.positions}
+    inside |= {f"cast:{fusion.value}:{fusion.codes}" for fusion in fusions.values() if fusion.codes}
+    keys = {step.op.id: _key(step, fusions.get(position)) for position, step in enumerate(plan.steps)}
+    keys |= {cast.id: cast.key for cast in plan.casts}
+    return {name: key for name, key in keys.items() if name not in inside}
+
+
+def _key(step: Step, fusion: Fusion | None) -> str:
+    if fusion is None:
+        return step.key
+    post = fusion.post
+    words = (fusion.addend_carrier, post.activation, fusion.codes)
+    return f"{step.key} + {' + '.join(word for word in words if word)}"
+
+
+class _Scheduler:
+    """Adds calls one after another; ``slots`` are the tensors that there are."""
+
+    def __init__(self, plan: Plan, kernels: KernelCache) -> None:
+        self.plan, self.kernels = plan, kernels
+        self.fusions, self.over = find_fusions(plan), find_overwrites(plan)
+        self.fused = {p for fusion in self.fusions.values() for p in fusion.positions}
+        self.calls: list[Call] = []
+        self.slots = {self._home(name) for name in plan.graph.inputs}
+
+    def add(self, position: int, step: Step) -> None:
+        """Add the call of the step at ``position``, unless another does it, and the casts that it needs first."""
+        if position in self.fused:
+            return
+        reads = [self._read(name, step.takes.get(name)) for name in step.site.inputs]
+        fusion = self.fusions.get(position)
+        if fusion is None:
+            function = self.over.get(position) or self.kernels.call(step)
+            self._call(Call(step.op.id, step.key, function, tuple(reads), self._home(step.op.name)))
+            return
+        if fusion.addend:
+            reads.append(self._read(fusion.addend, fusion.addend_carrier))
+        inside = [self.plan.steps[p].op.id for p in fusion.positions]
+        makes = self._home(fusion.value)
+        if fusion.codes:
+            inside.append(f"cast:{fusion.value}:{fusion.codes}")
+            makes = (fusion.value, fusion.codes)
+        function = self.kernels.extended(step, fusion.post)
+        self._call(Call(step.op.id, _key(step, fusion), function, tuple(reads), makes, tuple(inside)))
+
+    def finish(self) -> Schedule:
+        """The schedule, each slot freed by the last call that reads it."""
+        output = self._read(self.plan.graph.output.name, "fp32")
+        last = {slot: index for index, call in enumerate(self.calls) for slot in (call.makes, *call.reads)}
+        frees: dict[int, list[Slot]] = {}
+        for slot, index in last.items():
+            if slot != output:
+                frees.setdefault(index, []).append(slot)
+        calls = (replace(call, frees=tuple(frees.get(index, ()))) for index, call in enumerate(self.calls))
+        return Schedule(self.plan, tuple(calls), output)
+
+    def _home(self, name: str) -> Slot:
+        """The slot of a value as it is made."""
+        return name, self.plan.format_of.get(name, "")
+
+    def _read(self, name: str, carrier: str | None) -> Slot:
+        """The slot of a value in a carrier, converted where that was not done yet."""
+        home = self._home(name)
+        slot = home if carrier is None else (name, carrier)
+        if slot not in self.slots:
+            cast = f"cast:{name}:{slot[1]}"
+            key = self._cast_keys[cast]
+            self._call(Call(cast, key, self.plan.converter(*slot), (home,), slot))
+        return slot
+
+    @cached_property
+    def _cast_keys(self) -> Mapping[str, str]:
+        return {cast.id: cast.key for cast in self.plan.casts}
+
+    def _call(self, call: Call) -> None:
+        self.calls.append(call)
+        self.slots.add(call.makes)
