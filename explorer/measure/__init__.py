@@ -1,21 +1,35 @@
 """Measuring: devices, time, quality and intervals."""
 
 from explorer.measure.device import Device, find_device
-from explorer.measure.intervals import paired_interval, ratio_interval
+from explorer.measure.energy import energy_mj, peak_bytes
+from explorer.measure.intervals import paired_interval
+from explorer.measure.lock import exclusive
 from explorer.measure.quality import TASKS, Quality, QualityMeter, Task, find_task
-from explorer.measure.timing import Comparison, compare, exclusive
+from explorer.measure.rates import Rates, RateStore
+from explorer.measure.ratios import Ratio, drift_of, ratio_interval, ratio_of_medians
+from explorer.measure.timing import Comparison, Effort, Rounds, compare, time_rounds
 
 __all__ = [
     "TASKS",
     "Comparison",
     "Device",
+    "Effort",
     "Quality",
     "QualityMeter",
+    "RateStore",
+    "Rates",
+    "Ratio",
+    "Rounds",
     "Task",
     "compare",
+    "drift_of",
+    "energy_mj",
     "exclusive",
     "find_device",
     "find_task",
     "paired_interval",
+    "peak_bytes",
     "ratio_interval",
+    "ratio_of_medians",
+    "time_rounds",
 ]

@@ -1,11 +1,11 @@
-"""Confidence intervals: of a paired difference, and of a ratio of medians."""
+"""The confidence interval of a paired difference."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 Z95 = 1.959963984540054
 
@@ -28,24 +28,11 @@ def paired_interval(differences: ArrayLike) -> tuple[float, float]:
         middle = gained - lost
         half = Z95 * math.sqrt((gained + lost - middle**2) / (n + 2))
         return max(-1.0, middle - half), min(1.0, middle + half)
-    half = _student(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
+    half = student(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def ratio_interval(over: ArrayLike, under: ArrayLike, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of median(over) / median(under), both [n] times of interleaved runs."""
-    top, bottom = np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64)
-    random = np.random.default_rng(seed)
-    ratios = _resampled_medians(top, random, draws) / _resampled_medians(bottom, random, draws)
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def _resampled_medians(values: NDArray[np.float64], random: np.random.Generator, draws: int) -> NDArray[np.float64]:
-    return np.asarray(np.median(values[random.integers(0, len(values), (draws, len(values)))], axis=1))
-
-
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t (Cornish-Fisher expansion: within 1 % from 4 degrees on)."""
     if freedom < 4:
         return (12.706, 4.303, 3.182)[freedom - 1]

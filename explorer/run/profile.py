@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from explorer.errors import Cancelled
-from explorer.measure.timing import clock, exclusive
+from explorer.measure import exclusive
+from explorer.measure.timing import clock
 from explorer.run.execute import KernelCache
 from explorer.run.plan import Plan
 from explorer.run.schedule import Schedule, Slot, make_schedule
@@ -28,7 +29,7 @@ def profile(
     timed = clock(plans[0].device)
     schedules = [make_schedule(plan, kernels) for plan in plans]
     times: list[dict[str, list[float]]] = [{} for _ in plans]
-    with exclusive(plans[0].device):
+    with exclusive(plans[0].device, cancel):
         for turn in range(rounds + 1):
             for schedule, found in zip(schedules, times, strict=True):
                 if cancel is not None and cancel.is_set():
