@@ -5,5 +5,6 @@ from widgets.format_lab import FormatLab
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.time_table import TimeTable
 
-__all__ = ["DeltaBar", "FormatLab", "Page", "PrecisionMap", "RecipePanel", "explore"]
+__all__ = ["DeltaBar", "FormatLab", "Page", "PrecisionMap", "RecipePanel", "TimeTable", "explore"]

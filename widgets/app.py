@@ -15,6 +15,7 @@ from widgets.views.delta_bar import DeltaBar
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
 
 
@@ -28,7 +29,10 @@ class Page(ipywidgets.VBox):
         self.delta_bar = DeltaBar(self)
         self.precision_map = PrecisionMap(self)
         self.recipe_panel = RecipePanel(self)
-        main = ipywidgets.Box([self.precision_map, ipywidgets.VBox([self.recipe_panel])])
+        self.time_table = TimeTable(self)
+        beside = ipywidgets.VBox([self.recipe_panel, self.time_table])
+        beside.add_class("px-beside")
+        main = ipywidgets.Box([self.precision_map, beside])
         main.add_class("px-main")
         super().__init__([self.top_bar, self.banner, self.delta_bar, main])
         self.add_class("px-page")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
+
+from widgets import timings
+from widgets.plain import number, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,24 +16,7 @@ MAX_OPS = 5000
 MAX_LINKS = 20000
 MAX_CASTS = 5000
 MAX_CHOICES = 1500
-MAX_TEXT = 400
 PENDING: dict[str, Any] = {"kind": "pending"}
-
-
-def text(value: object, most: int = MAX_TEXT) -> str:
-    """A string of at most ``most`` characters; None and NaN are empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    words = str(value)
-    return words if len(words) <= most else words[: most - 1] + "\u2026"
-
-
-def number(value: object) -> float | None:
-    """A finite float, or None."""
-    if value is None:
-        return None
-    found = float(value)  # type: ignore[arg-type]
-    return found if math.isfinite(found) else None
 
 
 def table(session: Any) -> dict[str, Any]:
@@ -125,15 +110,6 @@ def _cast(cast: Any, place: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def times(state: PageState) -> dict[str, Any]:
-    """Measured microseconds of each op in its present precision: [now, eager FP32, emulated] or None."""
-    if state.shown is None:
-        return {"ops": []}
-    ops = state.shown.ops.iloc[:MAX_OPS]
-    found = [state.times.get((str(op), precision)) for op, precision in ops["precision"].items()]
-    return {"ops": [list(entry) if entry else None for entry in found]}
-
-
 def recipe(shown: Shown | None, precisions: tuple[str, ...]) -> dict[str, Any]:
     """Counts per precision and the choices that differ from FP32, with reasons."""
     if shown is None:
@@ -160,7 +136,7 @@ def delta(state: PageState) -> dict[str, Any]:
         "baseline": shown.is_baseline,
         "quality": _quality(state),
         "kl": _kl(state),
-        "latency": _latency(state, shown),
+        "latency": timings.latency(state, shown),
         "memory": _memory(state),
         "casts": _casts(shown.casts, state.latency),
     }
@@ -189,23 +165,6 @@ def _kl(state: PageState) -> dict[str, Any]:
     return {
         "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
         "value": number(quality.kl), "agreement": number(quality.agreement),
-    }  # fmt: skip
-
-
-def _latency(state: PageState, shown: Shown) -> dict[str, Any]:
-    latency = state.latency
-    emulated = int(shown.ops["emulated"].sum())
-    guess = {"predicted_ms": number(shown.predicted_ms), "emulated_ops": emulated}
-    if latency is None:
-        kind = "emulated" if emulated else "predicted" if guess["predicted_ms"] else "pending"
-        return {**guess, "kind": kind, "baseline_ms": state.eager_ms, "error": state.errors.get("latency", "")}
-    low, high = latency.interval
-    return {
-        **guess, "predicted_ms": number(latency.predicted_ms),
-        "kind": "emulated" if emulated or latency.emulated else "measured", "n": int(latency.n),
-        "speedup": number(latency.speedup), "lo": number(low), "hi": number(high),
-        "baseline_ms": number(latency.baseline_ms), "candidate_ms": number(latency.candidate_ms),
-        "conditions": text(latency.conditions),
     }  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import explorer as px
+from widgets import timings
 from widgets.jobs import Jobs, MainLoop, Task
+from widgets.op_times import OpTime, read_op_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +58,7 @@ def show(session: Any) -> Shown:
 class PageState:
     """Everything that views show and messages change; touched on the main loop only.
 
-    Topics told to listeners: model, recipe, measured, job, message, selection, filter.
+    Topics told to listeners: model, model-kept, recipe, measured, times, job, message, selection, filter.
     """
 
     def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
@@ -68,9 +70,10 @@ class PageState:
         self.presets: dict[str, Any] = {}
         self.quality: Any = None
         self.latency: Any = None
+        self.timed: dict[str, OpTime] = {}
         self.memory: pd.DataFrame | None = None
         self.eager_ms: float | None = None
-        self.times: dict[tuple[str, str], tuple[float, float, bool]] = {}
+        self.times: dict[tuple[str, str], OpTime] = {}
         self.errors: dict[str, str] = {}
         self.selection: tuple[str, ...] = ()
         self.filter = ""
@@ -119,6 +122,8 @@ class PageState:
         """Reads the session again after its recipe changed, with what is already known about it."""
         self.shown = show(self.session)
         self.errors = {}
+        # What one call does for several ops holds for one recipe only; the other times hold for all.
+        self.times = {key: time for key, time in self.times.items() if time.alone}
         self._recall()
         self.changed("recipe", "measured")
 
@@ -129,7 +134,7 @@ class PageState:
         if quality is None or latency is None:
             known = self.session.known()
             quality, latency = quality or known.quality, latency or known.latency
-        self.quality, self.latency = quality, None
+        self.quality, self.latency, self.timed = quality, None, {}
         if latency is not None:
             self.take_latency(latency)
 
@@ -142,12 +147,12 @@ class PageState:
     def take_latency(self, latency: Any) -> None:
         """Keeps a measured latency and the per-op times that came with it."""
         assert self.shown is not None
-        self.latency = latency
-        self.eager_ms = float(latency.baseline_ms)
+        self.latency, self.timed = latency, read_op_times(latency.table)
+        self.eager_ms = timings.eager_ms(latency)
         precision = dict(self.shown.ops["precision"].items())
-        for op, now, before, emulated in table_times(latency.table):
+        for op, time in self.timed.items():
             if op in precision:
-                self.times[op, precision[op]] = (now, before, emulated)
+                self.times[op, precision[op]] = time
 
     def refresh_costs(self) -> None:
         """Reads again what a measurement taught the engine: cast times and predicted latency."""
@@ -190,19 +195,6 @@ class PageState:
     def wait(self, timeout: float = 60.0) -> bool:
         """Blocks until the worker is idle; for scripts and tests."""
         return self.jobs.wait(timeout)
-
-
-def table_times(table: pd.DataFrame) -> list[tuple[str, float, float, bool]]:
-    """Op id, microseconds now, microseconds in eager FP32 (0: unknown), emulated: one per row that has a time."""
-
-    def number(value: Any) -> float:
-        return 0.0 if value is None or value != value else float(value)
-
-    rows = [
-        (str(row["id"]), number(row["time_us"]), number(row["baseline_us"]), bool(row["emulated"]))
-        for row in table.to_dict("records")
-    ]
-    return [row for row in rows if row[1] > 0]
 
 
 def describe(error: Exception) -> str:

@@ -5,7 +5,15 @@ import { cards } from "../../widgets/static/cards.js";
 const PENDING = { kind: "pending" };
 const NOTHING = { state: "running", baseline: false, quality: PENDING, kl: PENDING, latency: PENDING, memory: PENDING, casts: PENDING };
 const QUALITY = { kind: "measured", name: "Accuracy", unit: "%", n: 397, total: 397, score: 0.98, difference: -0.002, lo: -0.006, hi: 0.002 };
-const LATENCY = { kind: "measured", n: 40, speedup: 2.41, lo: 2.35, hi: 2.47, candidate_ms: 38.4, baseline_ms: 92.6, predicted_ms: 37 };
+const LATENCY = {
+  kind: "measured", n: 140, candidate_ms: 38.4, eager_ms: 92.6, fp32_ms: 77.2, predicted_ms: 37, conditions: "2 threads", engine: "eager",
+  over_eager: { value: 2.41, low: 2.35, high: 2.47 }, over_fp32: { value: 2.01, low: 1.95, high: 2.06 }, kernel_gain: 1.2, precision_gain: 2.01,
+  percentiles: { p50: 38.4, p90: 40.2 }, throughput: 833, steady: true, drift: { value: 1.01, low: 0.99, high: 1.03 }, sum_us: 37000, whole_us: 38400, rest_us: 1400,
+};
+const OLD = {
+  ...LATENCY, eager_ms: 92.6, fp32_ms: null, over_fp32: null, kernel_gain: null, precision_gain: null, percentiles: {}, throughput: null, steady: null,
+  drift: null, engine: "", energy_mj: null, peak_bytes: null,
+};
 const by = (payload) => Object.fromEntries(cards({ ...NOTHING, ...payload }).map((card) => [card.id, card]));
 
 test("every card has its test id and a known kind, even when nothing is known", () => {
@@ -35,23 +43,66 @@ test("a score whose whole interval is below zero is bad, above zero good", () =>
   assert.equal(by({ quality: { ...QUALITY, lo: 0.001, hi: 0.002 } })["delta-quality"].tone, "good");
 });
 
-test("the FP32 recipe is called the baseline", () => {
-  const card = by({ baseline: true, quality: { ...QUALITY, difference: 0 } });
+test("the FP32 recipe is called the baseline, and gains by kernels alone", () => {
+  const card = by({ baseline: true, quality: { ...QUALITY, difference: 0 }, latency: LATENCY });
   assert.equal(card["delta-quality"].sub, "FP32 baseline \u00b7 n = 397");
-  assert.match(by({ baseline: true, latency: LATENCY })["delta-latency"].sub, /^FP32 baseline, over eager FP32/);
+  assert.equal(card["delta-latency"].split, "= 1.20\u00d7 from better kernels, in full FP32");
+  assert.equal(card["delta-latency"].also, null);
 });
 
-test("a speed-up says over what, both times, its interval and the prediction", () => {
+test("a latency says both speed-ups, each with its baseline and interval", () => {
   const card = by({ latency: LATENCY })["delta-latency"];
+  assert.deepEqual([card.big, card.over, card.tone], ["2.41\u00d7", "over your eager FP32", "good"]);
+  assert.equal(card.sub, "38.4 ms instead of 92.6 \u00b7 95 % 2.35\u00d7 to 2.47\u00d7");
+  assert.deepEqual(card.also, { big: "2.01\u00d7", over: "over best FP32", tone: "good", sub: "95 % 1.95\u00d7 to 2.06\u00d7 \u00b7 instead of 77.2" });
+  assert.equal(card.split, "= 1.20\u00d7 from better kernels \u00d7 2.01\u00d7 from lower precision");
+  assert.equal(card.rate, "833 samples/s");
+  assert.equal(card.warning, "");
+});
+
+test("kernels and precisions that gain nothing are not called better", () => {
+  const split = (more) => by({ latency: { ...LATENCY, ...more } })["delta-latency"].split;
+  assert.equal(split({ kernel_gain: 0.99 }), "= 0.99\u00d7 from kernels \u00d7 2.01\u00d7 from lower precision");
+  assert.match(split({ precision_gain: 0.8 }), /0\.80\u00d7 from lower precision, which is slower here$/);
+});
+
+test("an interval that holds 1 tells nothing apart", () => {
+  const card = by({ latency: { ...LATENCY, over_eager: { value: 1.02, low: 0.97, high: 1.06 } } })["delta-latency"];
+  assert.equal(card.tone, "");
+  assert.match(card.sub, /no clear difference$/);
+});
+
+test("a machine that drifted is named with how far, in either direction", () => {
+  const warning = (value) => by({ latency: { ...LATENCY, steady: false, drift: { value, low: value, high: value } } })["delta-latency"].warning;
+  assert.equal(warning(1.07), "unsteady: the machine drifted by 7 %");
+  assert.equal(warning(0.9), "unsteady: the machine drifted by 10 %");
+  assert.equal(by({ latency: { ...LATENCY, steady: false, drift: null } })["delta-latency"].warning, "unsteady: the machine drifted");
+});
+
+test("the details say each time, the spread with what is missing, the sum and the rest", () => {
+  const details = Object.fromEntries(by({ latency: LATENCY })["delta-latency"].details);
+  assert.match(details["best FP32"], /^77\.2 ms/);
+  assert.equal(details.spread, "p50 38.4 ms \u00b7 p90 40.2 ms \u00b7 p99 needs 1\u202f000 runs");
+  assert.equal(details["ops and casts"], "37.0 ms of 38.4 ms, 1.40 ms (4 %) unexplained");
+  assert.match(details.machine, /^steady/);
+  assert.match(details.measured, /^140 runs of each.* 2 threads$/);
+  assert.ok(!("energy" in details) && !("peak memory" in details));
+  const overlapping = Object.fromEntries(by({ latency: { ...LATENCY, rest_us: -400 } })["delta-latency"].details);
+  assert.equal(overlapping["ops and casts"], "37.0 ms of 38.4 ms, 400 \u00b5s (1 %) less together than one by one");
+});
+
+test("a latency from before these facts were kept shows what it has", () => {
+  const card = by({ latency: OLD })["delta-latency"];
   assert.equal(card.big, "2.41\u00d7");
-  assert.equal(card.sub, "over eager FP32 \u00b7 38.4 ms against 92.6 \u00b7 95 % 2.35\u00d7 to 2.47\u00d7 \u00b7 predicted 37.0 ms");
-  assert.equal(card.tone, "good");
+  assert.deepEqual([card.also, card.split, card.rate, card.warning], [null, "", "", ""]);
+  const details = Object.fromEntries(card.details);
+  assert.ok(!("best FP32" in details) && !("spread" in details) && !("machine" in details));
 });
 
 test("with emulated ops there is no speed to show, whatever was timed", () => {
   const card = by({ latency: { ...LATENCY, kind: "emulated", emulated_ops: 3 } })["delta-latency"];
   assert.equal(card.kind, "emulated");
-  assert.equal(card.big, "no real speed");
+  assert.deepEqual([card.big, card.also, card.split], ["no real speed", undefined, undefined]);
   assert.match(card.sub, /3 ops have no kernel here, so the time means nothing/);
   assert.equal(card.tone, "quiet");
 });

@@ -15,12 +15,13 @@ from widgets.views.number_bits import NumberBits
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
 from widgets.views.section import SectionHead
+from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
 from widgets.views.value_grid import ValueGrid
 from widgets.views.view import STATIC, Pane
 
 JS_TESTS = Path(__file__).parents[1] / "js"
-VIEWS = [TopBar, MessageBanner, DeltaBar, PrecisionMap, RecipePanel, NumberBits, ValueGrid, SectionHead]
+VIEWS = [TopBar, MessageBanner, DeltaBar, PrecisionMap, RecipePanel, TimeTable, NumberBits, ValueGrid, SectionHead]
 
 
 @pytest.fixture(scope="module")

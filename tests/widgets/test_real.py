@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import explorer as px
-from widgets import messages, payloads
+from widgets import messages, payloads, timings
 from widgets.sharing import state_of
 from widgets.state import PageState
 
@@ -41,7 +41,7 @@ def test_every_payload_is_strict_json(state: PageState) -> None:
     for payload in (
         table,
         payloads.plan(state.session, state.shown),
-        payloads.times(state),
+        timings.times(state),
         payloads.delta(state),
         payloads.top(state),
     ):
@@ -64,7 +64,7 @@ def test_a_click_is_measured_and_undo_returns_the_same_numbers(state: PageState)
 
 
 def test_op_times_come_with_the_latency(state: PageState) -> None:
-    times = payloads.times(state)["ops"]
+    times = timings.times(state)["ops"]
     assert all(entry is not None for entry in times)
 
 

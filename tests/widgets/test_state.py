@@ -11,7 +11,7 @@ import explorer as px
 from explorer.errors import ModelError
 from tests.widgets.conftest import Ask, until
 from tests.widgets.fake import FakeSession
-from widgets import messages, payloads
+from widgets import messages, payloads, timings
 from widgets.measuring import open_model
 from widgets.sharing import state_of
 from widgets.state import PageState
@@ -47,14 +47,14 @@ def test_what_is_known_is_shown_and_nothing_is_run(ask: Ask, state: PageState, s
     ask("set", ops=[QKV], precision="int8")
     assert state.wait(10)
     former = payloads.delta(state)
-    times = payloads.times(state)
+    times = timings.times(state)
     ask("set", ops=[QKV], precision="bf16")
     assert state.wait(10)
     assert payloads.delta(state)["quality"] != former["quality"]
     session.calls.clear()
     ask("undo")
     assert payloads.delta(state) == former
-    assert payloads.times(state) == times
+    assert timings.times(state) == times
     assert state.wait(10)
     assert session.calls == []
 
@@ -118,7 +118,7 @@ def test_emulated_ops_are_said_everywhere(ask: Ask, state: PageState) -> None:
     delta = payloads.delta(state)
     assert (delta["quality"]["kind"], delta["kl"]["kind"], delta["latency"]["kind"]) == ("emulated",) * 3
     assert delta["latency"]["emulated_ops"] == 1
-    assert payloads.times(state)["ops"][state.session.ids.index(QKV)][2] is True
+    assert timings.times(state)["ops"][state.session.ids.index(QKV)][2] is True
 
 
 def test_the_baseline_is_known_as_such(state: PageState) -> None:
@@ -144,7 +144,7 @@ def test_a_listener_that_fails_is_named_and_the_others_hear(state: PageState, ca
 
 def test_opening_replaces_the_model_and_measures_it(state: PageState) -> None:
     other = FakeSession(blocks=1)
-    open_model(state, "digits-cnn", lambda name: other)
+    open_model(state, "digits-cnn", lambda name, progress: other)
     assert state.opening == "digits-cnn"
     assert payloads.top(state)["ready"] is False
     until(lambda: state.session is other)
@@ -154,7 +154,7 @@ def test_opening_replaces_the_model_and_measures_it(state: PageState) -> None:
 
 
 def test_a_model_that_does_not_open_leaves_the_former(state: PageState, session: FakeSession) -> None:
-    def refuse(name: str) -> Any:
+    def refuse(name: str, progress: Any) -> Any:
         raise ModelError(f"open {name!r}", "its weights are missing", "another model")
 
     open_model(state, "digits-cnn", refuse)
@@ -168,7 +168,7 @@ def test_choices_made_while_a_model_opens_do_not_stop_it(ask: Ask, state: PageSt
     import threading
 
     gate, other = threading.Event(), FakeSession(blocks=1)
-    open_model(state, "digits-cnn", lambda name: other if gate.wait(10) else None)
+    open_model(state, "digits-cnn", lambda name, progress: other if gate.wait(10) else None)
     assert ask("set", ops=[QKV], precision="int8")["ok"]
     gate.set()
     until(lambda: state.session is other)

@@ -76,7 +76,7 @@ def test_a_page_for_a_name_starts_empty_and_fills(monkeypatch: pytest.MonkeyPatc
     import explorer as px
 
     gate = threading.Event()
-    monkeypatch.setattr(px, "open", lambda name: FakeSession(1) if gate.wait(10) else None)
+    monkeypatch.setattr(px, "open", lambda name, progress: FakeSession(1) if gate.wait(10) else None)
     page = widgets.explore("digits-vit")
     assert page.session is None
     assert page.delta_bar.delta["state"] == "opening"

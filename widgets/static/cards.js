@@ -1,4 +1,5 @@
-// The five cards' words: a measured payload -> {title, tag, kind, n, big, sub, tone}. Pure.
+// The five cards' words: a measured payload -> {title, tag, kind, n, big, sub, tone}, a latency with more. Pure.
+import { latencyWords } from "./latency_card.js";
 import { bytes, count, difference, duration, isNumber, plural, score, small, speedup, three } from "./numbers.js";
 
 const TAG = {
@@ -46,23 +47,19 @@ export function klCard(payload) {
 export function latencyCard(payload) {
   const l = payload.latency;
   const title = "Latency";
-  const guess = isNumber(l.predicted_ms) ? `predicted ${three(l.predicted_ms)} ms` : "";
   if (l.kind === "emulated") {
     const ops = l.emulated_ops || 1;
     const why = `${plural(ops, "op")} ${ops === 1 ? "has" : "have"} no kernel here, so the time means nothing`;
-    const seen = isNumber(l.speedup) ? `(emulation ran at ${speedup(l.speedup)})` : "";
+    const seen = l.over_eager ? `(emulation ran at ${speedup(l.over_eager.value)})` : "";
     return card(title, l, "no real speed", [`emulated: ${why} ${seen}`.trim()], "quiet");
   }
-  if (!isNumber(l.speedup)) {
+  if (!l.over_eager) {
     if (!isNumber(l.predicted_ms)) return card(title, l, "\u2026", [l.error || waiting(payload)]);
     const against = isNumber(l.baseline_ms) ? `against ${three(l.baseline_ms)} ms eager FP32` : "from the per-op table";
     return card(title, l, `${three(l.predicted_ms)} ms`, [against, l.error || waiting(payload)]);
   }
-  const ms = `${three(l.candidate_ms)} ms against ${three(l.baseline_ms)}`;
-  const interval = isNumber(l.lo) ? `95 % ${speedup(l.lo)} to ${speedup(l.hi)}` : "";
-  const tone = l.lo > 1 ? "good" : l.hi < 1 ? "bad" : "";
-  const head = payload.baseline ? "FP32 baseline, over eager FP32" : "over eager FP32";
-  return card(title, l, speedup(l.speedup), [head, ms, interval, guess], tone);
+  const words = latencyWords(l, payload.baseline);
+  return { ...card(title, l, words.big, [words.sub], words.tone), ...words };
 }
 
 export function memoryCard(payload) {

@@ -9,8 +9,8 @@ export function family(format) {
     if (name.startsWith(known)) return known.startsWith("mx") || known === "nvfp4" ? "block" : known;
   }
   if (name.startsWith("int8") || name.startsWith("uint8")) return "int8";
-  if (name === "w8") return "w8";
-  if (name === "w4" || name.startsWith("int4") || name.startsWith("int2")) return "w4";
+  if (name === "w8" || name === "w16") return "w8";
+  if (name.startsWith("w4") || name.startsWith("int4") || name.startsWith("int2")) return "w4";
   return "other";
 }
 

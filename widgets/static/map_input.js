@@ -50,7 +50,7 @@ function wordsFor(map, { index, row, about }) {
   if (about.precision !== undefined) return cellWords(row, about.precision, map.data, map.choices());
   if (about.key === "casts") return laneWords(row, map.lanes[index], map.data);
   if (about.key === "layer") return null;
-  return kernelWords(row, map.plan(), map.times(), map.data);
+  return kernelWords(row, map.plan(), map.times(), map.data, map.choices());
 }
 
 function act(event, run) {

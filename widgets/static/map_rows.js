@@ -1,7 +1,8 @@
 // One row of the map: its elements once, then patched in place so that focus and hover survive.
 import { arcPath, family } from "./lane.js";
-import { change, count, micros } from "./numbers.js";
+import { change, micros } from "./numbers.js";
 import { h, put } from "./shared.js";
+import { lastName, limitOf } from "./time_rows.js";
 import { standing } from "./tree.js";
 
 export const ROW = 28;
@@ -16,8 +17,14 @@ export function columnsOf(precisions) {
     ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, width: "var(--px-w-cell)", precision: at })),
     { key: "kernel", title: "kernel", width: "minmax(90px, 1fr)", draw: drawKernel },
     { key: "time", title: "\u00b5s", width: "60px", draw: drawTime },
-    { key: "change", title: "\u0394", width: "56px", draw: drawChange },
+    { key: "change", title: "\u0394", width: "54px", draw: drawChange },
+    { key: "limit", title: "of limit", width: "58px", draw: drawLimit },
   ];
+}
+
+/** A precision's name in a narrow cell: "int8_static" is "static" there, for its column says the rest. */
+export function shortName(precision) {
+  return precision.length > 6 ? precision.slice(precision.indexOf("_") + 1) : precision;
 }
 
 export function newRow(row, columns, precisions) {
@@ -80,7 +87,7 @@ function fillCell(button, view, precision) {
   put(button, "data-state", !state.possible ? "impossible" : state.emulated ? "emulated" : "real");
   put(button, "data-chosen", state.chosen ? "true" : null);
   const inner = button.firstChild;
-  put(inner, "text", !state.possible && !small ? "\u00b7" : state.chosen && !small ? state.name : "");
+  put(inner, "text", !state.possible && !small ? "\u00b7" : state.chosen && !small ? shortName(state.name) : "");
   put(inner, "style", state.possible && state.share > 0 && !state.chosen ? `--share: ${Math.round(100 * state.share)}%` : null);
 }
 
@@ -134,41 +141,56 @@ function notch(lane) {
   return [svg("path", { d: diamond, class: `px-notch px-fam-${family(cast.to)}` })];
 }
 
-function drawKernel(part, { row, plan }) {
+function drawKernel(part, { row, plan, times }) {
+  const hosts = new Set(row.ops.map((op) => times[op]?.[4] || ""));
   const kernels = new Set(row.ops.map((op) => plan.kernels[op] || ""));
   const emulated = row.ops.some((op) => plan.emulated[op]);
-  const text = kernels.size === 1 ? [...kernels][0] : `${kernels.size} kernels`;
-  put(part, "text", text);
-  put(part, "title", [...kernels].filter(Boolean).slice(0, 12).join("\n") || null);
-  put(part, "data-emulated", emulated ? "true" : null);
+  const host = hosts.size === 1 ? [...hosts][0] : "";
+  put(part, "text", host ? `inside ${lastName(host)}` : kernels.size === 1 ? [...kernels][0] : `${kernels.size} kernels`);
+  put(part, "data-emulated", emulated || host ? "true" : null);
 }
 
-/** The measured times of a row's ops, summed: {now, before, seen, emulated}. */
+/** The measured times of a row's ops, summed; those done inside another call add nothing. `floor` is null where unknown. */
 export function timesOf(row, times) {
-  const sum = { now: 0, before: 0, seen: 0, emulated: false };
+  const sum = { now: 0, before: 0, seen: 0, inside: 0, holds: 0, floor: 0, emulated: false };
   for (const op of row.ops) {
     const entry = times[op];
     if (!entry) continue;
-    sum.now += entry[0];
-    sum.before += entry[1] || 0;
+    const [now, before, emulated, floor, inside, holds] = entry;
+    sum.now += now;
+    sum.before += before || 0;
     sum.seen += 1;
-    sum.emulated = sum.emulated || Boolean(entry[2]);
+    sum.inside += inside ? 1 : 0;
+    sum.holds += holds || 0;
+    sum.emulated = sum.emulated || Boolean(emulated);
+    if (now > 0) sum.floor = sum.floor === null || typeof floor !== "number" ? null : sum.floor + floor;
   }
   return sum;
 }
 
 function drawTime(part, { row, times }) {
   const sum = timesOf(row, times);
-  put(part, "text", sum.seen === 0 ? "" : sum.seen < row.ops.length ? `${micros(sum.now)}+` : micros(sum.now));
-  put(part, "data-kind", sum.seen ? (sum.emulated ? "emulated" : "measured") : null);
-  put(part, "title", sum.seen ? `${sum.emulated ? "emulated: this time means nothing" : "measured on this device"} \u00b7 ${count(sum.seen)} of ${count(row.ops.length)} ops` : null);
+  const fused = sum.seen > 0 && sum.inside === sum.seen;
+  put(part, "text", sum.seen === 0 ? "" : fused ? "fused" : sum.seen < row.ops.length ? `${micros(sum.now)}+` : micros(sum.now));
+  put(part, "data-kind", sum.seen ? (fused ? "fused" : sum.emulated ? "emulated" : "measured") : null);
 }
 
 /** The change against eager FP32; an op that still runs in FP32 has none, only noise. */
 function drawChange(part, { row, times, data, choices }) {
   const sum = timesOf(row, times);
   const changed = row.ops.some((op) => data.precisions[choices[op]] !== "fp32");
-  const whole = changed && sum.seen === row.ops.length && !sum.emulated;
+  const whole = changed && sum.seen === row.ops.length && !sum.emulated && sum.now > 0;
   put(part, "text", sum.emulated ? "emul." : whole ? change(sum.now, sum.before) : "");
   put(part, "data-tone", whole && sum.before ? (sum.now < 0.97 * sum.before ? "good" : sum.now > 1.03 * sum.before ? "bad" : "") : null);
+}
+
+/** How near the row is to what this machine could do at best: a bar and its percentage. */
+function drawLimit(part, { row, times }) {
+  const sum = timesOf(row, times);
+  const limit = sum.emulated || sum.seen < row.ops.length ? null : limitOf(sum.now, sum.floor);
+  const percent = limit ? Math.round(100 * limit.share) : 0;
+  if (!part.firstChild) part.append(h("span"), h("i"));
+  put(part.firstChild, "text", limit ? `${percent} %` : "");
+  put(part.lastChild, "style", limit ? `--share: ${percent}%` : null);
+  put(part, "data-known", limit ? "true" : null);
 }

@@ -1,9 +1,11 @@
 // The map's one tooltip: what a cell, a notch or a kernel means, in words, and why it cannot be otherwise.
 import { timesOf } from "./map_rows.js";
-import { duration } from "./numbers.js";
+import { duration, plural } from "./numbers.js";
+import { limitOf } from "./time_rows.js";
 import { standing } from "./tree.js";
 
 const MANY = 3;
+const MANY_OPS = 8;
 
 /** The lines of a cell's tooltip: [title, ...sentences]. */
 export function cellWords(row, precision, data, choices) {
@@ -39,14 +41,33 @@ export function laneWords(row, lane, data) {
   return [row.label, ...lines];
 }
 
-/** The lines for a row's kernel and time. */
-export function kernelWords(row, plan, times, data) {
-  const lines = row.ops.slice(0, 8).map((op) => {
-    const why = plan.emulated[op] && plan.refusals[op] ? ` (${plan.refusals[op]})` : "";
-    return `${row.ops.length > 1 ? `${data.ops[op].id}: ` : ""}${plan.kernels[op] || "no kernel named"}${why}`;
+/** The lines for a row's kernel and time: what was asked for, what runs it, how long, and how near that is to the limit. */
+export function kernelWords(row, plan, times, data, choices) {
+  const lines = row.ops.slice(0, MANY_OPS).map((op) => {
+    const before = row.ops.length > 1 ? `${data.ops[op].id}: ` : "";
+    return before + executed(op, plan, data.precisions[choices[op]]);
   });
-  if (row.ops.length > 8) lines.push(`and ${row.ops.length - 8} more`);
+  if (row.ops.length > MANY_OPS) lines.push(`and ${row.ops.length - MANY_OPS} more`);
+  return [row.label, ...lines, ...timeWords(row, times)];
+}
+
+/** What was asked for and what runs, which are never silently different. */
+function executed(op, plan, asked) {
+  const kernel = plan.kernels[op] || "no kernel named";
+  if (!plan.emulated[op]) return `asked for ${asked}, runs in ${asked} on ${kernel}`;
+  return `asked for ${asked}, emulated by ${kernel}${plan.refusals[op] ? `: ${plan.refusals[op]}` : ""}`;
+}
+
+function timeWords(row, times) {
   const sum = timesOf(row, times);
-  if (sum.seen && sum.before) lines.push(`${duration(sum.now)} now, ${duration(sum.before)} in eager FP32${sum.emulated ? "; emulated, so this means nothing" : ", measured"}`);
-  return [row.label, ...lines];
+  if (!sum.seen) return [];
+  if (sum.inside === sum.seen) {
+    const hosts = [...new Set(row.ops.map((op) => times[op]?.[4]).filter(Boolean))];
+    return [`Done inside ${hosts.slice(0, MANY).join(", ")}, before its result is written: no time of its own.`];
+  }
+  if (sum.emulated) return [`${duration(sum.now)} here, but emulated, so this time means nothing.`];
+  const holds = sum.holds ? ` It also does ${plural(sum.holds, "op or cast", "ops and casts")} that would be calls of their own.` : "";
+  const against = sum.before ? `, ${duration(sum.before)} in eager FP32` : "";
+  const limit = sum.seen === row.ops.length ? limitOf(sum.now, sum.floor) : null;
+  return [`${duration(sum.now)} now${against}, measured.${holds}`, limit && limit.words].filter(Boolean);
 }

@@ -81,7 +81,7 @@ export function count(x) {
   return isNumber(x) ? plain(x, 0) : NONE;
 }
 
-/** "1 op", "3 ops". */
-export function plural(n, word) {
-  return `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+/** "1 op", "3 ops"; a plural that is more than an "s" is given. */
+export function plural(n, word, many = `${word}s`) {
+  return `${count(n)} ${n === 1 ? word : many}`;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traitlets
 
-from widgets import payloads
+from widgets import plain
 from widgets.views.view import View, script, style
 
 
@@ -18,4 +18,4 @@ class MessageBanner(View):
     message = traitlets.Unicode().tag(sync=True)
 
     def update(self, topics: frozenset[str]) -> None:
-        self.message = payloads.text(self.page_state.message, 1000)
+        self.message = plain.text(self.page_state.message, 1000)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import traitlets
 
-from widgets import payloads
+from widgets import payloads, timings
 from widgets.views.view import View, script, style, synced
 
 
 class PrecisionMap(View):
     """Every op in every precision; a click on a cell sets it."""
 
-    _esm = script("shared", "numbers", "tree", "lane", "map_rows", "tip", "map_tip", "map_parts", "map_input", "map")
+    _esm = script(
+        "shared", "numbers", "tree", "lane", "time_rows", "map_rows", "tip", "map_tip", "map_parts", "map_input", "map"
+    )
     _css = style("map")
     shows = frozenset({"model", "model-kept", "recipe", "measured", "times", "selection", "filter", "job"})
 
@@ -31,6 +33,6 @@ class PrecisionMap(View):
                 self.table = payloads.table(state.session)
             if topics & {"model", "recipe", "times"}:
                 self.plan = payloads.plan(state.session, state.shown)
-                self.times = payloads.times(state)
+                self.times = timings.times(state)
         self.selection = list(state.selection)
         self.filter = state.filter

@@ -1,0 +1,60 @@
+// Where the time goes, as rows of words: a time table's payload -> what each line says. Pure.
+import { count, duration, isNumber, plural } from "./numbers.js";
+
+const SHORT = 12;
+
+/** How much of what it takes an op must take: {share, words}, or null where that says nothing. */
+export function limitOf(us, floor) {
+  if (!isNumber(us) || !isNumber(floor) || us <= 0 || floor <= 0) return null;
+  const share = Math.min(1, floor / us);
+  const words = `It takes ${duration(us)}. Moving its bytes and doing its arithmetic take at least ${duration(floor)} on this machine: ${Math.round(100 * share)} % of what is possible.`;
+  return { share, words };
+}
+
+/** "blocks.0.mlp.fc1/linear" -> "blocks.0.mlp.fc1"; an op of the model itself is called by its kind. */
+export function nameOf(id) {
+  const at = id.lastIndexOf("/");
+  return at > 0 ? id.slice(0, at) : id.slice(at + 1);
+}
+
+/** "blocks.0.mlp.fc1/linear" -> "fc1". */
+export function lastName(id) {
+  return nameOf(id).split(".").pop();
+}
+
+function rowOf(row, whole, guests) {
+  const cast = row.kernel === "cast";
+  const inside = guests.filter((guest) => guest.inside === row.id).map((guest) => (guest.kernel === "cast" ? guest.what : lastName(guest.id)));
+  const also = inside.length ? `with ${inside.join(", ")} inside` : "";
+  const name = cast ? row.what : row.id === "views" ? "views" : nameOf(row.id);
+  const sub = cast ? `of ${row.id.replace(/^cast:|:[^:]*$/g, "")}` : row.id === "views" ? "reshape, transpose" : `${row.what} \u00b7 ${row.kernel}`;
+  return {
+    id: row.id, name, sub: [sub, also].filter(Boolean).join(" \u00b7 "), emulated: row.emulated, cast,
+    time: duration(row.us), part: whole > 0 ? Math.min(1, row.us / whole) : 0,
+    limit: row.emulated ? null : limitOf(row.us, row.floor_us),
+  };
+}
+
+/** The lines of the table: the slowest first, those left out as one, then the sum, what it leaves out, and the whole. */
+export function timeRows(table, all = false) {
+  const rows = table.rows.map((row) => rowOf(row, table.whole_us, table.inside));
+  const shown = all ? rows : rows.slice(0, SHORT);
+  const left = table.rows.slice(shown.length);
+  const n = left.length + table.more;
+  const others = n ? { name: `${count(n)} others`, time: duration(left.reduce((sum, row) => sum + row.us, table.more_us)) } : null;
+  return { rows: shown, others, sums: sumsOf(table), long: rows.length > SHORT };
+}
+
+function sumsOf(table) {
+  const casts = table.rows.filter((row) => row.kernel === "cast").length;
+  const ops = table.rows.length + table.more - casts;
+  const share = table.whole_us > 0 ? ` (${Math.round((100 * Math.abs(table.rest_us)) / table.whole_us)} %)` : "";
+  const inside = table.inside.length ? `, ${count(table.inside.length)} more inside them` : "";
+  return [
+    { id: "sum", name: "sum of the rows", sub: `${plural(ops, "op")}, ${plural(casts, "cast")}${inside}`, time: duration(table.sum_us) },
+    table.rest_us < 0
+      ? { id: "rest", name: "less when run together", sub: "one by one, the rows wait for memory that a whole run has at hand", time: `\u2212${duration(-table.rest_us)}${share}` }
+      : { id: "rest", name: "unexplained", sub: "calls between the ops, and what the rows do not see", time: `${duration(table.rest_us)}${share}` },
+    { id: "whole", name: "the whole recipe", sub: "measured as one run", time: duration(table.whole_us) },
+  ];
+}

@@ -1,0 +1,67 @@
+// The time table: the slowest ops and casts of the recipe, each beside what this machine could do; sum and whole below.
+import { dress, h, line, listen, put } from "./shared.js";
+import { timeRows } from "./time_rows.js";
+
+const WORDS = {
+  opening: "Waiting for a model.", running: "Being measured: the times follow the speed-up.", idle: "Not measured yet. Press Measure in the bar above.",
+};
+const HINT = "slowest first \u00b7 bar: how near an op is to what this machine could do at best";
+const EMULATED = "Some ops are emulated here: their times, and so the sum, say nothing about a real kernel.";
+
+/** A share as a bar and a number. */
+export function limitBar(limit) {
+  const percent = Math.round(100 * limit.share);
+  return h("span", { class: "px-limit", title: limit.words, "aria-label": `${percent} % of the limit` },
+    h("span", { text: `${percent} %` }), h("i", { style: `--share: ${percent}%` }));
+}
+
+function rowElement(row) {
+  const limit = row.limit ? limitBar(row.limit) : h("span", { class: "px-limit", text: row.emulated ? "emul." : "" });
+  return h("tr", { "data-testid": `time:${row.id}`, "data-emulated": row.emulated, class: row.cast ? "px-cast" : null },
+    h("th", { scope: "row", title: `${row.id}\n${row.sub}` }, h("span", { class: "px-what", text: row.name }), h("span", { class: "px-sub", text: row.sub })),
+    h("td", { text: row.time }), h("td", {}, limit));
+}
+
+function sumElement(row) {
+  return h("tr", { "data-testid": `time-${row.id}`, class: row.id === "whole" ? "px-whole-row" : null },
+    h("th", { scope: "row", title: row.sub }, h("span", { class: "px-what", text: row.name }), h("span", { class: "px-sub", text: row.sub })), h("td", { colspan: "2", text: row.time }));
+}
+
+function tableElement(found) {
+  const head = h("tr", {}, h("th", { scope: "col", text: "op or cast" }), h("th", { scope: "col", text: "time" }), h("th", { scope: "col", text: "of limit" }));
+  const others = found.others && h("tr", {}, h("th", { scope: "row" }, h("span", { class: "px-what", text: found.others.name })), h("td", { text: found.others.time }), h("td"));
+  return h("table", { class: "px-times" }, h("thead", {}, head), h("tbody", {}, found.rows.map(rowElement), others), h("tfoot", {}, found.sums.map(sumElement)));
+}
+
+export default {
+  render({ model, el }) {
+    dress(el, "time");
+    const { close } = line(model, el);
+    let all = false;
+    const inside = h("div", { class: "px-inside" });
+    const more = h("button", { class: "px-btn", type: "button", "data-testid": "times-all", onclick: () => {
+      all = !all;
+      draw();
+    } });
+    const head = h("div", { class: "px-head" }, h("b", { text: "Where the time goes" }), h("span", { class: "px-space" }), more);
+    const panel = h("div", { class: "px-panel", "data-testid": "times" }, head, inside);
+    el.append(panel);
+    const draw = () => {
+      const table = model.get("table");
+      const ready = table.state === "ready";
+      const found = ready ? timeRows(table, all) : null;
+      more.hidden = !ready || !found.long;
+      put(more, "text", all ? "Slowest" : "All rows");
+      put(panel, "data-state", table.state);
+      const note = !ready ? WORDS[table.state] || "" : table.emulated ? EMULATED : HINT;
+      inside.replaceChildren(h("p", { class: "px-sub", text: note }), ...(ready ? [tableElement(found)] : []));
+    };
+    draw();
+    const stop = listen(model, ["table"], draw);
+    return () => {
+      stop();
+      close();
+      panel.remove();
+    };
+  },
+};
