@@ -55,11 +55,14 @@ def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any)
 
 def compile_all(capability: int) -> None:
     """Call every kernel once on each of its paths."""
-    from explorer.formats import Scheme, quantize
+    from explorer.formats import Quantized, Scheme, quantize
+    from explorer.kernels import ACTIVATIONS, StaticScale
+    from explorer.kernels.carriers import STATIC
     from explorer.kernels.triton import fp8_matmul as fp8
     from explorer.kernels.triton import int8_matmul as int8
     from explorer.kernels.triton import quantize_rows as rows
     from explorer.kernels.triton import weight_only as weights
+    from explorer.kernels.triton.activations import activate_tensor
     from explorer.kernels.triton.epilogue import Epilogue
     from explorer.kernels.triton.packed import pack_int4, pack_int8
     from explorer.kernels.triton.ranges import candidates, count_range
@@ -71,6 +74,13 @@ def compile_all(capability: int) -> None:
         a, b = torch.zeros(128, depth).char(), torch.zeros(256, depth).char()
         epilogue = Epilogue(bias, activation, torch.zeros(128, 256), torch.bfloat16)
         int8.int8_matmul(a, b, torch.ones(128), torch.ones(256), epilogue, int8.candidates(128)[-1])
+    one, fixed = torch.ones(()), StaticScale(0.5, 3)
+    static = int8.Static(one, torch.zeros(256, dtype=torch.int32))
+    residual = Quantized(torch.zeros(128, 256).byte(), one, one, STATIC, torch.float32)
+    epilogue = Epilogue(bias, "relu", residual, codes=fixed, marks=torch.ones(()))
+    int8.int8_matmul(a.view(torch.uint8), b, one, torch.ones(256), epilogue, int8.candidates(128)[-1], static)
+    for activation in ACTIVATIONS:
+        activate_tensor(bias, activation)
     if capability >= 89:
         a, b = (torch.zeros(size, 512).to(torch.float8_e4m3fn) for size in (128, 256))
         epilogue = Epilogue(bias.bfloat16(), output=torch.bfloat16)

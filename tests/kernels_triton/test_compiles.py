@@ -16,7 +16,7 @@ pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
 SCRIPT = Path(__file__).with_name("compile_ahead.py")
 PRODUCTS = {"_int8_kernel", "_fp8_kernel", "_int4_weight_kernel", "_int8_weight_kernel"}
-OTHERS = {"_quantize_kernel", "_count_kernel"}
+OTHERS = {"_quantize_kernel", "_count_kernel", "_activate_kernel"}
 MOST_SHARED = {80: 163 << 10, 90: 227 << 10}
 """Bytes of shared memory that a block may take there."""
 

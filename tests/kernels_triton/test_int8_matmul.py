@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,16 +11,24 @@ from torch import Tensor
 pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
 from explorer.errors import PrecisionError
+from explorer.formats import Quantized, quantize
+from explorer.kernels import ACTIVATIONS, StaticScale
+from explorer.kernels.carriers import STATIC
 from explorer.kernels.cpu import scale_product
+from explorer.kernels.triton.activations import activate_tensor
 from explorer.kernels.triton.epilogue import Epilogue
-from explorer.kernels.triton.int8_matmul import candidates, int8_matmul
+from explorer.kernels.triton.int8_matmul import Static, candidates, int8_matmul
 from explorer.kernels.triton.tuning import Config
 
 HAS_GPU = torch.cuda.is_available()
 
 SHAPES = ((1, 1, 1), (1, 64, 128), (5, 33, 70), (17, 31, 33), (40, 65, 64), (3, 8, 200), (0, 5, 7), (4, 0, 7))
 SMALL = Config.of(4, 1, BLOCK_M=16, BLOCK_N=32, BLOCK_K=64, GROUP_M=2)
-CURVES = {"gelu": torch.nn.functional.gelu, "silu": torch.nn.functional.silu}
+CURVES = {
+    "gelu": torch.nn.functional.gelu,
+    "gelu_tanh": partial(torch.nn.functional.gelu, approximate="tanh"),
+    "silu": torch.nn.functional.silu,
+}
 
 
 def launches(rows: int) -> tuple[Config, ...]:
@@ -36,17 +46,72 @@ def exact_sums(a: Tensor, b: Tensor) -> Tensor:
     return (a.cpu().long() @ b.cpu().long().t()).int()
 
 
+def quantized(x: Tensor, fixed: StaticScale) -> Quantized:
+    """x in UINT8 codes by plain torch."""
+    scale, zero_point = (torch.tensor(float(part), device=x.device) for part in (fixed.scale, fixed.zero_point))
+    return quantize(x, STATIC, scale, zero_point)
+
+
 @pytest.mark.parametrize(("rows", "columns", "depth"), SHAPES)
 @pytest.mark.parametrize("relu", [False, True])
 def test_equals_plain_torch_bit_for_bit(rows: int, columns: int, depth: int, relu: bool, device: str) -> None:
     a, b, row_scale, column_scale = operands(rows, columns, depth, device)
     bias, addend = torch.randn(columns, device=device), torch.randn(rows, columns, device=device)
-    scaled = scale_product(exact_sums(a, b), row_scale.cpu(), column_scale.cpu(), bias.cpu())
-    wanted = (scaled.relu() if relu else scaled) + addend.cpu()
-    epilogue = Epilogue(bias, "relu" if relu else "none", addend)
+    scaled = scale_product(exact_sums(a, b), row_scale.cpu(), column_scale.cpu(), bias.cpu(), addend.cpu())
+    epilogue = Epilogue(bias, "relu" if relu else "", addend)
     for config in launches(rows):
         got = int8_matmul(a, b, row_scale, column_scale, epilogue, config)
+        assert torch.equal(got.cpu(), scaled.relu() if relu else scaled), config
+
+
+@pytest.mark.parametrize(("rows", "columns", "depth"), SHAPES)
+@pytest.mark.parametrize("zero_point", [0, 3, 128, 255])
+def test_static_activations_equal_plain_torch_bit_for_bit(
+    rows: int, columns: int, depth: int, zero_point: int, device: str
+) -> None:
+    _, b, _, column_scale = operands(rows, columns, depth, device)
+    a = torch.randint(0, 256, (rows, depth), dtype=torch.uint8, device=device)
+    bias, scale = torch.randn(columns, device=device), torch.tensor(0.037, device=device)
+    sums = (a.cpu().long() - zero_point) @ b.cpu().long().t()
+    wanted = sums.float() * scale.cpu() * column_scale.cpu() + bias.cpu()
+    static = Static(torch.tensor(float(zero_point), device=device), b.sum(1, dtype=torch.int32))
+    for config in launches(rows):
+        got = int8_matmul(a, b, scale, column_scale, Epilogue(bias), config, static)
         assert torch.equal(got.cpu(), wanted), config
+
+
+@pytest.mark.parametrize("addend", ["none", "floats", "codes"])
+@pytest.mark.parametrize("activation", ["", *ACTIVATIONS])
+@pytest.mark.parametrize("codes", [None, StaticScale(0.021, 128), StaticScale(0.5, 7)], ids=["fp32", "codes", "wide"])
+def test_what_follows_equals_the_separate_steps_bit_for_bit(
+    addend: str, activation: str, codes: StaticScale | None, device: str
+) -> None:
+    a, b, row_scale, column_scale = operands(5, 33, 70, device)
+    row_scale *= 1e-3
+    bias, other = torch.randn(33, device=device), torch.randn(5, 33, device=device)
+    stored = quantized(other, StaticScale(0.03, 99))
+    after = {"none": None, "floats": other, "codes": stored}[addend]
+    steps = scale_product(exact_sums(a, b), row_scale.cpu(), column_scale.cpu(), bias.cpu()).to(device)
+    steps = steps if after is None else steps + (stored.dequantize() if addend == "codes" else other)
+    steps = activate_tensor(steps, activation) if activation else steps
+    marks = None if codes is None else torch.tensor(codes.scale, device=device)
+    for config in launches(5):
+        epilogue = Epilogue(bias, activation, after, codes=codes, marks=marks)
+        got = int8_matmul(a, b, row_scale, column_scale, epilogue, config)
+        assert torch.equal(got, steps if codes is None else quantized(steps, codes).codes), config
+        assert marks is None or marks.isfinite()
+
+
+def test_a_nan_among_codes_marks_their_scale(device: str) -> None:
+    a, b, row_scale, column_scale = operands(6, 20, 40, device)
+    row_scale[1], row_scale[4] = torch.nan, torch.inf
+    a[4, :] = b[0] = 1
+    fixed = StaticScale(0.5, 7)
+    marks = torch.tensor(fixed.scale, device=device)
+    got = int8_matmul(a, b, row_scale, column_scale, Epilogue(codes=fixed, marks=marks), launches(6)[0])
+    steps = scale_product(exact_sums(a, b), row_scale.cpu(), column_scale.cpu(), None)
+    assert steps.isinf().any() and steps.isnan().any()
+    assert marks.isnan() and torch.equal(got.cpu(), quantized(steps, fixed).codes)
 
 
 @pytest.mark.parametrize("code", [127, -127])
@@ -87,7 +152,7 @@ def test_nan_and_inf_stay_in_their_row(device: str) -> None:
     a, b, row_scale, column_scale = operands(6, 20, 40, device)
     row_scale[1], row_scale[4] = torch.nan, torch.inf
     a[4] = 0
-    for activation in ("none", "relu", "gelu", "silu"):
+    for activation in ("", *ACTIVATIONS):
         epilogue = Epilogue(None, activation)
         got = int8_matmul(a, b, row_scale, column_scale, epilogue, launches(6)[0]).cpu()
         assert got[[1, 4]].isnan().all(), "a NaN or Inf must never look like a number"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
@@ -11,6 +13,7 @@ from torch import Tensor
 from explorer.errors import PrecisionError
 from explorer.kernels.triton.epilogue import Epilogue, finish, tile_of
 from explorer.kernels.triton.launch import on_device, power_of_two
+from explorer.kernels.triton.tiles import load_tiles, operands_at
 from explorer.kernels.triton.tuning import Config, Problem, choose
 
 CODES = (torch.float8_e4m3fn, torch.float8_e5m2)
@@ -36,30 +39,32 @@ def fp8_matmul(
     (rows, depth), columns = a.shape, b.shape[0]
     by_blocks = _check(a, b, a_scale, b_scale)
     epilogue = epilogue.fitted(rows, columns)
-    out = torch.empty(rows, columns, dtype=epilogue.output, device=a.device)
+    out = torch.empty(rows, columns, dtype=epilogue.stored, device=a.device)
     if not out.numel():
         return out
     a_scale, b_scale = a_scale.contiguous(), b_scale.contiguous()
 
     def launch(config: Config) -> None:
-        assert config["BLOCK_K"] == BLOCK and BLOCK % config["BLOCK_N"] == 0, "a tile has one scale of the weight"
+        assert config["BLOCK_K"] == BLOCK, "the length over which the tensor cores add"
+        assert not by_blocks or BLOCK % config["BLOCK_N"] == 0, "a tile has one scale of the weight"
         tiles = triton.cdiv(rows, config["BLOCK_M"]) * triton.cdiv(columns, config["BLOCK_N"])
         with on_device(a):
             _fp8_kernel[(tiles,)](
                 a, b, out, a_scale, b_scale, rows=rows, columns=columns, depth=depth, a_stride=a.stride(0),
-                b_stride=b.stride(0), EVEN=depth % config["BLOCK_K"] == 0, BY_BLOCKS=by_blocks,
+                b_stride=b.stride(0), EVEN=depth % config["BLOCK_K"] == 0, BY_BLOCKS=by_blocks, enable_fp_fusion=True,
                 **epilogue.arguments(out), **config.options,
             )  # fmt: skip
 
     if config is None:
         variant = f"{a.dtype} {b.dtype} by {'blocks' if by_blocks else 'rows'} {epilogue.variant}"
         problem = Problem("fp8_matmul", (power_of_two(rows, 16), columns, depth), variant)
-        config = choose(problem, candidates(rows), launch, a)
+        config = choose(problem, candidates(rows, by_blocks), launch, a)
     launch(config)
     return out
 
 
-def candidates(rows: int) -> tuple[Config, ...]:
+@cache
+def candidates(rows: int, by_blocks: bool = True) -> tuple[Config, ...]:
     """The launches worth trying for so many rows. BLOCK_K is the length over which the tensor cores add."""
 
     def tile(m: int, n: int, warps: int, stages: int) -> Config:
@@ -69,7 +74,8 @@ def candidates(rows: int) -> tuple[Config, ...]:
         return (tile(16, 32, 4, 6), tile(16, 64, 4, 5), tile(16, 128, 4, 4))
     if rows <= 64:
         return (tile(64, 64, 4, 4), tile(32, 64, 4, 4), tile(64, 32, 4, 5), tile(64, 128, 4, 4))
-    return (tile(128, 128, 8, 4), tile(64, 128, 4, 4), tile(128, 64, 4, 4), tile(64, 64, 4, 5))
+    tiles = (tile(128, 128, 8, 4), tile(128, 128, 4, 4), tile(64, 128, 4, 4), tile(128, 64, 4, 4), tile(64, 64, 4, 5))
+    return tiles if by_blocks else (tile(128, 256, 8, 3), tile(128, 256, 8, 4), *tiles)
 
 
 def _check(a: Tensor, b: Tensor, a_scale: Tensor, b_scale: Tensor) -> bool:
@@ -90,28 +96,21 @@ def _check(a: Tensor, b: Tensor, a_scale: Tensor, b_scale: Tensor) -> bool:
 
 @triton.jit
 def _fp8_kernel(
-    a, b, out, a_scale, b_scale, bias, addend, rows, columns, depth, a_stride, b_stride,
-    HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, EVEN: tl.constexpr,
-    BY_BLOCKS: tl.constexpr,
+    a, b, out, a_scale, b_scale, after, rows, columns, depth, a_stride, b_stride, BY_BLOCKS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, CODES: tl.constexpr, EVEN: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
 ):  # fmt: skip
     tile_m, tile_n = tile_of(tl.program_id(0), rows, columns, BLOCK_M, BLOCK_N, GROUP_M)
     row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
-    a_at = a + (row % rows).to(tl.int64)[:, None] * a_stride + k[None, :]
-    b_at = b + (column % columns).to(tl.int64)[None, :] * b_stride + k[:, None]
+    a_at, b_at = operands_at(a, b, row, column, k, rows, columns, a_stride, b_stride)
     blocks = tl.cdiv(depth, BLOCK_K)
     a_scale_at = a_scale + (row % rows) * blocks
     b_scale_at = b_scale + (tile_n * BLOCK_N // BLOCK_K) * blocks  # BLOCK_N divides 128: one scale for the tile
     sums = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     for step in range(blocks):
-        first = step * BLOCK_K
-        if EVEN:
-            a_tile, b_tile = tl.load(a_at + first), tl.load(b_at + first)
-        else:
-            a_tile = tl.load(a_at + first, mask=(first + k < depth)[None, :], other=0.0)
-            b_tile = tl.load(b_at + first, mask=(first + k < depth)[:, None], other=0.0)
+        a_tile, b_tile = load_tiles(a_at, b_at, step * BLOCK_K, k, depth, EVEN)
         # Added to the FP32 sums after each tile: left to themselves, the tensor cores of sm_90 keep about 14 bits.
         if BY_BLOCKS:
             part = tl.dot(a_tile, b_tile, max_num_imprecise_acc=BLOCK_K)
@@ -122,5 +121,5 @@ def _fp8_kernel(
         sums = sums * tl.load(a_scale + row, mask=row < rows, other=0.0)[:, None]
         sums = sums * tl.load(b_scale + column, mask=column < columns, other=0.0)[None, :]
     finish(
-        sums, row[:, None], column[None, :], out, bias, addend, rows, columns, HAS_BIAS, HAS_ADDEND, ACTIVATION
+        sums, row[:, None], column[None, :], out, after, rows, columns, HAS_BIAS, ADDEND, ACTIVATION, CODES,
     )  # fmt: skip

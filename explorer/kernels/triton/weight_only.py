@@ -44,7 +44,7 @@ def weight_only_matmul(
             f"a product with a weight of shape {[columns, depth]}", found, f"[M, {depth}] BF16 or FP16"
         )
     epilogue = epilogue.fitted(rows, columns)
-    out = torch.empty(rows, columns, dtype=epilogue.output, device=x.device)
+    out = torch.empty(rows, columns, dtype=epilogue.stored, device=x.device)
     if not out.numel():
         return out
     launch = _launcher(x, weight, out, epilogue)
@@ -88,7 +88,7 @@ def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue:
         with on_device(x):
             kernel[grid](
                 x, weight.codes, weight.scale, out, parts=parts, counters=weight.counters, rows=rows, columns=columns,
-                depth=depth, x_stride=x.stride(0), **options, **epilogue.arguments(out), **config.options,
+                depth=depth, x_stride=x.stride(0), enable_fp_fusion=True, **options, **epilogue.arguments(out), **config.options,
             )  # fmt: skip
 
     return launch
@@ -96,9 +96,9 @@ def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue:
 
 @triton.jit
 def _int4_weight_kernel(
-    x, codes, scale, out, zero_point, parts, counters, bias, addend, rows, columns, depth, x_stride,
+    x, codes, scale, out, zero_point, parts, counters, after, rows, columns, depth, x_stride,
     HAS_ZERO: tl.constexpr, GROUP: tl.constexpr,
-    HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr,
+    HAS_BIAS: tl.constexpr, ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, CODES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     half: tl.constexpr = GROUP // 2
@@ -127,15 +127,15 @@ def _int4_weight_kernel(
             part -= tl.load(zero_point + group * columns + inside)[:, None] * total[None, :]
         sums += part * tl.load(scale + group * columns + inside)[:, None]
     _join(
-        sums, row[None, :], column[:, None], out, parts, counters, bias, addend, rows, columns,
-        HAS_BIAS, HAS_ADDEND, ACTIVATION, SPLIT,
+        sums, row[None, :], column[:, None], out, parts, counters, after, rows, columns,
+        HAS_BIAS, ADDEND, ACTIVATION, CODES, SPLIT,
     )  # fmt: skip
 
 
 @triton.jit
 def _int8_weight_kernel(
-    x, codes, scale, out, parts, counters, bias, addend, rows, columns, depth, x_stride,
-    EVEN: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr,
+    x, codes, scale, out, parts, counters, after, rows, columns, depth, x_stride,
+    EVEN: tl.constexpr, HAS_BIAS: tl.constexpr, ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, CODES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     column = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -157,8 +157,8 @@ def _int8_weight_kernel(
         sums = tl.dot(_int8_numbers(integers, x.dtype.element_ty), as_operand(x_tile, x.dtype.element_ty), sums)
     sums = sums * tl.load(scale + column, mask=column < columns, other=0.0)[:, None]
     _join(
-        sums, row[None, :], column[:, None], out, parts, counters, bias, addend, rows, columns,
-        HAS_BIAS, HAS_ADDEND, ACTIVATION, SPLIT,
+        sums, row[None, :], column[:, None], out, parts, counters, after, rows, columns,
+        HAS_BIAS, ADDEND, ACTIVATION, CODES, SPLIT,
     )  # fmt: skip
 
 
@@ -193,12 +193,16 @@ def _int8_numbers(codes, dtype: tl.constexpr):
 
 @triton.jit
 def _join(
-    sums, row, column, out, parts, counters, bias, addend, rows, columns,
-    HAS_BIAS: tl.constexpr, HAS_ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, SPLIT: tl.constexpr,
+    sums, row, column, out, parts, counters, after, rows, columns,
+    HAS_BIAS: tl.constexpr, ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, CODES: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):  # fmt: skip
     """Finish the sums of the only part; else write this part, and finish all of them if it is the last to arrive."""
     if SPLIT == 1:
-        finish(sums, row, column, out, bias, addend, rows, columns, HAS_BIAS, HAS_ADDEND, ACTIVATION)
+        finish(
+            sums, row, column, out, after, rows, columns,
+            HAS_BIAS, ADDEND, ACTIVATION, CODES,
+        )  # fmt: skip
     else:
         place = parts + row * columns + column
         mask = (row < rows) & (column < columns)
@@ -210,4 +214,7 @@ def _join(
             for part in range(SPLIT):
                 total += tl.load(place + part * rows * columns, mask=mask, other=0.0, cache_modifier=".cg")
             tl.store(counters + tl.program_id(0), 0)  # ready for the next call
-            finish(total, row, column, out, bias, addend, rows, columns, HAS_BIAS, HAS_ADDEND, ACTIVATION)
+            finish(
+                total, row, column, out, after, rows, columns,
+                HAS_BIAS, ADDEND, ACTIVATION, CODES,
+            )  # fmt: skip
