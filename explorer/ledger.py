@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Writes and finds measurements of ``model`` (its fingerprint) on these samples, task and device."""
+    """Writes and finds measurements of ``model`` (its fingerprint) on these samples, task and device.
+
+    ``scales()`` is the fingerprint of the static scales in use, on which recipes with static precisions depend.
+    """
 
     store: TrialStore
     model: str
     samples: Samples
     task: str
     device: Device
+    scales: Callable[[], str]
 
     def quality(self, recipe: Recipe, n: int) -> Quality | None:
         """Return the quality of ``recipe`` on the first ``n`` samples, where it was measured."""
@@ -63,6 +68,8 @@ class Ledger:
 
     def _key(self, kind: str, recipe: Recipe, conditions: str) -> TrialKey:
         conditions = f"{conditions}|version={__version__}"
+        if recipe.is_static:
+            conditions = f"{conditions}|scales={self.scales()}"
         return TrialKey(kind, recipe.hash, self.samples.fingerprint, self.device.key, conditions)
 
     def _add(self, key: TrialKey, recipe: Recipe, n: int, result: dict[str, Any]) -> None:

@@ -31,6 +31,11 @@ class Precision:
     title: str = ""
 
     @property
+    def is_static(self) -> bool:
+        """Whether activations are scaled by scales that are fixed beforehand."""
+        return self.activation is not None and not self.activation.dynamic
+
+    @property
     def native(self) -> bool:
         """Whether this is a plain float format, which any floating op can compute in."""
         return self.name in NATIVE

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 Progress = Callable[[int, int, str], None]
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -24,3 +26,11 @@ def terminal_progress(progress: Progress | None) -> Iterator[Progress | None]:
             bar.refresh()
 
         yield report
+
+
+def with_progress(items: Sequence[Item], progress: Progress | None, text: str) -> Iterator[Item]:
+    """Yield ``items``, reporting before each how many are done."""
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, len(items), text)
+        yield item

@@ -20,9 +20,9 @@ from explorer.latency import Latency, LatencyTable, summarise_latency
 from explorer.ledger import EAGER, Known, Ledger
 from explorer.measure import Device, Quality, Task, compare
 from explorer.precision import find_precision
-from explorer.progress import Progress, terminal_progress
+from explorer.progress import Progress, terminal_progress, with_progress
 from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
-from explorer.run import KernelCache, Plan, Planner, lower, profile, weigh
+from explorer.run import METHOD, Calibration, KernelCache, Plan, Planner, calibrate, lower, profile, weigh
 from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
@@ -55,11 +55,14 @@ class Session:
         self.warnings = warnings
         self.precisions = COLUMNS
         self._module, self._example, self._samples, self._noun = module, example, samples, noun
-        self._ledger = Ledger(store, graph.fingerprint, samples, task.name, device)
+        self._calibration: Calibration | None = None
+        self._ledger = Ledger(
+            store, graph.fingerprint, samples, task.name, device, lambda: self.calibration.fingerprint
+        )
         self._versions = _versions(module)
         self._kernels = KernelCache()
         self._evaluator = Evaluator(graph, samples, task, REPLAY_BUDGET)
-        self._planner = Planner(graph, device, self._evaluator.shapes)
+        self._planner = Planner(graph, device, self._evaluator.shapes, lambda: self.calibration.scales)
         self._baseline = self._planner.plan(
             Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
         )
@@ -180,6 +183,29 @@ class Session:
     def presets(self) -> dict[str, Recipe]:
         """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
         return build_presets(self.graph, self._planner.option)
+
+    # Static scales
+
+    @property
+    def calibration(self) -> Calibration:
+        """The static scales in use; found by :meth:`calibrate` with its defaults when a recipe first needs them."""
+        return self._calibration or self.calibrate()
+
+    def calibrate(
+        self, method: str = METHOD, n: int = 64, *, progress: Progress | None = None, cancel: Any = None
+    ) -> Calibration:
+        """Find the scales of static precisions from the first ``n`` samples in FP32, and use them from now on.
+
+        method: ``"minmax"``, ``"moving_average"``, ``"percentile"``, ``"mse"`` or ``"entropy"``. Measurements under
+        other scales stay in the trial store and are found again when these scales are back. Raises
+        :class:`PrecisionError` for an unknown method, and where a value was never finite.
+        """
+        batches = list(self._samples.first(n))
+        with terminal_progress(progress) as report:
+            steps = with_progress(batches, report, "calibrating static scales")
+            self._calibration = calibrate(self.graph, self._planner.static_values, steps, method, cancel)
+        self._plans = {}
+        return self._calibration
 
     # The same function with other weights
 

@@ -79,6 +79,11 @@ class Recipe:
     def is_baseline(self) -> bool:
         return set(self.counts) <= {BASELINE}
 
+    @property
+    def is_static(self) -> bool:
+        """Whether some op reads activations under scales that are fixed beforehand."""
+        return any(find_precision(name).is_static for name in self.counts)
+
     def with_precision(self, ops: Iterable[str], precision: str, reason: str) -> Recipe:
         """Return this recipe with ``ops`` in ``precision``."""
         chosen = set(ops)

@@ -1,6 +1,6 @@
 """Running recipes: plans, execution, replay, lowering, profiles and memory."""
 
-from explorer.run.calibration import Calibration, calibrate
+from explorer.run.calibration import METHOD, Calibration, calibrate
 from explorer.run.execute import Executor, KernelCache, KernelError
 from explorer.run.lower import Lowered, lower
 from explorer.run.memory import weigh
@@ -10,6 +10,7 @@ from explorer.run.replay import Cut, Replay, choose_cuts
 from explorer.run.schedule import Call, Schedule, keys_of, make_schedule
 
 __all__ = [
+    "METHOD",
     "Calibration",
     "Call",
     "Cast",

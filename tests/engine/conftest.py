@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 import explorer as px
 from explorer.graph import Op, capture, fold_batch_norms, interpret
+from explorer.kernels import StaticScale
 from explorer.measure import find_device
 from explorer.recipe import Recipe
-from explorer.run import Executor, KernelCache, Planner
+from explorer.run import Executor, KernelCache, Planner, calibrate
 
 
 class Block(nn.Module):
@@ -125,9 +126,14 @@ class Bench:
 
         interpret(self.graph, inputs, note)
         self.shapes = shapes
-        self.planner = Planner(self.graph, find_device("cpu"), shapes)
+        self.planner = Planner(self.graph, find_device("cpu"), shapes, self.scales)
         self.kernels = KernelCache()
         self.base = Recipe.baseline("model", self.graph.fingerprint, [op.id for op in self.graph.rows])
+
+    def scales(self) -> Mapping[str, StaticScale]:
+        """Static scales from the extremes of the one batch."""
+        batch = [(self.inputs, len(self.inputs[0]))]
+        return calibrate(self.graph, self.planner.static_values, batch, "minmax").scales
 
     def recipe(self, **choices: str) -> Recipe:
         """Ops of a kind (``linear="int8"``) or all (``every="bf16"``) in a precision."""
