@@ -30,6 +30,8 @@ from explorer.trials import TrialStore, trials_table
 COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "w8", "w4")
 REPLAY_BUDGET = 512 << 20
 PLANS_KEPT = 64
+PACKED_SHARE, PACKED_LEAST = 4, 256 << 20
+"""Packed weights are kept up to so many times the model's own bytes, and so many more."""
 
 
 class Session:
@@ -60,7 +62,7 @@ class Session:
             store, graph.fingerprint, samples, task.name, device, lambda: self.calibration.fingerprint
         )
         self._versions = _versions(module)
-        self._kernels = KernelCache()
+        self._kernels = KernelCache(PACKED_SHARE * sum(t.nbytes for t in graph.constants.values()) + PACKED_LEAST)
         self._evaluator = Evaluator(graph, samples, task, REPLAY_BUDGET)
         self._planner = Planner(graph, device, self._evaluator.shapes, lambda: self.calibration.scales)
         self._baseline = self._planner.plan(

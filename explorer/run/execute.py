@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -31,21 +34,36 @@ class KernelError(ExplorerError):
 
 
 class KernelCache:
-    """Built kernels by op and kernel, so that a weight is packed once. Thread-safe by replacement of whole entries."""
+    """Built kernels by op and kernel, so that a weight is packed once.
 
-    def __init__(self) -> None:
-        self._packed: dict[tuple[str, str], Packed] = {}
+    Holds at most ``budget_bytes`` of packed weights: beyond, those that were asked for longest ago are let go, and
+    packed again when they are next needed. What an executor or a lowered plan holds stays. Safe for use by several
+    threads.
+    """
+
+    def __init__(self, budget_bytes: float = math.inf) -> None:
+        self.budget_bytes = budget_bytes
+        self._packed: OrderedDict[tuple[str, str], Packed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the packed weights and their scales take."""
+        with self._lock:
+            return self._weigh()
 
     def get(self, step: Step) -> Packed:
         """Return the step's kernel, built when it is first asked for."""
         assert step.kernel is not None
-        key = (step.op.id, f"{step.kernel.device}/{step.kernel.name}")
-        if key not in self._packed:
+        kernel = step.kernel
+
+        def build() -> Packed:
             try:
-                self._packed[key] = step.kernel.build(step.site)
+                return kernel.build(step.site)
             except Exception as error:
                 raise KernelError(step, error) from error
-        return self._packed[key]
+
+        return self._keep((step.op.id, f"{kernel.device}/{kernel.precision}/{kernel.name}"), build)
 
     def extended(self, step: Step, post: Post) -> Callable[..., Any]:
         """Return the step's kernel with what follows its product done in it: ``post`` is within ``Kernel.fuses``."""
@@ -58,10 +76,22 @@ class KernelCache:
         """Return what runs the step: its kernel, or for a view or integer op the op itself."""
         if step.kernel is not None:
             return self.get(step).run
-        key = (step.op.id, "")
-        if key not in self._packed:
-            self._packed[key] = Packed(bind(step.site, None))
-        return self._packed[key].run
+        return self._keep((step.op.id, ""), lambda: Packed(bind(step.site, None))).run
+
+    def _keep(self, key: tuple[str, str], build: Callable[[], Packed]) -> Packed:
+        with self._lock:
+            if key in self._packed:
+                self._packed.move_to_end(key)
+                return self._packed[key]
+        packed = build()
+        with self._lock:
+            self._packed[key] = packed
+            while self._weigh() > self.budget_bytes and len(self._packed) > 1:
+                self._packed.popitem(last=False)
+        return packed
+
+    def _weigh(self) -> int:
+        return sum(packed.weight_bytes + packed.scale_bytes for packed in self._packed.values())
 
 
 class Executor:

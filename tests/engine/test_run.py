@@ -13,7 +13,7 @@ import explorer as px
 from explorer.errors import Cancelled
 from explorer.graph import flatten_inputs, interpret
 from explorer.kernels import CARRIERS
-from explorer.run import Executor, KernelError, Replay, choose_cuts, keys_of, lower, make_schedule, profile
+from explorer.run import Executor, KernelCache, KernelError, Replay, choose_cuts, keys_of, lower, make_schedule, profile
 from explorer.run.fuse import find_overwrites
 
 RECIPES: list[dict[str, str]] = [
@@ -250,3 +250,16 @@ def _rows(session: px.Session) -> int:
 def test_keyword_inputs_reach_the_graph_in_order() -> None:
     ids, mask = torch.randint(0, 17, (2, 9)), torch.ones(2, 9, dtype=torch.long)
     assert flatten_inputs((), {"input_ids": ids, "attention_mask": mask})[1] is mask
+
+
+def test_packed_weights_are_kept_within_a_budget(vit_bench: Any) -> None:
+    plans = [vit_bench.planner.plan(vit_bench.recipe(linear=name)) for name in ("fp32", "int8", "bf16")]
+    kernels = KernelCache()
+    for plan in plans:
+        lower(plan, kernels)
+    small = KernelCache(kernels.bytes // 2)
+    for _ in range(2):
+        for plan in plans:
+            lowered = lower(plan, small)
+            assert small.bytes <= small.budget_bytes
+            assert torch.equal(lowered(*vit_bench.inputs), vit_bench.run(plan.recipe))
