@@ -12,6 +12,7 @@ from explorer.formats.blocks import decode_blocks, encode_blocks, round_blocks
 from explorer.formats.scales import (
     block_axis,
     find_scale,
+    join_groups,
     reduced_dims,
     scale_dtype,
     scale_shape,
@@ -70,7 +71,8 @@ class Quantized:
         values = self.codes.to(self.scale.dtype, copy=True)
         if not self.scheme.scaled:
             return values.to(self.dtype)
-        return _decode(split_groups(values, self.scheme), self).reshape(self.codes.shape).to(self.dtype)
+        split = _decode(split_groups(values, self.scheme), self)
+        return join_groups(split, self.codes.shape, self.scheme).to(self.dtype)
 
 
 def quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_point: Tensor | None = None) -> Quantized:
@@ -101,7 +103,7 @@ def quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_point:
         if not scheme.dynamic:
             scale = _mark_nan(values, scheme, scale, scale_shape(x.shape, scheme))
         values.nan_to_num_(nan=0.0)  # what a NaN becomes in an integer differs between devices
-    codes = values.to(_storage_dtype(scheme)).reshape(x.shape)
+    codes = join_groups(values.to(_storage_dtype(scheme)), x.shape, scheme)
     return Quantized(codes, scale, zero_point, scheme, x.dtype)
 
 
@@ -118,7 +120,8 @@ def fake_quantize(x: Tensor, scheme: Scheme, scale: Tensor | None = None, zero_p
         return _round_unscaled(x, scheme)
     scale, zero_point = _take_scale(x, scheme, scale, zero_point)
     values = _encode(x, scheme, scale, zero_point)
-    return _decode(values, Quantized(values, scale, zero_point, scheme, x.dtype)).reshape(x.shape).to(x.dtype)
+    decoded = _decode(values, Quantized(values, scale, zero_point, scheme, x.dtype))
+    return join_groups(decoded, x.shape, scheme).to(x.dtype)
 
 
 def _round_unscaled(x: Tensor, scheme: Scheme) -> Tensor:

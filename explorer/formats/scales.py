@@ -48,15 +48,18 @@ def find_scale(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None]:
 def scale_shape(shape: Sequence[int], scheme: Scheme) -> tuple[int, ...]:
     """Shape of the scale of a tensor of this shape.
 
-    tensor: []; channel: 1 but for ``axis``; token: [..., 1]; group: [..., last / group]; block: [..., last / block]
-    rounded up (or so at ``axis``), since a last block may be partly filled.
-    Raises ``PrecisionError`` for an axis that is not there, a group that does not divide, a scalar per token or group.
+    tensor: []; channel: 1 but for ``axis``; token: [..., 1]; group: [..., last / group]; square: the last two / group,
+    block: [..., last / block] (or so at ``axis``), both rounded up, since the last ones may be partly filled.
+    Raises ``PrecisionError`` for an axis that is not there, a group that does not divide, a scalar per token or group,
+    and fewer than two dimensions per square.
     """
     if isinstance(scheme.spec, BlockSpec):
         return block_scale_shape(shape, scheme.spec, block_axis(scheme))
     _check_shape(shape, scheme)
     if scheme.granularity == "tensor":
         return ()
+    if scheme.granularity == "square":
+        return (*shape[:-2], *(-(-size // (scheme.group or 1)) for size in shape[-2:]))
     if scheme.axis is not None:
         axis = scheme.axis % len(shape)
         return tuple(size if i == axis else 1 for i, size in enumerate(shape))
@@ -74,12 +77,29 @@ def scale_dtype(x: Tensor) -> torch.dtype:
 
 
 def split_groups(x: Tensor, scheme: Scheme) -> Tensor:
-    """x: [..., last] as [..., groups, group] when the scheme has groups, else x; a view wherever strides allow."""
+    """x: [..., last] as [..., groups, group] when the scheme has groups, [..., squares, group, squares, group] when it
+    has squares, those at the ends filled with zeros; else x. A view wherever strides allow."""
+    if scheme.granularity == "square":
+        *outer, tall, wide = scale_shape(x.shape, scheme)
+        side = scheme.group or 1
+        margins = (0, wide * side - x.shape[-1], 0, tall * side - x.shape[-2])
+        whole = torch.nn.functional.pad(x, margins) if any(margins) else x
+        return whole.reshape(*outer, tall, side, wide, side)
     return x.reshape(*x.shape[:-1], x.shape[-1] // scheme.group, scheme.group) if scheme.group else x
+
+
+def join_groups(x: Tensor, shape: Sequence[int], scheme: Scheme) -> Tensor:
+    """The tensor of this shape that ``split_groups`` was given."""
+    if scheme.granularity == "square":
+        *_, tall, side, wide, _ = x.shape
+        return x.reshape(*shape[:-2], tall * side, wide * side)[..., : shape[-2], : shape[-1]].contiguous()
+    return x.reshape(shape)
 
 
 def spread_scale(scale: Tensor, scheme: Scheme) -> Tensor:
     """A scale or zero point as it broadcasts against ``split_groups`` of its tensor."""
+    if scheme.granularity == "square" and scale.ndim:
+        return scale.unsqueeze(-1).unsqueeze(-3)
     return scale.unsqueeze(-1) if scheme.group and scale.ndim else scale
 
 
@@ -87,6 +107,8 @@ def reduced_dims(x: Tensor, scheme: Scheme) -> list[int]:
     """The dimensions of a tensor, its groups split, that share one scale."""
     if scheme.granularity == "tensor":
         return list(range(x.ndim))
+    if scheme.granularity == "square":
+        return [x.ndim - 3, x.ndim - 1]
     if scheme.axis is not None:
         return [i for i in range(x.ndim) if i != scheme.axis % x.ndim]
     return [x.ndim - 1]
@@ -139,7 +161,10 @@ def _check_shape(shape: Sequence[int], scheme: Scheme) -> None:
         raise _misfit(shape, scheme, found, f"an axis from {-ndim} to {ndim - 1}" if ndim else "granularity='tensor'")
     if scheme.granularity in ("token", "group") and ndim == 0:
         raise _misfit(shape, scheme, "a scalar has no last dimension", "granularity='tensor'")
-    if scheme.group and shape[-1] % scheme.group:
+    if scheme.granularity == "square" and ndim < 2:
+        found = f"it has {ndim} dimension{'' if ndim == 1 else 's'} and squares need two"
+        raise _misfit(shape, scheme, found, "granularity='group'" if ndim else "granularity='tensor'")
+    if scheme.granularity == "group" and scheme.group and shape[-1] % scheme.group:
         found = f"the last dimension, {shape[-1]}, is no multiple of {scheme.group}"
         powers = [size for size in (256, 128, 64, 32, 16, 8) if size != scheme.group and shape[-1] % size == 0]
         best = powers[0] if powers else math.gcd(shape[-1], scheme.group)

@@ -10,7 +10,7 @@ from explorer.errors import PrecisionError
 from explorer.formats.catalog import find_format
 from explorer.formats.spec import BlockSpec, ElementSpec, FloatSpec, IntSpec, Spec
 
-Granularity = Literal["tensor", "channel", "token", "group", "block"]
+Granularity = Literal["tensor", "channel", "token", "group", "square", "block"]
 Calibrator = Literal["minmax", "moving_average", "percentile", "mse", "entropy"]
 ZeroPoint = Literal["code", "float"]
 
@@ -20,7 +20,8 @@ class Scheme:
     """A format, and which elements share a scale.
 
     granularity: ``tensor`` one scale; ``channel`` one per index of ``axis``; ``token`` one per row of the last
-    dimension; ``group`` one per ``group`` consecutive elements of the last dimension; ``block`` what a block format
+    dimension; ``group`` one per ``group`` consecutive elements of the last dimension; ``square`` one per ``group`` by
+    ``group`` elements of the last two, symmetric, the squares at the ends partly filled; ``block`` what a block format
     brings with it, along ``axis`` or the last dimension. Left out: ``block`` for a block format, else ``tensor``.
     axis: may be negative, counting from the last dimension.
     symmetric: zero is code 0 (INT8 -127..127, INT4 -7..7); else codes are 0..2**bits - 1 with a zero point.
@@ -66,7 +67,8 @@ class Scheme:
     def _where(self) -> str:
         if self.granularity == "block":
             return "" if self.axis is None else f" along axis {self.axis}"
-        detail = {"channel": f" (axis {self.axis})", "group": f" of {self.group}"}.get(self.granularity, "")
+        of_group = f" of {self.group}"
+        detail = {"channel": f" (axis {self.axis})", "group": of_group, "square": of_group}.get(self.granularity, "")
         return f" per {self.granularity}{detail}"
 
     @cached_property
@@ -127,9 +129,9 @@ def _check_granularity(scheme: Scheme) -> None:
     if scheme.granularity not in known:
         raise PrecisionError(f"granularity {scheme.granularity!r}", "there is no such granularity", " or ".join(known))
     asked = f"{scheme.format} per {scheme.granularity}"
-    for part, owners, example in (("axis", ("channel", "block"), 0), ("group", ("group",), 128)):
+    for part, owners, example in (("axis", ("channel", "block"), 0), ("group", ("group", "square"), 128)):
         value = getattr(scheme, part)
-        if scheme.granularity == owners[0] and value is None:
+        if scheme.granularity in owners and scheme.granularity != "block" and value is None:
             raise PrecisionError(asked, f"{part} is not given", f"{part}={example}")
         if scheme.granularity not in owners and value is not None:
             raise PrecisionError(asked, f"{part}={value!r} belongs to granularity='{owners[0]}'", f"leave {part} out")
@@ -167,6 +169,10 @@ def _check_zero_point(scheme: Scheme) -> None:
         kind = "block formats" if spec.is_block else "floats"
         raise PrecisionError(
             f"{spec.label} with symmetric=False", f"{kind} have no zero point", "symmetric=True, or an integer"
+        )
+    if not scheme.symmetric and scheme.granularity == "square":
+        raise PrecisionError(
+            f"{spec.label} per square with symmetric=False", "squares have no zero point", "granularity='group'"
         )
     if scheme.symmetric and isinstance(spec, IntSpec) and not spec.signed:
         raise PrecisionError(

@@ -104,6 +104,7 @@ def _check(scheme: Scheme, method: str) -> None:
         raise PrecisionError(f"weight method {method!r}", "there is no such method", " or ".join(get_args(Method)))
     if not scheme.scaled or scheme.granularity not in ("tensor", "channel", "token", "group"):
         found = "a block format defines its own scales" if scheme.scaled else f"{scheme.spec.label} takes no scale"
+        found = "scales of squares are not searched" if scheme.granularity == "square" else found
         raise PrecisionError(f"search the scale of {scheme}", found, "Scheme('int4', 'group', group=32)")
 
 

@@ -16,6 +16,7 @@ ASYMMETRIC = [Scheme(name, **parts, symmetric=False) for name in SCALED if "int"
 ASYMMETRIC += [Scheme("int4", symmetric=False, zero_point="code", **PARTS[-1])]
 ASYMMETRIC += [Scheme("uint8", symmetric=False, zero_point="float", **parts) for parts in PARTS]
 BLOCKS = [Scheme(name, axis=axis) for name, spec in FORMATS.items() if spec.is_block for axis in (None, 1)]
+SYMMETRIC += [Scheme(name, "square", group=3) for name in ("int8", "fp8_e4m3")]
 SCHEMES = SYMMETRIC + ASYMMETRIC + BLOCKS
 QUICK = settings(max_examples=250, deadline=None, derandomize=True)
 
@@ -33,6 +34,9 @@ def spread(scale, x, scheme):
     """A scale as every element of x sees it."""
     if scheme.granularity == "group":
         return scale.repeat_interleave(scheme.group, -1)
+    if scheme.granularity == "square":
+        tall = scale.repeat_interleave(scheme.group, -2).narrow(-2, 0, x.shape[-2])
+        return tall.repeat_interleave(scheme.group, -1).narrow(-1, 0, x.shape[-1])
     if scheme.granularity == "block":
         axis = -1 if scheme.axis is None else scheme.axis
         return scale.repeat_interleave(scheme.spec.block, axis).narrow(axis, 0, x.shape[axis])

@@ -28,6 +28,12 @@ from explorer.formats import FORMATS, Scheme, scale_shape, weight_scheme
         ({"format": "mxfp4", "group": 16}, "belongs to granularity='group'", "leave group out"),
         ({"format": "mxfp4", "axis": "rows"}, "no integer", "axis=0"),
         ({"format": "fp4_e2m1", "granularity": "block"}, "no block format", "'mxfp4'"),
+        ({"format": "int8", "granularity": "square"}, "group is not given", "group=128"),
+        (
+            {"format": "int8", "granularity": "square", "group": 4, "symmetric": False},
+            "squares have no zero point",
+            "granularity='group'",
+        ),
         ({"format": "nvfp4", "dynamic": False}, "comes from the block", "dynamic=True"),
         ({"format": "mxint8", "symmetric": False}, "block formats have no zero point", "symmetric=True"),
         ({"format": "int8", "calibrator": "max"}, "no such calibrator", "percentile"),
@@ -54,6 +60,8 @@ def test_refusals(parts, found, try_):
         (Scheme("int8", "token"), (3, 4, 5), (3, 4, 1)),
         (Scheme("int8", "group", group=3), (2, 12), (2, 4)),
         (Scheme("int8", "token"), (0, 4), (0, 1)),
+        (Scheme("fp8_e4m3", "square", group=128), (2, 256, 130), (2, 2, 2)),
+        (Scheme("int8", "square", group=4), (0, 4), (0, 1)),
         (Scheme("mxfp4"), (2, 96), (2, 3)),
         (Scheme("mxfp4"), (2, 65), (2, 3)),
         (Scheme("nvfp4", axis=0), (33, 5), (3, 5)),
@@ -72,6 +80,7 @@ def test_scale_shape(scheme, shape, expected):
         (Scheme("int8", "channel", axis=2), (4, 8), "2 dimensions and no axis 2. Try: an axis from -2 to 1"),
         (Scheme("int8", "channel", axis=0), (), "no axis 0. Try: granularity='tensor'"),
         (Scheme("int8", "token"), (), "a scalar has no last dimension"),
+        (Scheme("int8", "square", group=4), (8,), "it has 1 dimension and squares need two. Try: granularity='group'"),
     ],
 )
 def test_shapes_that_do_not_fit(scheme, shape, message):

@@ -88,7 +88,8 @@ def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue:
         with on_device(x):
             kernel[grid](
                 x, weight.codes, weight.scale, out, parts=parts, counters=weight.counters, rows=rows, columns=columns,
-                depth=depth, x_stride=x.stride(0), enable_fp_fusion=True, **options, **epilogue.arguments(out), **config.options,
+                depth=depth, x_stride=x.stride(0), enable_fp_fusion=True, **options, **epilogue.arguments(out),
+                **config.options,
             )  # fmt: skip
 
     return launch
