@@ -9,7 +9,7 @@ from math import prod
 import pandas as pd
 
 from explorer.graph import ModelGraph
-from explorer.run import Plan, Step
+from explorer.run import Plan, Step, count_flops
 
 OP_COLUMNS = [
     "layer",
@@ -76,20 +76,6 @@ def _op_row(plan: Plan, step: Step, note: str) -> tuple[object, ...]:
         note,
         op.source,
     )
-
-
-def count_flops(step: Step, output: tuple[int, ...]) -> int:
-    """Return multiply-adds counted as two for products; one per output element for everything else."""
-    site, op = step.site, step.op
-    elements = prod(output)
-    if site.product is not None:
-        return 2 * elements * prod(site.product.weight.shape[1:])
-    if op.kind == "attention":
-        queries, keys = site.shapes[site.operands[0]], site.shapes[site.operands[1]]
-        return 4 * prod(queries) * keys[-2]
-    if op.kind == "matmul" and site.operands:
-        return 2 * elements * site.shapes[site.operands[0]][-1]
-    return elements
 
 
 def casts_table(plan: Plan, time_us: Callable[[str], float | None]) -> pd.DataFrame:
