@@ -40,11 +40,6 @@ class Schedule:
     calls: tuple[Call, ...]
     output: Slot
 
-    @cached_property
-    def inside(self) -> Mapping[str, str]:
-        """Id of each op or cast that has no call of its own -> id of the call that does it."""
-        return {done: call.id for call in self.calls for done in call.inside}
-
 
 def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
     """Return the calls of ``plan``: weights packed, each cast done once, each tensor freed after its last use.
@@ -60,12 +55,25 @@ def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
 
 def keys_of(plan: Plan) -> Mapping[str, str]:
     """Return id -> key of each call that a plan will make. Packs nothing, so that any recipe can be priced at once."""
-    fusions = find_fusions(plan)
-    inside = {plan.steps[p].op.id for fusion in fusions.values() for p in fusion.positions}
-    inside |= {f"cast:{fusion.value}:{fusion.codes}" for fusion in fusions.values() if fusion.codes}
+    fusions, inside = find_fusions(plan), inside_of(plan)
     keys = {step.op.id: _key(step, fusions.get(position)) for position, step in enumerate(plan.steps)}
     keys |= {cast.id: cast.key for cast in plan.casts}
     return {name: key for name, key in keys.items() if name not in inside}
+
+
+def inside_of(plan: Plan) -> Mapping[str, str]:
+    """Return id -> id of the op that does it besides its own, of every op and cast without a call of its own."""
+    return {
+        done: plan.steps[position].op.id
+        for position, fusion in find_fusions(plan).items()
+        for done in _done_by(fusion, plan)
+    }
+
+
+def _done_by(fusion: Fusion, plan: Plan) -> tuple[str, ...]:
+    """Ids of the ops and the cast that a product does besides its own."""
+    ops = tuple(plan.steps[position].op.id for position in fusion.positions)
+    return (*ops, f"cast:{fusion.value}:{fusion.codes}") if fusion.codes else ops
 
 
 def _key(step: Step, fusion: Fusion | None) -> str:
@@ -98,13 +106,9 @@ class _Scheduler:
             return
         if fusion.addend:
             reads.append(self._read(fusion.addend, fusion.addend_carrier))
-        inside = [self.plan.steps[p].op.id for p in fusion.positions]
-        makes = self._home(fusion.value)
-        if fusion.codes:
-            inside.append(f"cast:{fusion.value}:{fusion.codes}")
-            makes = (fusion.value, fusion.codes)
-        function = self.kernels.extended(step, fusion.post)
-        self._call(Call(step.op.id, _key(step, fusion), function, tuple(reads), makes, tuple(inside)))
+        makes = (fusion.value, fusion.codes) if fusion.codes else self._home(fusion.value)
+        function, inside = self.kernels.extended(step, fusion.post), _done_by(fusion, self.plan)
+        self._call(Call(step.op.id, _key(step, fusion), function, tuple(reads), makes, inside))
 
     def finish(self) -> Schedule:
         """The schedule, each slot freed by the last call that reads it."""

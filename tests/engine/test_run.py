@@ -13,7 +13,18 @@ import explorer as px
 from explorer.errors import Cancelled
 from explorer.graph import flatten_inputs, interpret
 from explorer.kernels import CARRIERS
-from explorer.run import Executor, KernelCache, KernelError, Replay, choose_cuts, keys_of, lower, make_schedule, profile
+from explorer.run import (
+    Executor,
+    KernelCache,
+    KernelError,
+    Replay,
+    choose_cuts,
+    inside_of,
+    keys_of,
+    lower,
+    make_schedule,
+    profile,
+)
 from explorer.run.fuse import find_overwrites
 
 RECIPES: list[dict[str, str]] = [
@@ -202,8 +213,10 @@ def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
     (times,) = profile([plan], vit_bench.kernels, vit_bench.inputs, rounds=2)
     schedule = make_schedule(plan, vit_bench.kernels)
     assert set(times) == {call.id for call in schedule.calls} == set(keys_of(plan))
-    assert set(times) | set(schedule.inside) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
-    assert set(schedule.inside.values()) == {f"blocks.{i}.{name}/linear" for i in (0, 1) for name in ("proj", "fc2")}
+    inside = inside_of(plan)
+    assert inside == {done: call.id for call in schedule.calls for done in call.inside}
+    assert set(times) | set(inside) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
+    assert set(inside.values()) == {f"blocks.{i}.{name}/linear" for i in (0, 1) for name in ("proj", "fc2")}
     assert all(time > 0 for time in times.values())
 
 

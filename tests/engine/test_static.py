@@ -15,7 +15,7 @@ from explorer.errors import Cancelled, PrecisionError
 from explorer.formats import Quantized, quantize
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Packed, Post, Site, StaticScale, bind, choose
 from explorer.precision import PRECISIONS
-from explorer.run import calibrate, lower, make_schedule
+from explorer.run import calibrate, inside_of, lower
 from explorer.run import fuse as fuse_module
 from explorer.run import plan as plan_module
 
@@ -140,7 +140,7 @@ def test_what_is_read_in_two_forms_is_written_in_fp32(make_bench: Any) -> None:
     bench = make_bench(Twice().eval(), torch.randn(6, 8))
     plan = bench.planner.plan(bench.recipe(linear="int8_static"))
     assert calls(bench, plan.recipe) == ["first/linear + relu"]
-    assert "cast:relu:uint8:static" not in make_schedule(plan, bench.kernels).inside
+    assert "cast:relu:uint8:static" not in inside_of(plan)
 
 
 def test_scales_come_from_the_samples_that_count(make_bench: Any, vit: nn.Module) -> None:
