@@ -28,7 +28,7 @@ test("what was asked for and what runs are both said", () => {
 test("a time says its baseline, its limit, and what else the call does", () => {
   const said = words([0], [HOST, GUEST]);
   assert.match(said, /300 \u00b5s now, 400 \u00b5s in eager FP32, measured\. It also does 1 op or cast/);
-  assert.match(said, /at least 210 \u00b5s .* 70 %/);
+  assert.match(said, /At least 210 \u00b5s .* 70 %/);
   assert.match(words([1], [HOST, GUEST]), /Done inside b\.fc1\/linear/);
   assert.ok(!/now/.test(words([0], [])));
 });

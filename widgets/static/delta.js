@@ -19,10 +19,13 @@ function blank(card) {
     list: h("dl"), more: null,
   };
   parts.more = h("details", { class: "px-more", "data-testid": `${card.id}-details` }, h("summary", { text: "details" }), parts.list);
-  const foot = h("div", { class: "px-foot" }, parts.rate, parts.warning);
+  parts.more.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") parts.more.open = false;
+  });
+  const foot = h("div", { class: "px-foot" }, parts.rate, parts.warning, parts.more);
   const element = h("div", { class: "px-card", "data-testid": card.id, role: "group", "aria-label": card.title },
     h("div", { class: "px-card-top" }, parts.title, parts.tag), h("div", { class: "px-figures" }, parts.main.box, parts.also.box));
-  if (card.id === "delta-latency") element.append(parts.split, foot, parts.more);
+  if (card.id === "delta-latency") element.append(parts.split, foot);
   element.px = parts;
   return element;
 }

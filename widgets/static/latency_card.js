@@ -22,8 +22,8 @@ export function toneOf(ratio) {
 /** Where a speed-up over eager FP32 comes from: "= 1.20x from better kernels x 1.75x from lower precision". */
 export function splitWords(l, baseline) {
   if (!isNumber(l.kernel_gain) || !isNumber(l.precision_gain)) return "";
+  if (baseline) return "from kernels alone: every op is in FP32";
   const kernels = `${speedup(l.kernel_gain)} from ${l.kernel_gain >= 1 + SAME ? "better " : ""}kernels`;
-  if (baseline) return `= ${kernels}, in full FP32`;
   const slower = l.precision_gain <= 1 - SAME ? ", which is slower here" : "";
   return `= ${kernels} \u00d7 ${speedup(l.precision_gain)} from lower precision${slower}`;
 }
@@ -78,16 +78,13 @@ export function detailsOf(l) {
 
 /** A measured latency as the card shows it: both speed-ups, their split, what is in doubt, and the details. */
 export function latencyWords(l, baseline) {
-  const over = l.over_eager;
-  const rate = isNumber(l.throughput) ? `${count(l.throughput)} samples/s` : "";
-  const instead = isNumber(l.eager_ms) ? `${ms(l.candidate_ms)} instead of ${three(l.eager_ms)}` : ms(l.candidate_ms);
-  const also = !baseline && l.over_fp32 && isNumber(l.over_fp32.value) ? {
-    big: speedup(l.over_fp32.value), over: "over best FP32", tone: toneOf(l.over_fp32),
-    sub: [surely(l.over_fp32), isNumber(l.fp32_ms) ? `instead of ${three(l.fp32_ms)}` : ""].filter(Boolean).join(" \u00b7 "),
-  } : null;
+  const rate = [`${ms(l.candidate_ms)} a batch`, isNumber(l.throughput) ? `${count(l.throughput)} samples/s` : ""];
+  const figure = (ratio, from, name) => ({
+    big: speedup(ratio.value), over: name, tone: toneOf(ratio), sub: [surely(ratio), isNumber(from) ? `from ${ms(from)}` : ""].filter(Boolean).join(" \u00b7 "),
+  });
+  const best = !baseline && l.over_fp32 && isNumber(l.over_fp32.value);
   return {
-    big: speedup(over.value), over: "over your eager FP32", tone: toneOf(over), also,
-    sub: [instead, surely(over)].filter(Boolean).join(" \u00b7 "),
-    split: splitWords(l, baseline), rate, warning: driftWords(l), details: detailsOf(l),
+    ...figure(l.over_eager, l.eager_ms, "over your eager FP32"), also: best ? figure(l.over_fp32, l.fp32_ms, "over best FP32") : null,
+    split: splitWords(l, baseline), rate: rate.filter(Boolean).join(" \u00b7 "), warning: driftWords(l), details: detailsOf(l),
   };
 }

@@ -7,7 +7,7 @@ const SHORT = 12;
 export function limitOf(us, floor) {
   if (!isNumber(us) || !isNumber(floor) || us <= 0 || floor <= 0) return null;
   const share = Math.min(1, floor / us);
-  const words = `It takes ${duration(us)}. Moving its bytes and doing its arithmetic take at least ${duration(floor)} on this machine: ${Math.round(100 * share)} % of what is possible.`;
+  const words = `At least ${duration(floor)} on this machine, for its bytes and its arithmetic; it takes ${duration(us)}: ${Math.round(100 * share)} % of the limit.`;
   return { share, words };
 }
 
