@@ -13,7 +13,13 @@ from explorer.samples import Samples
 from explorer.trials import TrialKey, TrialStore
 from explorer.version import __version__
 
-EAGER = "over eager FP32"
+EAGER, BEST_FP32 = "over eager FP32", "over best FP32"
+
+
+def conditions_of(label: str, engine: str, cold: bool) -> str:
+    """Return a baseline's label with how the recipe ran, where that was not as plain calls and warm."""
+    words = (label, "" if engine == "eager" else f"engine={engine}", "cold" if cold else "")
+    return "|".join(word for word in words if word)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
 from explorer.kernels import Option
-from explorer.latency import Latency, LatencyTable, summarise_latency
-from explorer.ledger import EAGER, Known, Ledger
-from explorer.measure import Device, Quality, Task, compare
+from explorer.latency import Against, Latency, LatencyTable, Stopwatch
+from explorer.ledger import BEST_FP32, EAGER, Known, Ledger, conditions_of
+from explorer.measure import Device, Effort, Quality, RateStore, Task
 from explorer.precision import find_precision
 from explorer.progress import Progress, terminal_progress, with_progress
 from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
-from explorer.run import METHOD, Calibration, KernelCache, Plan, Planner, calibrate, lower, profile, weigh
+from explorer.run import METHOD, Calibration, KernelCache, Plan, Planner, calibrate, weigh
 from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
@@ -69,6 +69,16 @@ class Session:
             Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
         )
         self._latencies = LatencyTable()
+        self._stopwatch = Stopwatch(
+            device,
+            self._kernels,
+            samples.batch(0),
+            samples.batch_size,
+            self._eager(samples.batch(0)),
+            lambda: self._baseline,
+            self._latencies,
+            RateStore(store.path.parent),
+        )
         self._history = History((self._baseline.recipe,))
         self._plans: dict[str, Plan] = {}
         first = self._evaluator.output_of_first_batch(self._baseline, self._kernels)
@@ -304,35 +314,31 @@ class Session:
         recipe: Recipe | None = None,
         against: str | Recipe = "eager",
         seconds: float = 2.0,
+        engine: str = "eager",
         *,
         within: float = 0.01,
+        cold: bool = False,
         progress: Progress | None = None,
         cancel: Any = None,
     ) -> Latency:
-        """Time ``recipe`` (default the current one) against a baseline, interleaved, and fill the per-op table.
+        """Time ``recipe`` (default the current one) and both baselines, interleaved, and fill the per-op table.
 
-        ``against``: ``"eager"`` (the module as the user runs it, FP32), ``"fp32"`` (the lowered FP32 plan) or a recipe.
-        Stops after ``seconds``, or earlier once the 95 % interval is ``within`` this fraction of the speed-up. Always
-        measures; the last result is kept in the trial store.
+        ``against``: what ``speedup`` is over: ``"eager"`` (the module as the user runs it, FP32), ``"fp32"`` (best
+        FP32: the fastest FP32 kernels here, lowered) or a recipe. ``engine``: how the recipe runs: ``"eager"`` (plain
+        calls of its kernels), ``"compile"`` (torch.compile between them) or ``"cudagraph"``. Stops after ``seconds``,
+        or earlier once the 95 % interval is ``within`` this fraction of the speed-up; ``cold`` empties the caches
+        before every call. From one second on, what the device could do is measured too: once, for about a second.
+
+        Always measures; the last result is kept in the trial store. Raises :class:`Cancelled` when ``cancel`` (an
+        Event) is set, :class:`RunError` that names the op where a kernel fails or memory runs out.
         """
         plan = self.plan_of(recipe)
         self._require_unchanged()
-        inputs = self._samples.batch(0)
-        candidate = lower(plan, self._kernels)
-        label, baseline = self._against(against)
-
-        plans = [plan] if plan.recipe.is_baseline else [plan, self._baseline]
+        baseline = self._against(against)
         with terminal_progress(progress) as report:
-            comparison = compare(
-                baseline, lambda: candidate(*inputs), self.device, seconds, within, progress=report, cancel=cancel
-            )
-            if report is not None:
-                report(0, 1, "timing each op")
-            times = profile(plans, self._kernels, inputs, cancel=cancel)
-        for each, op_times in zip(plans, times, strict=True):
-            self._latencies.add(each, op_times)
-        found = summarise_latency(plan, comparison, times, label, self.batch_size)
-        self._ledger.add_latency(plan.recipe, label, found)
+            effort = Effort(seconds, within, cold, report, cancel)
+            found = self._stopwatch.measure(plan, baseline, engine, effort)
+        self._ledger.add_latency(plan.recipe, conditions_of(baseline.label, engine, cold), found)
         return found
 
     def predicted_latency_ms(self, recipe: Recipe | None = None) -> float | None:
@@ -398,17 +404,12 @@ class Session:
             raise RecipeError(asked, f"op {odd!r} is not in both recipe and model", "a recipe that names every op")
         return recipe
 
-    def _against(self, against: str | Recipe) -> tuple[str, Callable[[], Any]]:
-        inputs = self._samples.batch(0)
-        if against == "eager":
-            return EAGER, self._eager(inputs)
-        if against == "fp32":
-            against = self._baseline.recipe
-        if not isinstance(against, Recipe):
+    def _against(self, against: str | Recipe) -> Against:
+        if isinstance(against, Recipe):
+            return Against(f"over recipe {against.hash}", "recipe", self.plan_of(against))
+        if against not in ("eager", "fp32"):
             raise RecipeError(f"time against {against!r}", "it is no baseline", "'eager', 'fp32' or a recipe")
-        lowered = lower(self.plan_of(against), self._kernels)
-        label = "against lowered FP32" if against.is_baseline else f"against recipe {against.hash}"
-        return label, lambda: lowered(*inputs)
+        return Against(EAGER if against == "eager" else BEST_FP32, against)
 
     def _eager(self, inputs: tuple[Any, ...]) -> Callable[[], Any]:
         args, kwargs = unflatten_inputs(inputs, *self._example)

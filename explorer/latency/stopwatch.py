@@ -1,0 +1,146 @@
+"""Times a plan against both baselines, and each of its calls against what the device could do. (Effect: clock.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from explorer.latency.record import Latency
+from explorer.latency.table import LatencyTable, beaten_share, latency_table
+from explorer.measure import Device, Effort, Rates, RateStore, Rounds, energy_mj, peak_bytes, time_rounds
+from explorer.measure.probe import probe
+from explorer.run import (
+    Engine,
+    KernelCache,
+    Lowered,
+    Plan,
+    build_engine,
+    clear_faults,
+    costs_of,
+    lower,
+    profile,
+)
+
+LONG_SECONDS = 1.0
+"""From this many seconds on, what takes long itself is done too: the device's rates, where they are not known yet
+(about a second, once per device), and energy. A short measurement, the page's first answer to a click, skips both."""
+TOO_MANY_BEATEN = 0.1
+
+
+@dataclass(frozen=True)
+class Against:
+    """A baseline: ``"eager"``, ``"fp32"`` (best FP32), or the plan of a recipe; ``label`` says it in words."""
+
+    label: str
+    name: str
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stopwatch:
+    """Measures plans of one model on fixed ``inputs``, a batch of ``batch_size``.
+
+    ``eager`` runs the user's module, ``best_fp32`` gives the plan of the fastest FP32 kernels. What is learnt of single
+    calls goes to ``table``, what the device can do to ``rates``.
+    """
+
+    device: Device
+    kernels: KernelCache
+    inputs: tuple[Any, ...]
+    batch_size: int
+    eager: Callable[[], Any]
+    best_fp32: Callable[[], Plan]
+    table: LatencyTable
+    rates: RateStore
+
+    def measure(self, plan: Plan, against: Against, engine: str, effort: Effort) -> Latency:
+        """Return the latency of ``plan`` as ``engine`` runs it; per call, as plain calls.
+
+        Raises :class:`Cancelled`, an :class:`ExplorerError` where the engine cannot run it here, and :class:`RunError`
+        that names the op where a call fails or memory runs out. Nothing is left behind by any of them.
+        """
+        fp32 = self.best_fp32()
+        lowered, lowered_fp32 = lower(plan, self.kernels), lower(fp32, self.kernels)
+        other = lower(against.plan, self.kernels) if against.plan is not None else None
+        with clear_faults("time a recipe", lowered, lowered_fp32, *([other] if other else [])):
+            running = build_engine(engine, lowered, self.inputs, self.device)
+            calls = {"eager": self.eager, "fp32": self._call(lowered_fp32), "candidate": running.call}
+            if other is not None:
+                calls[against.name] = self._call(other)
+            rounds = time_rounds(calls, self.device, effort, watch=(against.name, "candidate"))
+            plans = [plan] if plan.kernels == fp32.kernels else [plan, fp32]
+            _say(effort, "timing each op")
+            profiles = profile(plans, self.kernels, self.inputs, cancel=effort.cancel)
+            long = effort.seconds >= LONG_SECONDS
+            energy = energy_mj(running.call, self.device, effort.cancel) if long else None
+            found = self._found(plan, lowered, against, running, rounds, profiles, effort)
+            peak = peak_bytes(running.call, self.device)
+        for each, times in zip(plans, profiles, strict=True):
+            self.table.add(each, times)
+        return replace(found, energy_mj=energy, peak_bytes=peak)
+
+    def _call(self, lowered: Lowered) -> Callable[[], Any]:
+        return partial(lowered, *self.inputs)
+
+    def _found(
+        self,
+        plan: Plan,
+        lowered: Lowered,
+        against: Against,
+        engine: Engine,
+        rounds: Rounds,
+        profiles: list[dict[str, float]],
+        effort: Effort,
+    ) -> Latency:
+        costs = costs_of(lowered.schedule, self.kernels)
+        tabulate = partial(latency_table, plan, profiles[0], profiles[-1], costs)
+        table = tabulate(self._known_rates(effort))
+        if beaten_share(table) > TOO_MANY_BEATEN and effort.seconds >= LONG_SECONDS:
+            table = tabulate(self._measure_rates(effort))
+        sum_us, ratio = float(table["time_us"].sum()), rounds.ratio(against.name, "candidate")
+        candidate_ms = rounds.median_ms("candidate")
+        return Latency(
+            baseline_ms=rounds.median_ms(against.name),
+            candidate_ms=candidate_ms,
+            speedup=ratio.value,
+            interval=ratio.interval,
+            n=rounds.n,
+            predicted_ms=sum_us / 1e3,
+            conditions=self._conditions(against, engine, rounds),
+            emulated=bool(plan.emulated),
+            engine=engine.name,
+            eager_ms=rounds.median_ms("eager"),
+            fp32_ms=rounds.median_ms("fp32"),
+            over_eager=rounds.ratio("eager", "candidate"),
+            over_fp32=rounds.ratio("fp32", "candidate"),
+            percentiles=rounds.percentiles_ms("candidate"),
+            throughput=self.batch_size / candidate_ms * 1e3,
+            drift=rounds.drift(against.name),
+            rest_us=candidate_ms * 1e3 - sum_us,
+            energy_mj=None,
+            peak_bytes=None,
+            table=table,
+        )
+
+    def _conditions(self, against: Against, engine: Engine, rounds: Rounds) -> str:
+        times = "once" if rounds.warm_ups == 1 else "twice"
+        caches = "cold, caches emptied before each call" if rounds.cold else f"warm, run {times} before"
+        words = (against.label, f"batch {self.batch_size}", self.device.label, caches, engine.name, engine.note)
+        return " · ".join(word for word in words if word and word != "eager")
+
+    def _known_rates(self, effort: Effort) -> Rates:
+        known = self.rates.find(self.device.key)
+        if known is None and effort.seconds >= LONG_SECONDS:
+            return self._measure_rates(effort)
+        return known or Rates()
+
+    def _measure_rates(self, effort: Effort) -> Rates:
+        _say(effort, "measuring what this device can do")
+        return self.rates.measure(self.device.key, lambda: probe(self.device, effort))
+
+
+def _say(effort: Effort, text: str) -> None:
+    if effort.progress is not None:
+        effort.progress(0, 1, text)
