@@ -1,23 +1,24 @@
-"""Low-precision kernels of the CPU: INT8 with dynamic scales, and INT8 weights with BF16 activations."""
+"""INT8 kernels of the CPU with dynamic scales, through torch's own product."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, find_scale, quantize
+from explorer.formats import Quantized, quantize
 from explorer.kernels import fused
 from explorer.kernels.kernel import ADDEND, Kernel
 from explorer.kernels.site import Packed, Product, Site, extend_by_addend
+from explorer.kernels.stored import store_int8
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 CHANNEL = weight_scheme_of("int8")
+quantize_for_w8 = store_int8
 
 
 class Epilogue(Protocol):
@@ -77,31 +78,6 @@ def build_int8_linear(epilogue: Epilogue) -> Callable[[Site], Packed]:
     return build
 
 
-def build_w8_linear(site: Site) -> Packed:
-    """Build ``torch._weight_int8pack_mm``: BF16 input, INT8 weight, one BF16 scale per output channel.
-
-    The scale is rounded to BF16 before the weight is quantised with it, so that no error comes from the scale.
-    """
-    product = require_product(site)
-    weight, scale = quantize_for_w8(product.weight)
-    codes = weight.codes.contiguous()
-    bias = None if product.bias is None else product.bias.to(torch.bfloat16)
-
-    def run(*inputs: Tensor) -> Tensor:
-        x = inputs[0]
-        out = torch._weight_int8pack_mm(x.reshape(-1, x.shape[-1]), codes, scale)
-        return (out if bias is None else out.add_(bias)).reshape(*x.shape[:-1], codes.shape[0])
-
-    return Packed(run, codes.nbytes, scale.nbytes)
-
-
-def quantize_for_w8(weight: Tensor) -> tuple[Quantized, Tensor]:
-    """Return ``weight`` [N, ...] as INT8 per output channel under scales that BF16 holds, and those scales [N]."""
-    scale, _ = find_scale(weight, CHANNEL)
-    scale = scale.to(torch.bfloat16)
-    return quantize(weight, replace(CHANNEL, dynamic=False), scale.float()), scale.reshape(-1).contiguous()
-
-
 def refuse_int8_linear(site: Site, device: Device) -> str:
     if site.product is None:
         return "the INT8 product needs a constant weight; this op multiplies two activations"
@@ -110,14 +86,6 @@ def refuse_int8_linear(site: Site, device: Device) -> str:
 
 def refuse_fused(site: Site, device: Device) -> str:
     return refuse_int8_linear(site, device) or ("" if fused.available() else "the fused loops need Numba")
-
-
-def refuse_w8_linear(site: Site, device: Device) -> str:
-    if site.product is None:
-        return "weight-only INT8 needs a constant weight; this op multiplies two activations"
-    depth = site.product.weight.shape[1]
-    # torch 2.11 to 2.13: silently wrong at one row and a crash of the process at five rows.
-    return "" if depth % 16 == 0 else f"torch._weight_int8pack_mm needs K % 16 == 0; this op has K = {depth}"
 
 
 KERNELS = (
@@ -143,5 +111,4 @@ KERNELS = (
         refuse_int8_linear,
         fuses=ADDEND,
     ),
-    Kernel("torch._weight_int8pack_mm", "w8", "cpu", LINEAR, "bf16", "bf16", build_w8_linear, refuse_w8_linear),
 )

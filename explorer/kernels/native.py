@@ -12,6 +12,8 @@ from explorer.kernels.kernel import ANY_KIND, CONV_KINDS, MATRIX_KINDS, Kernel
 from explorer.kernels.site import Packed, Site, bind
 from explorer.measure.device import Device
 
+SLOW_FP16 = "torch fp16, slow: no FP16 arithmetic here"
+
 
 def build_native(format_: str) -> Callable[[Site], Packed]:
     """Return a builder of the op's ATen call with its floating constants in ``format_``."""
@@ -35,6 +37,11 @@ def build_channels_last(site: Site) -> Packed:
     return Packed(bind(replace(site, constants=constants), torch.bfloat16), packed.weight_bytes)
 
 
+def refuse_plain_fp16(site: Site, device: Device) -> str:
+    """Products in FP16 run on every CPU; this name is for those that have the arithmetic."""
+    return "" if "AVX512-FP16" in device.features else "this CPU has no FP16 arithmetic"
+
+
 def refuse_old_cuda(site: Site, device: Device) -> str:
     """BF16 needs compute capability 8.0."""
     return "" if device.capability >= (8, 0) else f"BF16 needs an sm_80 GPU; this is sm_{device.sm}"
@@ -50,4 +57,6 @@ KERNELS = (
     Kernel("torch bf16", "bf16", "cuda", MATRIX_KINDS, "bf16", "bf16", build_native("bf16"), refuse_old_cuda),
     Kernel("torch fp16", "fp16", "any", ANY_KIND, "fp16", "fp16", build_native("fp16")),
     Kernel("torch fp16", "fp16", "cuda", MATRIX_KINDS, "fp16", "fp16", build_native("fp16")),
+    Kernel("torch fp16", "fp16", "cpu", MATRIX_KINDS, "fp16", "fp16", build_native("fp16"), refuse_plain_fp16),
+    Kernel(SLOW_FP16, "fp16", "cpu", MATRIX_KINDS, "fp16", "fp16", build_native("fp16")),
 )

@@ -15,43 +15,49 @@ from torch import Tensor
 
 from explorer.formats import BlockSpec, Quantized, Scheme, find_format, quantize, round_to
 from explorer.kernels.carriers import NATIVE_DTYPES, as_float
-from explorer.kernels.cpu import CHANNEL, quantize_for_w8, require_product, scale_product
+from explorer.kernels.cpu import CHANNEL, require_product, scale_product
 from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
 from explorer.kernels.site import Packed, Product, Site, bind
+from explorer.kernels.stored import store_int4, store_int8
 from explorer.measure.device import Device
-from explorer.precision import BLOCK_PRECISIONS, PRECISIONS, Precision, weight_scheme_of
-from explorer.weights import Method, quantize_weight
+from explorer.precision import BLOCK_PRECISIONS, Precision, weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
 FP8_CHANNEL = weight_scheme_of("fp8")
-INT4_GROUPS = weight_scheme_of("w4")
 
 
-def rounded_weights(format_: str) -> Callable[[Product], tuple[Tensor, int, int]]:
+def rounded_weights(format_: str, saturate: bool = False) -> Callable[[Product], tuple[Tensor, int, int]]:
     """Return a function giving a weight rounded to a plain float format, its bytes and the bytes of its scales."""
 
     def weigh(product: Product) -> tuple[Tensor, int, int]:
-        weight = round_to(product.weight, format_, saturate=False)
+        weight = round_to(product.weight, format_, saturate=saturate)
         return weight, weight.numel() * (4 if format_ == "tf32" else 2), 0
 
     return weigh
 
 
-def scaled_weights(scheme: Scheme, method: Method = "nearest") -> Callable[[Product], tuple[Tensor, int, int]]:
-    """Return a function giving a weight as ``scheme`` holds it under scales found by ``method``.
-
-    [out, ...] is flattened to rows for groups.
-    """
+def scaled_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight as ``scheme`` holds it; [out, ...] is flattened to rows."""
 
     def weigh(product: Product) -> tuple[Tensor, int, int]:
         rows = product.weight.reshape(product.weight.shape[0], -1)
-        record = quantize_weight(rows, scheme, method)
+        record = quantize(rows, scheme)
         return (
             record.dequantize().reshape(product.weight.shape),
             record.nbytes - record.scale_bytes,
             record.scale_bytes,
         )
+
+    return weigh
+
+
+def int4_weights(precision: str) -> Callable[[Product], tuple[Tensor, int, int]]:
+    """Return a function giving a weight as a precision of 4-bit groups stores it; [out, ...] is flattened to rows."""
+
+    def weigh(product: Product) -> tuple[Tensor, int, int]:
+        stored = store_int4(product.weight.reshape(product.weight.shape[0], -1), precision)
+        return stored.values().reshape(product.weight.shape), stored.weight_bytes, stored.scale_bytes
 
     return weigh
 
@@ -69,7 +75,7 @@ def block_weights(scheme: Scheme) -> Callable[[Product], tuple[Tensor, int, int]
 
 def w8_weights(product: Product) -> tuple[Tensor, int, int]:
     """Give a weight as the weight-only INT8 kernel holds it: codes and BF16 scales."""
-    record, scale = quantize_for_w8(product.weight)
+    record, scale = store_int8(product.weight)
     return record.dequantize(), record.codes.nbytes, scale.nbytes
 
 
@@ -171,12 +177,17 @@ def refuse_no_weight(site: Site, device: Device) -> str:
     return "" if site.product is not None else "this op multiplies two activations; there is no weight to store so"
 
 
-def refuse_groups(site: Site, device: Device) -> str:
-    if reason := refuse_no_weight(site, device):
-        return reason
-    weight = require_product(site).weight
-    depth, group = weight[0].numel(), INT4_GROUPS.group or 1
-    return "" if depth % group == 0 else f"groups of {group} do not divide the {depth} inputs of this op"
+def refuse_groups(precision: str) -> Callable[[Site, Device], str]:
+    """Return a refusal of weights whose inputs the groups of a precision do not divide."""
+    group = weight_scheme_of(precision).group or 1
+
+    def refuse(site: Site, device: Device) -> str:
+        if reason := refuse_no_weight(site, device):
+            return reason
+        depth = require_product(site).weight[0].numel()
+        return "" if depth % group == 0 else f"groups of {group} do not divide the {depth} inputs of this op"
+
+    return refuse
 
 
 def refuse_split_blocks(block: int) -> Callable[[Site, Device], str]:
@@ -219,8 +230,7 @@ def _blocks(precision: Precision) -> tuple[Kernel, ...]:
 
 
 def _int4_groups(name: str) -> Kernel:
-    weigh = scaled_weights(weight_scheme_of(name), PRECISIONS[name].weight_method)
-    return _products(name, "bf16", "bf16", weigh, PRODUCT_KINDS, refuse_groups)
+    return _products(name, "bf16", "bf16", int4_weights(name), PRODUCT_KINDS, refuse_groups(name))
 
 
 KERNELS = (
@@ -247,6 +257,7 @@ KERNELS = (
     Kernel("emulated int8", "int8", "any", LINEAR, "int8:token", "fp32", build_int8_linear, refuse_no_weight, True),
     Kernel("emulated int8", "int8", "any", CONV_KINDS, "int8:tensor", "fp32", build_int8_conv, refuse_no_weight, True),
     _products("w8", "bf16", "bf16", w8_weights, PRODUCT_KINDS, refuse_no_weight),
-    *(_int4_groups(name) for name in ("w4", "w4_mse", "w4_hqq")),
+    *(_int4_groups(name) for name in ("w4", "w4_mse", "w4_hqq", "w4_g128")),
+    _products("w16", "fp32", "fp32", rounded_weights("fp16", saturate=True), LINEAR, refuse_no_weight),
     *(kernel for precision in BLOCK_PRECISIONS.values() for kernel in _blocks(precision)),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from explorer.kernels import cpu, cuda, fused, native, reference, residual
+from explorer.kernels import cpu, cpu_weight_only, cuda, fused, native, reference, residual
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Site
 from explorer.measure.device import Device
 
 KERNELS: tuple[Kernel, ...] = (
     *cpu.KERNELS,
+    *cpu_weight_only.KERNELS,
     *cuda.KERNELS,
     *native.KERNELS,
     *residual.KERNELS,
