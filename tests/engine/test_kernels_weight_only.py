@@ -42,7 +42,7 @@ def kernels(precision: str, emulated: bool) -> list[Kernel]:
 def test_real_kernels_are_close_to_their_twin(shape: tuple[int, int, int]) -> None:
     """The twin adds in FP32 and rounds to BF16 once; torch's kernels round before the bias too: 2 of BF16's steps.
 
-    Our own are off by less than one step, of the same largest output.
+    Our own are off by at most one step of the largest output, where a sum lies between two BF16 numbers.
     """
     site, x = site_of(*shape, bias=shape[0] != 4)
     ran = 0
@@ -54,7 +54,7 @@ def test_real_kernels_are_close_to_their_twin(shape: tuple[int, int, int]) -> No
                 got = kernel.build(site).run(x.bfloat16())
                 assert got.dtype == torch.bfloat16 and got.shape == wanted.shape and got.is_contiguous()
                 steps = 1 if "VNNI" in kernel.name else 2
-                assert (got.float() - wanted).abs().max() <= steps * 2**-8 * wanted.abs().max(), kernel.name
+                assert (got.float() - wanted).abs().max() <= steps * 2**-7 * wanted.abs().max(), kernel.name
                 ran += 1
     assert ran >= (5 if shape[2] % 16 == 0 else 1)
 
