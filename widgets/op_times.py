@@ -13,7 +13,7 @@ from widgets.plain import number, text
 
 @dataclass(frozen=True)
 class OpTime:
-    """Microseconds of one op: ``now_us``, and ``before_us`` in eager FP32 (0: unknown).
+    """Microseconds of one op: ``now_us``, and ``before_us`` in best FP32 (0: unknown).
 
     ``floor_us`` is the least that this device could take, None where that is not known or says nothing. An op that
     another call does as well has no time of its own: ``inside`` names that call, which holds both ops' ``before_us``.

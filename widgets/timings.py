@@ -43,7 +43,7 @@ def eager_ms(found: Any) -> float:
 
 
 def times(state: PageState) -> dict[str, Any]:
-    """Each op's measured time in its present precision, or None: [now, eager FP32, emulated, floor, inside]."""
+    """Each op's measured time in its present precision, or None: [now, best FP32, emulated, floor, inside, holds]."""
     if state.shown is None:
         return {"ops": []}
     found = [state.times.get((str(op), precision)) for op, precision in state.shown.ops["precision"].items()]

@@ -63,6 +63,34 @@ def undo(page: Page) -> None:
         page.get_by_test_id("undo").click()
 
 
+def both_baselines(page: Page) -> None:
+    """The latency stands over eager and over best FP32, split into what kernels and what precision gained."""
+    latency = card(page, "delta-latency")
+    expect(latency).to_contain_text("over your eager FP32")
+    expect(page.get_by_test_id("over-fp32")).to_have_text(re.compile(r"^[\d.]+×over best FP32.*from [\d.]+ ms"))
+    split = page.get_by_test_id("latency-split").inner_text()
+    kernels, precision = (float(gain) for gain in re.findall(r"([\d.]+)×", split))
+    assert kernels * precision == pytest.approx(float(numbers(page)["delta-latency"].rstrip("×")), rel=0.02)
+    expect(page.get_by_test_id("throughput")).to_contain_text("samples/s")
+    details = page.get_by_test_id("delta-latency-details")
+    details.locator("summary").click()
+    expect(details).to_contain_text("the model as you run it")
+    details.press("Escape")
+    expect(details).not_to_contain_text("the model as you run it", use_inner_text=True)
+
+
+def where_the_time_goes(page: Page) -> None:
+    """The op's row and its cast are timed; a sum, the rest and the measured whole close the table."""
+    times = page.get_by_test_id("times")
+    expect(times).to_have_attribute("data-state", "ready")
+    if page.get_by_test_id("times-all").is_visible():
+        page.get_by_test_id("times-all").click()
+    expect(page.get_by_test_id(f"time:{FC1}")).to_contain_text(re.compile(r"[\d.]+ (µs|ms)"))
+    expect(times.locator(".px-cast")).not_to_have_count(0)
+    for name in ("sum", "rest", "whole"):
+        expect(page.get_by_test_id(f"time-{name}")).to_be_visible()
+
+
 @pytest.mark.parametrize("place", ["voila", "lab"])
 def test_golden_path(open_page: Open, place: str) -> None:
     page = open_page(place)
@@ -78,6 +106,8 @@ def test_golden_path(open_page: Open, place: str) -> None:
     changed = {name for name in CARDS if after[name] != before[name]}
     assert changed >= {"delta-kl", "delta-memory"}
     expect(cell(page, FC1, "fp32")).not_to_have_attribute("data-chosen", "true")
+    both_baselines(page)
+    where_the_time_goes(page)
 
     undo(page)
     expect(cell(page, FC1, "fp32")).to_have_attribute("data-chosen", "true")
@@ -163,7 +193,7 @@ def test_keyboard_alone(open_page: Open) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
     columns = page.get_by_role("columnheader").all_inner_texts()
-    precisions = [name for name in columns if name not in ("layer", "casts", "kernel", "µs", "Δ")]
+    precisions = [name for name in columns if name not in ("layer", "casts", "kernel", "µs", "Δ", "of limit")]
     page.keyboard.press(str(precisions.index("int8") + 1))
     expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
     page.keyboard.press("Control+z")

@@ -22,12 +22,12 @@ test("one op without a floor leaves the sum without one", () => {
 test("what was asked for and what runs are both said", () => {
   assert.match(words([0], [HOST, GUEST]), /asked for int8, runs in int8 on simd int8/);
   const emulated = { kernels: ["reference"], emulated: [true], refusals: ["this CPU has no INT8 arithmetic"] };
-  assert.match(words([0], [[9, 9, true, null, "", 0]], emulated), /asked for int8, emulated by reference: this CPU has no INT8[^]*time means nothing/);
+  assert.match(words([0], [[9, 9, true, null, "", 0]], emulated), /asked for int8, emulated: this CPU has no INT8[^]*time means nothing/);
 });
 
 test("a time says its baseline, its limit, and what else the call does", () => {
   const said = words([0], [HOST, GUEST]);
-  assert.match(said, /300 \u00b5s now, 400 \u00b5s in eager FP32, measured\. It also does 1 op or cast/);
+  assert.match(said, /300 \u00b5s now, 400 \u00b5s in best FP32, measured\. It also does 1 op or cast/);
   assert.match(said, /At least 210 \u00b5s .* 70 %/);
   assert.match(words([1], [HOST, GUEST]), /Done inside b\.fc1\/linear/);
   assert.ok(!/now/.test(words([0], [])));

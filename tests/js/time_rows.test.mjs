@@ -21,13 +21,13 @@ test("ops are called by their layer, and an op of the model itself by its kind",
 });
 
 test("a row says its kernel, its share of the limit, and what is done inside it", () => {
-  const cast = row("cast:x:int8", 40, { what: "cast fp32 \u2192 int8", kernel: "cast" });
+  const cast = row("cast:b.norm/layer_norm:int8:token", 40, { what: "cast fp32 \u2192 int8", kernel: "cast" });
   const inside = [row("b.act/gelu", 0, { what: "gelu", inside: "b.fc1/linear" }), { ...cast, id: "cast:y:uint8", us: 0, inside: "b.fc1/linear" }];
   const [first, second] = timeRows(table([row("b.fc1/linear", 900), cast], { inside })).rows;
   assert.equal(first.name, "b.fc1");
   assert.equal(first.sub, "linear \u00b7 k \u00b7 with act, cast fp32 \u2192 int8 inside");
   assert.equal(first.limit.share, 0.5);
-  assert.deepEqual([second.name, second.sub, second.cast], ["cast fp32 \u2192 int8", "of x", true]);
+  assert.deepEqual([second.name, second.sub, second.cast], ["cast fp32 \u2192 int8", "of b.norm/layer_norm", true]);
 });
 
 test("an emulated row has no limit, whatever its floor", () => {

@@ -86,7 +86,7 @@ class MapView {
     this.elements.forEach((element) => element.remove());
     this.elements.clear();
     this.parts.panel.style.setProperty("--px-cols", this.columns.map((column) => column.width).join(" "));
-    const title = (column) => h("div", { class: `px-col-${column.key.split(":")[0]}`, role: "columnheader", text: column.title.replace("_", " ") });
+    const title = (column) => h("div", { class: `px-col-${column.key.split(":")[0]}`, role: "columnheader", title: column.about, text: column.title.replace("_", " ") });
     this.parts.header.replaceChildren(...this.columns.map(title));
     this.arrangeRows();
   }

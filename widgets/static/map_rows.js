@@ -16,9 +16,9 @@ export function columnsOf(precisions) {
     { key: "casts", title: "casts", width: "var(--px-w-lane)", draw: drawLane },
     ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, width: "var(--px-w-cell)", precision: at })),
     { key: "kernel", title: "kernel", width: "minmax(90px, 1fr)", draw: drawKernel },
-    { key: "time", title: "\u00b5s", width: "60px", draw: drawTime },
-    { key: "change", title: "\u0394", width: "54px", draw: drawChange },
-    { key: "limit", title: "of limit", width: "58px", draw: drawLimit },
+    { key: "time", title: "\u00b5s", about: "microseconds of each op, measured on this machine", width: "60px", draw: drawTime },
+    { key: "change", title: "\u0394", about: "change of that time against the best FP32 kernel here", width: "54px", draw: drawChange },
+    { key: "limit", title: "of limit", about: "how near an op is to the least time that this machine could take for it", width: "58px", draw: drawLimit },
   ];
 }
 
@@ -175,7 +175,7 @@ function drawTime(part, { row, times }) {
   put(part, "data-kind", sum.seen ? (fused ? "fused" : sum.emulated ? "emulated" : "measured") : null);
 }
 
-/** The change against eager FP32; an op that still runs in FP32 has none, only noise. */
+/** The change against best FP32; an op that still runs in FP32 has none, only noise. */
 function drawChange(part, { row, times, data, choices }) {
   const sum = timesOf(row, times);
   const changed = row.ops.some((op) => data.precisions[choices[op]] !== "fp32");

@@ -55,7 +55,7 @@ export function kernelWords(row, plan, times, data, choices) {
 function executed(op, plan, asked) {
   const kernel = plan.kernels[op] || "no kernel named";
   if (!plan.emulated[op]) return `asked for ${asked}, runs in ${asked} on ${kernel}`;
-  return `asked for ${asked}, emulated by ${kernel}${plan.refusals[op] ? `: ${plan.refusals[op]}` : ""}`;
+  return `asked for ${asked}, emulated: ${plan.refusals[op] || "this device has no kernel for it"}`;
 }
 
 function timeWords(row, times) {
@@ -67,7 +67,7 @@ function timeWords(row, times) {
   }
   if (sum.emulated) return [`${duration(sum.now)} here, but emulated, so this time means nothing.`];
   const holds = sum.holds ? ` It also does ${plural(sum.holds, "op or cast", "ops and casts")} that would be calls of their own.` : "";
-  const against = sum.before ? `, ${duration(sum.before)} in eager FP32` : "";
+  const against = sum.before ? `, ${duration(sum.before)} in best FP32` : "";
   const limit = sum.seen === row.ops.length ? limitOf(sum.now, sum.floor) : null;
   return [`${duration(sum.now)} now${against}, measured.${holds}`, limit && limit.words].filter(Boolean);
 }

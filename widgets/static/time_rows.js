@@ -27,7 +27,7 @@ function rowOf(row, whole, guests) {
   const inside = guests.filter((guest) => guest.inside === row.id).map((guest) => (guest.kernel === "cast" ? guest.what : lastName(guest.id)));
   const also = inside.length ? `with ${inside.join(", ")} inside` : "";
   const name = cast ? row.what : row.id === "views" ? "views" : nameOf(row.id);
-  const sub = cast ? `of ${row.id.replace(/^cast:|:[^:]*$/g, "")}` : row.id === "views" ? "reshape, transpose" : `${row.what} \u00b7 ${row.kernel}`;
+  const sub = cast ? `of ${row.id.replace(/^cast:([^:]*):.*$/, "$1")}` : row.id === "views" ? "reshape, transpose" : `${row.what} \u00b7 ${row.kernel}`;
   return {
     id: row.id, name, sub: [sub, also].filter(Boolean).join(" \u00b7 "), emulated: row.emulated, cast,
     time: duration(row.us), part: whole > 0 ? Math.min(1, row.us / whole) : 0,

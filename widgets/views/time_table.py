@@ -16,4 +16,6 @@ class TimeTable(View):
     table = synced()
 
     def update(self, topics: frozenset[str]) -> None:
-        self.table = timings.time_table(self.page_state)
+        # A quality that tightens changes no time.
+        if topics != {"measured"} or self.table.get("state") != "ready":
+            self.table = timings.time_table(self.page_state)
