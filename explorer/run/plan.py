@@ -23,6 +23,7 @@ from explorer.kernels import (
     Site,
     StaticScale,
     activation_of,
+    as_float,
     choose,
 )
 from explorer.measure import Device
@@ -113,8 +114,9 @@ class Plan:
 
     def converter(self, value: str, carrier: str) -> Callable[[Any], Any]:
         """Return what converts ``value`` to ``carrier``: under its own scale where that is static."""
-        target = CARRIERS[carrier]
-        return partial(target.convert, fixed=self.scales[value]) if target.static else target.convert
+        target, source = CARRIERS[carrier], CARRIERS[self.format_of[value]]
+        convert = partial(target.convert, fixed=self.scales[value]) if target.static else target.convert
+        return convert if source.scheme is None else lambda x: convert(as_float(x))
 
     @cached_property
     def step_of(self) -> Mapping[str, Step]:
@@ -313,7 +315,7 @@ def _find_casts(
             value=name,
             source=graph.producer[name].id if name in graph.producer else name,
             consumers=tuple(ops),
-            from_=formats[name],
+            from_=CARRIERS[formats[name]].format,
             to=CARRIERS[carrier].format,
             carrier=carrier,
             elements=prod(shapes[name]),

@@ -14,6 +14,7 @@ import explorer as px
 from explorer.errors import Cancelled, PrecisionError
 from explorer.formats import Quantized, quantize
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Packed, Post, Site, StaticScale, bind, choose
+from explorer.kernels.on_codes import pool_by_torch, pool_compiled
 from explorer.precision import PRECISIONS
 from explorer.run import calibrate, inside_of, lower
 from explorer.run import fuse as fuse_module
@@ -69,7 +70,7 @@ PLAIN = Kernel(
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of kernels whose static product fuses everything, on whatever CPU."""
-    others = tuple(k for k in KERNELS if k.precision != "int8_static" or k.kinds == {"add"})
+    others = tuple(k for k in KERNELS if k.precision != "int8_static" or k.kinds <= {"add", "max_pool2d"})
     monkeypatch.setattr(plan_module, "choose", partial(choose, table=(PLAIN, *others)))
     for module in (plan_module, fuse_module):
         monkeypatch.setattr(module, "ACTIVATION_KERNELS", {"gelu": GELU})
@@ -98,6 +99,47 @@ def test_a_residual_in_fp32_makes_a_cast_of_its_own(make_bench: Any, cnn: nn.Mod
         "stem/conv2d + bn1/batch_norm + relu",
         "conv/conv2d + bn2/batch_norm + add + relu_1",
     ]
+
+
+class Pooled(nn.Module):
+    """[n, 3, 9, 7] -> [n, 8] through a pool between two convolutions; what is pooled is also read as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 2)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.pool(torch.relu(self.stem(x)))
+        out: Tensor = self.conv(pooled).mean((2, 3)) + pooled.mean((2, 3))
+        return out
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_pool_keeps_its_integers(make_bench: Any) -> None:
+    bench = make_bench(Pooled().eval(), torch.randn(3, 3, 9, 7))
+    recipe = bench.recipe(conv2d="int8_static", max_pool2d="int8_static")
+    plan = bench.planner.plan(recipe)
+    assert calls(bench, recipe) == ["stem/conv2d + relu + cast:relu:uint8:static"]
+    assert [(cast.source, cast.from_, cast.to) for cast in plan.casts] == [
+        ("x", "fp32", "uint8"),
+        ("relu", "fp32", "uint8"),
+        ("pool/max_pool2d", "uint8", "fp32"),
+    ]
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 9, 7), (1, 3, 4, 300), (0, 3, 8, 8), (3, 16, 12, 12)])
+@pytest.mark.parametrize(
+    "windows",
+    [
+        ((3, 3), (2, 2), (1, 1), (1, 1), False),
+        ((3, 2), (2, 1), (1, 0), (1, 2), True),
+        ((2, 2), (2, 2), (0, 0), (1, 1), True),
+    ],
+)
+def test_a_compiled_pool_equals_torch_on_codes(shape: tuple[int, ...], windows: Any) -> None:
+    codes = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(pool_compiled(codes, windows), pool_by_torch(codes, windows))
 
 
 @pytest.mark.usefixtures("plain")
