@@ -72,7 +72,7 @@ class Stopwatch:
             rounds = time_rounds(calls, self.device, effort, watch=(against.name, "candidate"))
             plans = [plan] if plan.kernels == fp32.kernels else [plan, fp32]
             _say(effort, "timing each op")
-            profiles = profile(plans, self.kernels, self.inputs, cancel=effort.cancel)
+            profiles = profile(plans, self.kernels, self.inputs, _profile_rounds(rounds, effort), effort.cancel)
             long = effort.seconds >= LONG_SECONDS
             energy = energy_mj(running.call, self.device, effort.cancel) if long else None
             found = self._found(plan, lowered, against, running, rounds, profiles, effort)
@@ -139,6 +139,12 @@ class Stopwatch:
     def _measure_rates(self, effort: Effort) -> Rates:
         _say(effort, "measuring what this device can do")
         return self.rates.measure(self.device.key, lambda: probe(self.device, effort))
+
+
+def _profile_rounds(rounds: Rounds, effort: Effort) -> int:
+    """As many as the measurement's own seconds have room for, from two to six."""
+    each = sum(rounds.median_ms(name) for name in ("fp32", "candidate")) / 1e3
+    return max(2, min(6, int(effort.seconds / each)))
 
 
 def _say(effort: Effort, text: str) -> None:

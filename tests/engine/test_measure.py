@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from explorer.errors import DataError
-from explorer.measure import QualityMeter, compare, find_device, find_task, paired_interval, ratio_interval
+from explorer.measure import QualityMeter, compare, find_device, find_task, paired_interval
 from explorer.measure.device import Device
 
 CPU = find_device("cpu")
@@ -36,15 +36,6 @@ def test_interval_of_scores_covers_the_truth(n: int) -> None:
     random = np.random.default_rng(3)
     covered = [low <= 0.2 <= high for low, high in map(paired_interval, random.normal(0.2, 1.0, (1500, n)))]
     assert 0.93 <= np.mean(covered) <= 0.97
-
-
-def test_ratio_interval_holds_the_ratio_of_medians() -> None:
-    random = np.random.default_rng(1)
-    covered = 0
-    for _ in range(100):
-        low, high = ratio_interval(2 * random.lognormal(0, 0.2, 60), random.lognormal(0, 0.2, 60), draws=400)
-        covered += low <= 2 <= high
-    assert covered >= 90
 
 
 def test_comparison_of_a_call_with_itself_and_with_twice_itself() -> None:
