@@ -1,0 +1,201 @@
+"""INT8 products on static codes through oneDNN's operators in torch: a weight packed once, UINT8 activations.
+
+oneDNN takes in the scales, the bias, a ReLU and the rounding to codes, each step rounded as our own epilogue has them:
+bit for bit, which is tried once on this CPU before any of it is offered (:func:`why_none`). Activations are always
+UINT8: signed ones take a reference loop thousands of times slower. Convolutions run channels-last, in and out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.formats import Quantized, Scheme, quantize
+from explorer.kernels.cpu import CHANNEL, LINEAR, require_product
+from explorer.kernels.kernel import Kernel
+from explorer.kernels.site import Packed, Post, Product, Site, StaticScale
+from explorer.measure.device import Device
+
+FUSES = frozenset(("relu", "codes"))
+CONVOLUTIONS = frozenset(("conv1d", "conv2d"))
+STATIC = Scheme("uint8", symmetric=False, dynamic=False)
+Multiply = Callable[[Tensor, float, int, "_Ending"], Tensor]
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What oneDNN does after scales and bias, in the words of its operators."""
+
+    scale: float = 1.0
+    zero_point: int = 0
+    dtype: torch.dtype = torch.float32
+    activation: str = "none"
+
+
+@dataclass(frozen=True)
+class ConvSettings:
+    """A convolution's numbers, one per spatial dimension."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+def conv_settings(product: Product) -> ConvSettings | None:
+    """Return the settings of a product that is a convolution; None for padding in words ("same")."""
+    given: list[Any] = [*product.settings, *(1, 0, 1, 1)[len(product.settings) :]]
+    if isinstance(given[1], str):
+        return None
+    spatial = product.weight.dim() - 2
+
+    def each(value: Any) -> tuple[int, ...]:
+        return (int(value),) * spatial if isinstance(value, int) else (tuple(map(int, value)) * spatial)[:spatial]
+
+    return ConvSettings(each(given[0]), each(given[1]), each(given[2]), int(given[3]))
+
+
+def build_linear(site: Site) -> Packed:
+    """Build ``onednn::qlinear_pointwise``: UINT8 codes under one static scale, INT8 weight, FP32 or UINT8 out."""
+    product = require_product(site)
+    weight = quantize(product.weight, CHANNEL)
+    scale, width = weight.scale.reshape(-1).contiguous(), product.weight.shape[0]
+    packed = torch.ops.onednn.qlinear_prepack(weight.codes.contiguous(), [site.rows, product.weight.shape[1]])
+    zeros, bias = torch.zeros(width, dtype=torch.int64), _bias(product)
+
+    def multiply(codes: Tensor, x_scale: float, zero_point: int, end: _Ending) -> Tensor:
+        rows = codes.reshape(-1, codes.shape[-1])
+        out = torch.ops.onednn.qlinear_pointwise(
+            rows, x_scale, zero_point, packed, scale, zeros, bias, end.scale, end.zero_point, end.dtype,
+            end.activation, [], "",
+        )  # fmt: skip
+        return out.reshape(*codes.shape[:-1], width)  # type: ignore[no-any-return]
+
+    return _packed(multiply, weight, bias)
+
+
+def build_conv(site: Site) -> Packed:
+    """Build ``onednn::qconv_pointwise`` of one or two dimensions: codes, scales and output as of the linear."""
+    product = require_product(site)
+    settings, weight = conv_settings(product), quantize(product.weight, CHANNEL)
+    assert settings is not None
+    scale, bias = weight.scale.reshape(-1).contiguous(), _bias(product)
+    zeros = torch.zeros(scale.numel(), dtype=torch.int64)
+    places = [list(settings.stride), list(settings.padding), list(settings.dilation), settings.groups]
+    shape = list(site.shapes[product.x])
+    packed = torch.ops.onednn.qconv_prepack(weight.codes.contiguous(), torch.ones_like(scale), 1.0, 0, *places, shape)
+    order = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    convolve = torch.ops.onednn.qconv2d_pointwise if len(shape) == 4 else torch.ops.onednn.qconv_pointwise
+
+    def multiply(codes: Tensor, x_scale: float, zero_point: int, end: _Ending) -> Tensor:
+        return convolve(  # type: ignore[no-any-return]
+            codes.contiguous(memory_format=order), x_scale, zero_point, packed, scale, zeros, bias, *places, end.scale,
+            end.zero_point, end.dtype, end.activation, [], "",
+        )  # fmt: skip
+
+    return _packed(multiply, weight, bias)
+
+
+def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None) -> Packed:
+    """The kernel of a product, with what oneDNN can do to its result."""
+    sound = bool(weight.scale.isfinite().all()) and (bias is None or bool(bias.isfinite().all()))
+
+    def extend(post: Post) -> Callable[..., Any] | None:
+        if post.addend or post.activation not in ("", "relu"):
+            return None
+        end = _Ending(activation=post.activation or "none")
+        return _to_codes(end, post.codes) if post.codes is not None else _to_floats(end)
+
+    def _to_floats(end: _Ending) -> Callable[[Quantized], Tensor]:
+        def run(x: Quantized) -> Tensor:
+            scale, zero_point = _static(x)
+            if end.activation == "relu" and not (sound and math.isfinite(scale)):
+                return multiply(x.codes, scale, zero_point, _Ending()).relu_()  # oneDNN's loses a NaN
+            return multiply(x.codes, scale, zero_point, end)
+
+        return run
+
+    def _to_codes(end: _Ending, fixed: StaticScale) -> Callable[[Quantized], Quantized]:
+        scale, zero_point = torch.tensor(fixed.scale), torch.tensor(float(fixed.zero_point))
+        coded = _Ending(fixed.scale, fixed.zero_point, torch.uint8, end.activation)
+
+        def run(x: Quantized) -> Quantized:
+            x_scale, x_zero_point = _static(x)
+            if not (sound and math.isfinite(x_scale)):
+                return quantize(_to_floats(end)(x), STATIC, scale, zero_point)
+            codes = multiply(x.codes, x_scale, x_zero_point, coded)
+            return Quantized(codes, scale, zero_point, STATIC, torch.float32)
+
+        return run
+
+    return Packed(_to_floats(_Ending()), weight.codes.nbytes, weight.scale.nbytes, extend)
+
+
+def _static(x: Quantized) -> tuple[float, int]:
+    assert x.zero_point is not None and x.codes.dtype == torch.uint8, "signed activations take a reference loop"
+    return float(x.scale), int(x.zero_point)
+
+
+def _bias(product: Product) -> Tensor | None:
+    return None if product.bias is None else product.bias.detach().float().contiguous()
+
+
+def refuse_linear(site: Site, device: Device) -> str:
+    if site.product is None:
+        return "the INT8 product needs a constant weight; this op multiplies two activations"
+    return why_none()
+
+
+def refuse_conv(site: Site, device: Device) -> str:
+    if reason := refuse_linear(site, device):
+        return reason
+    product = require_product(site)
+    if conv_settings(product) is None:
+        return "oneDNN's INT8 convolution takes its padding in numbers, not in words"
+    if len(site.shapes[product.x]) != product.weight.dim():
+        return "oneDNN's INT8 convolution needs an input with a batch dimension"
+    return ""
+
+
+@cache
+def why_none() -> str:
+    """Return why oneDNN's INT8 products cannot be used here, or nothing.
+
+    Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI, and whose scaled
+    sums fall between FP32 numbers: a CPU that adds or rounds otherwise is told from ours.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return "this torch was built without oneDNN"
+    try:
+        return "" if _is_exact() else "oneDNN's INT8 product is not exact on this CPU"
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"this torch's oneDNN INT8 operators do not run: {first[:120]}"
+
+
+def _is_exact() -> bool:
+    codes = torch.arange(8 * 64).reshape(8, 64).mul(37).remainder(256).to(torch.uint8)
+    codes[0] = 255
+    weight = torch.arange(16 * 64).reshape(16, 64).mul(29).remainder(255).sub(127).to(torch.int8)
+    weight[0], scale, bias = 127, torch.linspace(0.001, 0.02, 16), torch.linspace(-3, 3, 16)
+    zeros, ending = torch.zeros(16, dtype=torch.int64), (1.0, 0, torch.float32, "none", [], "")
+    packed = torch.ops.onednn.qlinear_prepack(weight, [8, 64])
+    out = torch.ops.onednn.qlinear_pointwise(codes, 0.0137, 77, packed, scale, zeros, bias, *ending)
+    sums = (codes.double() - 77) @ weight.double().t()
+    return torch.equal(out, sums.float() * torch.tensor(0.0137) * scale + bias)
+
+
+KERNELS = (
+    Kernel(
+        "oneDNN qlinear", "int8_static", "cpu", LINEAR, "uint8:static", "fp32", build_linear, refuse_linear, fuses=FUSES
+    ),
+    Kernel(
+        "oneDNN qconv", "int8_static", "cpu", CONVOLUTIONS, "uint8:static", "fp32", build_conv, refuse_conv, fuses=FUSES
+    ),
+)
