@@ -10,7 +10,7 @@ from widgets.jobs import Task
 from widgets.state import PageState, describe
 
 LATENCY_SECONDS = (0.6, 2.5)
-"""The first look is shown at once; where it leaves the speed-up open, or the machine drifted, a longer one follows."""
+"""The first look is shown at once; where it leaves something open, a longer one follows."""
 LATENCY_WITHIN = 0.05
 """An interval of this fraction of the speed-up, either side, is enough for the page."""
 Progress = Callable[[int, int, str], None]
@@ -139,10 +139,14 @@ def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:
 
 
 def _enough(latency: Any) -> bool:
-    """Whether a longer run would tell the page nothing new; of an emulated recipe no run tells anything."""
+    """Whether a longer run would tell the page nothing new; of an emulated recipe no run tells anything.
+
+    New would be a narrower interval, a machine that keeps its pace, or what this device could do at best.
+    """
     low, high = latency.interval
     narrow = high - low <= 2 * LATENCY_WITHIN * latency.speedup
-    return bool(latency.emulated) or (narrow and getattr(latency, "steady", True) is not False)
+    limits = bool(latency.table["of_limit"].notna().any())
+    return bool(latency.emulated) or (narrow and latency.steady and limits)
 
 
 def _mark(state: PageState, task: Task, part: str, error: Exception) -> None:

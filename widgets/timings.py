@@ -51,7 +51,10 @@ def times(state: PageState) -> dict[str, Any]:
 
 
 def time_table(state: PageState) -> dict[str, Any]:
-    """Where the present recipe's time goes: its slowest ops and casts, the others in one, the sum beside the whole."""
+    """Where the present recipe's time goes: by kind of call, by op and cast, and the sum beside the whole.
+
+    Both lists are slowest first. The ops and casts beyond the first :data:`MAX_ROWS` are one sum, ``more_us``.
+    """
     found = state.latency
     if state.shown is None or found is None:
         busy = state.job.state != "idle"
@@ -61,7 +64,8 @@ def time_table(state: PageState) -> dict[str, Any]:
     own = sorted((row for row in rows if not row["inside"]), key=lambda row: -row["us"])
     rest = own[MAX_ROWS:]
     return {
-        "state": "ready", "rows": own[:MAX_ROWS], "inside": [row for row in rows if row["inside"]][:MAX_ROWS],
+        "state": "ready", "groups": _groups(own)[:MAX_ROWS], "rows": own[:MAX_ROWS],
+        "inside": [row for row in rows if row["inside"]][:MAX_ROWS],
         "more": len(rest), "more_us": sum(row["us"] for row in rest), "emulated": bool(found.emulated), **_sums(state),
     }  # fmt: skip
 
@@ -74,7 +78,24 @@ def _row(row: Any, one: OpTime) -> dict[str, Any]:
     return {
         "id": text(row["id"]), "what": text(row["what"], 80), "kernel": text(row["kernel"], 120), "us": one.now_us,
         "before_us": one.before_us, "emulated": one.emulated, "floor_us": one.floor_us, "inside": one.inside,
+        "holds": one.holds,
     }  # fmt: skip
+
+
+def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ops of one kind on one kernel, and casts between the same formats, each as one row with their number ``n``."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["what"], row["kernel"], row["emulated"]), []).append(row)
+    groups = [
+        {
+            "what": what, "kernel": kernel, "emulated": emulated, "n": len(each), "us": sum(row["us"] for row in each),
+            "before_us": sum(row["before_us"] for row in each), "holds": sum(row["holds"] for row in each),
+            "floor_us": None if any(row["floor_us"] is None for row in each) else sum(row["floor_us"] for row in each),
+        }
+        for (what, kernel, emulated), each in found.items()
+    ]  # fmt: skip
+    return sorted(groups, key=lambda group: -group["us"])
 
 
 def _sums(state: PageState) -> dict[str, Any]:

@@ -95,6 +95,12 @@ def test_the_table_has_casts_sum_whole_and_rest(ask: Ask, state: PageState) -> N
     assert [row["kernel"] for row in table["rows"]].count("cast") == len(state.session.casts())
     assert [row["id"] for row in table["inside"]] == [GELU]
     assert table["sum_us"] == pytest.approx(sum(slowest))
+    assert table["sum_us"] == pytest.approx(sum(group["us"] for group in table["groups"]))
+    assert sum(group["n"] for group in table["groups"]) == len(table["rows"])
+    kinds = {(group["what"], group["kernel"]): group for group in table["groups"]}
+    assert kinds["linear", "onednn_fp32_linear"]["n"] == 8
+    assert kinds["linear", "onednn_int8_linear"]["holds"] == 1
+    assert kinds["cast fp32 \u2192 int8", "cast"]["n"] == 1
     assert table["sum_us"] + table["rest_us"] == pytest.approx(table["whole_us"])
 
 

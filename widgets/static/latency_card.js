@@ -54,9 +54,10 @@ export function sumWords({ sum_us: sum, whole_us: whole, rest_us: rest }) {
 
 function machine(l) {
   if (l.steady === null || l.steady === undefined) return "";
-  const d = l.drift;
-  const moved = d && isNumber(d.value) ? `the baseline's later half took ${three(d.value)} of its earlier half` : "";
-  return [l.steady ? "steady" : "unsteady, measure again when nothing else runs", moved].filter(Boolean).join(" \u00b7 ");
+  const by = l.drift && isNumber(l.drift.value) ? Math.round(100 * (l.drift.value - 1)) : null;
+  const pace = by ? `the second half of the run took ${Math.abs(by)} % ${by > 0 ? "more" : "less"} than the first` : "";
+  const words = l.steady ? ["steady", pace && `${pace}, within the noise`] : ["unsteady", pace, "measure again when nothing else runs"];
+  return words.filter(Boolean).join(" \u00b7 ");
 }
 
 /** What the card folds away: [name, words] for everything that is known. */

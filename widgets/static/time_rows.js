@@ -1,8 +1,6 @@
 // Where the time goes, as rows of words: a time table's payload -> what each line says. Pure.
 import { count, duration, isNumber, plural } from "./numbers.js";
 
-const SHORT = 12;
-
 /** How much of what it takes an op must take: {share, words}, or null where that says nothing. */
 export function limitOf(us, floor) {
   if (!isNumber(us) || !isNumber(floor) || us <= 0 || floor <= 0) return null;
@@ -22,6 +20,11 @@ export function lastName(id) {
   return nameOf(id).split(".").pop();
 }
 
+/** "43 %": its part of the whole recipe's time. */
+function partOf(us, whole) {
+  return whole > 0 ? `${Math.round((100 * us) / whole)} %` : "";
+}
+
 function rowOf(row, whole, guests) {
   const cast = row.kernel === "cast";
   const inside = guests.filter((guest) => guest.inside === row.id).map((guest) => (guest.kernel === "cast" ? guest.what : lastName(guest.id)));
@@ -30,19 +33,29 @@ function rowOf(row, whole, guests) {
   const sub = cast ? `of ${row.id.replace(/^cast:([^:]*):.*$/, "$1")}` : row.id === "views" ? "reshape, transpose" : `${row.what} \u00b7 ${row.kernel}`;
   return {
     id: row.id, name, sub: [sub, also].filter(Boolean).join(" \u00b7 "), emulated: row.emulated, cast,
-    time: duration(row.us), part: whole > 0 ? Math.min(1, row.us / whole) : 0,
+    time: duration(row.us), part: partOf(row.us, whole),
     limit: row.emulated ? null : limitOf(row.us, row.floor_us),
   };
 }
 
-/** The lines of the table: the slowest first, those left out as one, then the sum, what it leaves out, and the whole. */
-export function timeRows(table, all = false) {
-  const rows = table.rows.map((row) => rowOf(row, table.whole_us, table.inside));
-  const shown = all ? rows : rows.slice(0, SHORT);
-  const left = table.rows.slice(shown.length);
-  const n = left.length + table.more;
-  const others = n ? { name: `${count(n)} others`, time: duration(left.reduce((sum, row) => sum + row.us, table.more_us)) } : null;
-  return { rows: shown, others, sums: sumsOf(table), long: rows.length > SHORT };
+function groupOf(group, whole) {
+  const cast = group.kernel === "cast";
+  const inside = group.holds ? `${plural(group.holds, "op or cast", "ops and casts")} inside` : "";
+  const count = group.what === "view" ? "reshape, transpose" : plural(group.n, cast ? "cast" : "op");
+  return {
+    id: `${group.what} ${group.kernel}`, name: group.what, sub: [cast || group.what === "view" ? "" : group.kernel, count, inside].filter(Boolean).join(" \u00b7 "),
+    emulated: group.emulated, cast, time: duration(group.us), part: partOf(group.us, whole), limit: group.emulated ? null : limitOf(group.us, group.floor_us),
+  };
+}
+
+/**
+ * The lines of the table, slowest first: one per kind of call, or with `each` one per op and cast, and the others as one.
+ * Then the sum, what it leaves out, and the whole.
+ */
+export function timeRows(table, each = false) {
+  const rows = each ? table.rows.map((row) => rowOf(row, table.whole_us, table.inside)) : table.groups.map((group) => groupOf(group, table.whole_us));
+  const others = each && table.more ? { name: `${count(table.more)} others`, time: duration(table.more_us) } : null;
+  return { rows, others, sums: sumsOf(table) };
 }
 
 function sumsOf(table) {

@@ -1,4 +1,4 @@
-// The time table: the slowest ops and casts of the recipe, each beside what this machine could do; sum and whole below.
+// The time table: by kind of call or op by op, each beside what this machine could do; the sum and the whole below.
 import { dress, h, line, listen, put } from "./shared.js";
 import { timeRows } from "./time_rows.js";
 
@@ -19,7 +19,7 @@ function rowElement(row) {
   const limit = row.limit ? limitBar(row.limit) : h("span", { class: "px-limit", text: row.emulated ? "emul." : "" });
   return h("tr", { "data-testid": `time:${row.id}`, "data-emulated": row.emulated, class: row.cast ? "px-cast" : null },
     h("th", { scope: "row", title: `${row.id}\n${row.sub}` }, h("span", { class: "px-what", text: row.name }), h("span", { class: "px-sub", text: row.sub })),
-    h("td", { text: row.time }), h("td", {}, limit));
+    h("td", {}, row.time, h("span", { class: "px-sub", text: row.part })), h("td", {}, limit));
 }
 
 function sumElement(row) {
@@ -28,7 +28,7 @@ function sumElement(row) {
 }
 
 function tableElement(found) {
-  const head = h("tr", {}, h("th", { scope: "col", text: "op or cast" }), h("th", { scope: "col", text: "time" }), h("th", { scope: "col", text: "of limit" }));
+  const head = h("tr", {}, h("th", { scope: "col", text: "ops and casts" }), h("th", { scope: "col", text: "time" }), h("th", { scope: "col", text: "of limit" }));
   const others = found.others && h("tr", {}, h("th", { scope: "row" }, h("span", { class: "px-what", text: found.others.name })), h("td", { text: found.others.time }), h("td"));
   return h("table", { class: "px-times" }, h("thead", {}, head), h("tbody", {}, found.rows.map(rowElement), others), h("tfoot", {}, found.sums.map(sumElement)));
 }
@@ -37,10 +37,10 @@ export default {
   render({ model, el }) {
     dress(el, "time");
     const { close } = line(model, el);
-    let all = false;
+    let each = false;
     const inside = h("div", { class: "px-inside" });
-    const more = h("button", { class: "px-btn", type: "button", "data-testid": "times-all", onclick: () => {
-      all = !all;
+    const more = h("button", { class: "px-btn", type: "button", "data-testid": "times-each", onclick: () => {
+      each = !each;
       draw();
     } });
     const head = h("div", { class: "px-head" }, h("b", { text: "Where the time goes" }), h("span", { class: "px-space" }), more);
@@ -49,9 +49,10 @@ export default {
     const draw = () => {
       const table = model.get("table");
       const ready = table.state === "ready";
-      const found = ready ? timeRows(table, all) : null;
-      more.hidden = !ready || !found.long;
-      put(more, "text", all ? "Slowest" : "All rows");
+      const found = ready ? timeRows(table, each) : null;
+      more.hidden = !ready;
+      put(more, "text", each ? "By kind" : "Each op");
+      put(more, "aria-pressed", String(each));
       put(panel, "data-state", table.state);
       const note = !ready ? WORDS[table.state] || "" : table.emulated ? EMULATED : HINT;
       inside.replaceChildren(h("p", { class: "px-sub", text: note }), ...(ready ? [tableElement(found)] : []));
