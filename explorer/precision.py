@@ -68,6 +68,22 @@ _TABLE = (
         title="FP8 E5M2 activations with E4M3 weights",
     ),
     Precision(
+        "fp8_tensor",
+        "fp8_e4m3",
+        "bf16",
+        weight=Scheme("fp8_e4m3"),
+        activation=Scheme("fp8_e4m3"),
+        title="FP8 E4M3 weights and activations (one scale per tensor, dynamic)",
+    ),
+    Precision(
+        "fp8_block",
+        "fp8_e4m3",
+        "bf16",
+        weight=Scheme("fp8_e4m3", granularity="square", group=128),
+        activation=Scheme("fp8_e4m3", granularity="group", group=128),
+        title="FP8 E4M3 weights (blocks of 128x128) and activations (blocks of 128 inputs, dynamic)",
+    ),
+    Precision(
         "int8",
         "int8",
         "fp32",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, quantize
-from explorer.kernels import fused
+from explorer.kernels import cuda_casts, fused
 from explorer.kernels.site import StaticScale
 from explorer.precision import BLOCK_PRECISIONS
 
@@ -52,25 +53,38 @@ def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return type(value)(map(change, value)) if isinstance(value, (tuple, list)) else change(value)
 
 
-def quantize_tokens(x: Tensor) -> Quantized:
-    """Return ``x`` [..., K] as INT8 codes with one scale per row, through the fused kernel where it applies."""
-    scheme = CARRIERS["int8:token"].scheme
-    assert scheme is not None
-    if x.device.type == "cpu" and fused.available() and x.numel():
+def quantize_tokens(scheme: Scheme, x: Tensor) -> Quantized:
+    """Return ``x`` [..., K] in codes with one scale per row, through one kernel where there is one."""
+    if scheme.format == "int8" and x.device.type == "cpu" and fused.available() and x.numel():
         codes, scale = fused.quantize_rows(x)
         return Quantized(codes, scale, None, scheme, x.dtype)
-    return quantize(x, scheme)
+    return cuda_casts.quantize_tokens(x, scheme) if cuda_casts.serves(x) else quantize(x, scheme)
+
+
+def quantize_groups(scheme: Scheme, x: Tensor) -> Quantized:
+    """Return ``x`` [..., K] in codes with one scale per group along K, through one kernel where there is one."""
+    return cuda_casts.quantize_groups(x, scheme) if cuda_casts.serves(x) else quantize(x, scheme)
 
 
 def quantize_static(x: Tensor, fixed: StaticScale) -> Quantized:
     """Return ``x`` in UINT8 codes under a fixed scale: clamp(round_half_even(x * (1 / scale)) + zero_point, 0, 255)."""
-    return quantize(x, STATIC, torch.tensor(fixed.scale), torch.tensor(float(fixed.zero_point)))
+    if cuda_casts.serves(x):
+        return cuda_casts.quantize_static(x, STATIC, fixed)
+    scale, zero_point = (torch.full((), float(part), device=x.device) for part in (fixed.scale, fixed.zero_point))
+    return quantize(x, STATIC, scale, zero_point)
 
 
 def _quantized(format_: str, granularity: str, native_on: frozenset[str] = frozenset()) -> Carrier:
     scheme = Scheme(format_, granularity=granularity)  # type: ignore[arg-type]
-    convert = quantize_tokens if (format_, granularity) == ("int8", "token") else lambda x: quantize(x, scheme)
+    convert = partial(quantize_tokens, scheme) if granularity == "token" else lambda x: quantize(x, scheme)
     return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on)
+
+
+def _grouped(format_: str, group: int) -> Carrier:
+    """Codes in groups along the last dimension."""
+    scheme = Scheme(format_, "group", group=group)
+    name, convert = f"{format_}:block{group}", partial(quantize_groups, scheme)
+    return Carrier(name, format_, scheme, convert, frozenset({"cuda"}))
 
 
 def _blocks(format_: str) -> tuple[Carrier, Carrier]:
@@ -91,6 +105,7 @@ _ALL = (
     Carrier("uint8:static", "uint8", STATIC, quantize_static, frozenset({"cpu", "cuda"})),
     _quantized("fp8_e4m3", "token", frozenset({"cuda"})),
     _quantized("fp8_e4m3", "tensor"),
+    _grouped("fp8_e4m3", 128),
     _quantized("fp8_e5m2", "token", frozenset({"cuda"})),
     _quantized("fp8_e5m2", "tensor"),
     Carrier("tf32", "tf32", Scheme("tf32"), lambda x: quantize(x, Scheme("tf32"))),

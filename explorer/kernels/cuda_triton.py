@@ -1,4 +1,4 @@
-"""Our own Triton kernels as kernels of the table: INT8 and FP8 products, INT8 and INT4 weights, on NVIDIA GPUs.
+"""Our own Triton products of codes as kernels of the table: INT8, dynamic and static, and FP8 on NVIDIA GPUs.
 
 Triton is imported when a kernel is built, so this file costs nothing where there is none.
 """
@@ -6,7 +6,7 @@ Triton is imported when a kernel is built, so this file costs nothing where ther
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,135 +14,152 @@ from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels import triton
-from explorer.kernels.cpu import CHANNEL, LINEAR, quantize_for_w8, require_product
+from explorer.kernels.cpu import CHANNEL, LINEAR, require_product
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.site import Packed, Site, extend_by_addend
+from explorer.kernels.site import ACTIVATIONS, Packed, Post, Site
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
 Capability = tuple[int, int]
-INT4_GROUPS = (32, 64, 128)
+FUSES = frozenset({"addend", "codes", *ACTIVATIONS})
+BLOCK = 128
+"""Elements along the inputs that share a scale in ``fp8_block``."""
+_STATIC = Scheme("uint8", symmetric=False, dynamic=False)
 
 
-def quantize_tokens(x: Tensor, scheme: Scheme) -> Quantized:
-    """Return ``x`` [..., K] on a GPU in INT8 or FP8 with one scale per row, in one read; ``scheme`` is per token."""
-    from explorer.kernels.triton.quantize_rows import quantize_rows
-
-    codes, scale = quantize_rows(x, scheme.format)
-    return Quantized(codes, scale, None, scheme, x.dtype)
-
-
-def refuse_below(capability: Capability, what: str) -> Callable[[Site, Device], str]:
-    """Return a refusal of sites without a constant weight, of older GPUs, and of machines without Triton."""
+def refuse_below(capability: Capability, what: str, deepest: int | None = None) -> Callable[[Site, Device], str]:
+    """Return a refusal of sites without a constant weight, of older GPUs, of machines without Triton, and of sums of
+    more than ``deepest`` products."""
 
     def refuse(site: Site, device: Device) -> str:
         if site.product is None:
             return f"{what} need a constant weight; this op multiplies two activations"
         if device.capability < capability:
             return f"our {what} need an sm_{capability[0]}{capability[1]} GPU; this is sm_{device.sm}"
+        depth = site.product.weight.shape[1]
+        if deepest is not None and depth > deepest:
+            return f"our {what} need K <= {deepest}, for sums of INT32; here {depth}"
         return triton.missing()
 
     return refuse
 
 
-def refuse_int4(site: Site, device: Device) -> str:
-    if reason := refuse_below((8, 0), "products with INT4 weights")(site, device):
+def refuse_fp8_blocks(site: Site, device: Device) -> str:
+    if reason := refuse_below((8, 9), "FP8 products")(site, device):
         return reason
-    depth, group = require_product(site).weight.shape[1], weight_scheme_of("w4").group or 1
-    if group not in INT4_GROUPS:
-        return f"our products with INT4 weights need groups of 32, 64 or 128; these are of {group}"
-    return "" if depth % group == 0 else f"groups of {group} do not divide the {depth} inputs of this op"
+    depth = require_product(site).weight.shape[1]
+    return "" if depth % BLOCK == 0 else f"blocks of {BLOCK} do not divide the {depth} inputs of this op"
 
 
 def build_int8(site: Site) -> Packed:
-    """Build the INT8 product with scales, bias and a residual in its epilogue; FP32 output, exact sums."""
-    from explorer.kernels.triton.epilogue import Epilogue
+    """Build the INT8 product with scales, bias and what follows in its epilogue; FP32 output, exact sums."""
     from explorer.kernels.triton.int8_matmul import int8_matmul
 
     product = require_product(site)
     weight = quantize(product.weight, CHANNEL)
     codes, scale = weight.codes.contiguous(), weight.scale.reshape(-1).contiguous()
-    plain = Epilogue(product.bias)
 
-    def run_added(x: Quantized, addend: Tensor | None) -> Tensor:
-        rows = x.codes.reshape(-1, x.codes.shape[-1])
-        epilogue = plain if addend is None else replace(plain, addend=addend)
-        out = int8_matmul(rows, codes, x.scale.reshape(-1), scale, epilogue)
-        return out.reshape(*x.codes.shape[:-1], codes.shape[0])
+    def multiply(x: Quantized, epilogue: Any) -> Tensor:
+        return int8_matmul(_rows(x), codes, x.scale.reshape(-1), scale, epilogue)
 
-    def run(*inputs: Quantized) -> Tensor:
-        return run_added(inputs[0], None)
-
-    return Packed(run, codes.nbytes, scale.nbytes, extend_by_addend(run_added))
+    return _packed_int8(multiply, codes, scale, product.bias)
 
 
-def build_fp8(site: Site) -> Packed:
-    """Build the FP8 product with a scale per row and per output channel; BF16 output."""
-    from explorer.kernels.triton.epilogue import Epilogue
-    from explorer.kernels.triton.fp8_matmul import fp8_matmul
+def build_int8_static(site: Site) -> Packed:
+    """Build the INT8 product of UINT8 activations under one scale and zero point, which it reads where they lie."""
+    from explorer.kernels.triton.int8_matmul import Static, int8_matmul
 
     product = require_product(site)
-    weight = quantize(product.weight, weight_scheme_of("fp8"))
+    weight = quantize(product.weight, CHANNEL)
     codes, scale = weight.codes.contiguous(), weight.scale.reshape(-1).contiguous()
-    epilogue = Epilogue(_in_bf16(product.bias), output=torch.bfloat16)
+    sums = codes.sum(1, dtype=torch.int32)
 
-    def run(*inputs: Quantized) -> Tensor:
-        x = inputs[0]
-        rows = x.codes.reshape(-1, x.codes.shape[-1])
-        out = fp8_matmul(rows, codes, x.scale.reshape(-1), scale, epilogue)
-        return out.reshape(*x.codes.shape[:-1], codes.shape[0])
+    def multiply(x: Quantized, epilogue: Any) -> Tensor:
+        assert x.zero_point is not None
+        return int8_matmul(_rows(x), codes, x.scale, scale, epilogue, static=Static(x.zero_point, sums))
 
-    return Packed(run, codes.nbytes, scale.nbytes)
+    return _packed_int8(multiply, codes, scale, product.bias)
 
 
-def build_w8(site: Site) -> Packed:
-    """Build BF16 activations times an INT8 weight per output channel; BF16 output."""
-    from explorer.kernels.triton.packed import pack_int8
-
-    weight, _ = quantize_for_w8(require_product(site).weight)
-    packed = pack_int8(weight)
-    return _build_weight_only(site, packed, packed.codes.nbytes, packed.scale.nbytes)
+def _rows(x: Quantized) -> Tensor:
+    return x.codes.reshape(-1, x.codes.shape[-1])
 
 
-def build_w4(site: Site) -> Packed:
-    """Build BF16 activations times an INT4 weight in groups, two codes a byte; BF16 output."""
-    from explorer.kernels.triton.packed import pack_int4
-
-    packed = pack_int4(quantize(require_product(site).weight, weight_scheme_of("w4")))
-    return _build_weight_only(site, packed, packed.codes.nbytes, packed.scale.nbytes)
-
-
-def _build_weight_only(site: Site, packed: Any, weight_bytes: int, scale_bytes: int) -> Packed:
+def _packed_int8(multiply: Callable[..., Tensor], codes: Tensor, scale: Tensor, bias: Tensor | None) -> Packed:
+    """The kernel whose product is ``multiply(x, epilogue)`` [M, N], with everything that its epilogue can do."""
     from explorer.kernels.triton.epilogue import Epilogue
-    from explorer.kernels.triton.weight_only import weight_only_matmul
 
-    epilogue = Epilogue(_in_bf16(require_product(site).bias), output=torch.bfloat16)
+    def call(post: Post, zero_point: Tensor | None, x: Quantized, addend: Any = None) -> Any:
+        shape = (*x.codes.shape[:-1], codes.shape[0])
+        if post.codes is None:
+            return multiply(x, Epilogue(bias, post.activation, addend)).reshape(shape)
+        marks = torch.full((), post.codes.scale, dtype=torch.float32, device=codes.device)
+        out = multiply(x, Epilogue(bias, post.activation, addend, codes=post.codes, marks=marks))
+        return Quantized(out.reshape(shape), marks, zero_point, _STATIC, torch.float32)
 
-    def run(*inputs: Tensor) -> Tensor:
-        x = inputs[0]
-        rows = x.reshape(-1, x.shape[-1])
-        out = weight_only_matmul(rows if rows.stride(1) == 1 else rows.contiguous(), packed, epilogue)
-        return out.reshape(*x.shape[:-1], out.shape[1])
+    def extend(post: Post) -> Callable[..., Any]:
+        zero_point = None if post.codes is None else torch.full((), float(post.codes.zero_point), device=codes.device)
+        return partial(call, post, zero_point)
 
-    return Packed(run, weight_bytes, scale_bytes)
-
-
-def _in_bf16(bias: Tensor | None) -> Tensor | None:
-    return None if bias is None else bias.to(torch.bfloat16)
-
-
-def _kernel(name: str, precision: str, takes: str, gives: str, build: Any, refuse: Any) -> Kernel:
-    return Kernel(f"Triton {name}", precision, "cuda", LINEAR, takes, gives, build, refuse)
+    return Packed(extend(Post()), codes.nbytes, scale.nbytes, extend)
 
 
-_REFUSE_INT8 = refuse_below((8, 0), "INT8 products")
+def build_fp8(precision: str) -> Callable[[Site], Packed]:
+    """Return a builder of the FP8 product under a precision's scales, of rows or of blocks; BF16 output."""
+
+    def build(site: Site) -> Packed:
+        from explorer.kernels.triton.epilogue import Epilogue
+        from explorer.kernels.triton.fp8_matmul import fp8_matmul
+
+        product = require_product(site)
+        weight = quantize(product.weight, weight_scheme_of(precision))
+        by_blocks = weight.scheme.granularity == "square"
+        codes, scale = weight.codes.contiguous(), weight.scale.contiguous()
+        scale = scale if by_blocks else scale.reshape(-1)
+        bias = None if product.bias is None else product.bias.to(torch.bfloat16)
+        epilogue = Epilogue(bias, output=torch.bfloat16)
+
+        def run(*inputs: Quantized) -> Tensor:
+            x = inputs[0]
+            of_rows = x.scale.reshape(-1, x.scale.shape[-1]) if by_blocks else x.scale.reshape(-1)
+            out = fp8_matmul(_rows(x), codes, of_rows, scale, epilogue)
+            return out.reshape(*x.codes.shape[:-1], codes.shape[0])
+
+        return Packed(run, codes.nbytes, scale.nbytes)
+
+    return build
+
+
+def build_activation(name: str) -> Callable[[Site], Packed]:
+    """Return a builder of an activation alone, by the function that the products' epilogues use."""
+
+    def build(site: Site) -> Packed:
+        from explorer.kernels.triton.activations import activate_tensor
+
+        return Packed(lambda x: activate_tensor(x, name))
+
+    return build
+
+
+def _kernel(name: str, precision: str, takes: str, gives: str, build: Any, refuse: Any, **more: Any) -> Kernel:
+    return Kernel(f"Triton {name}", precision, "cuda", LINEAR, takes, gives, build, refuse, **more)
+
+
+_REFUSE_INT8 = refuse_below((8, 0), "INT8 products", 2**31 // 127**2)
+_REFUSE_STATIC = refuse_below((8, 0), "INT8 products of static activations", 2**31 // (255 * 127))
 _REFUSE_FP8 = refuse_below((8, 9), "FP8 products")
-_REFUSE_W8 = refuse_below((8, 0), "products with INT8 weights")
 
 KERNELS = (
-    _kernel("int8 matmul", "int8", "int8:token", "fp32", build_int8, _REFUSE_INT8),
-    _kernel("fp8 matmul", "fp8", "fp8_e4m3:token", "bf16", build_fp8, _REFUSE_FP8),
-    _kernel("fp8 matmul e5m2 x e4m3", "fp8_e5m2", "fp8_e5m2:token", "bf16", build_fp8, _REFUSE_FP8),
-    _kernel("int8 weight only", "w8", "bf16", "bf16", build_w8, _REFUSE_W8),
-    _kernel("int4 weight only", "w4", "bf16", "bf16", build_w4, refuse_int4),
+    _kernel("int8 matmul", "int8", "int8:token", "fp32", build_int8, _REFUSE_INT8, fuses=FUSES),
+    _kernel("int8 matmul", "int8_static", "uint8:static", "fp32", build_int8_static, _REFUSE_STATIC, fuses=FUSES),
+    _kernel("fp8 matmul", "fp8", "fp8_e4m3:token", "bf16", build_fp8("fp8"), _REFUSE_FP8),
+    _kernel("fp8 matmul e5m2 x e4m3", "fp8_e5m2", "fp8_e5m2:token", "bf16", build_fp8("fp8_e5m2"), _REFUSE_FP8),
+    _kernel(
+        "fp8 matmul by blocks", "fp8_block", "fp8_e4m3:block128", "bf16", build_fp8("fp8_block"), refuse_fp8_blocks
+    ),
 )
+ACTIVATION_KERNELS = {
+    name: Kernel(f"Triton {name}", "fp32", "cuda", frozenset({name}), "fp32", "fp32", build_activation(name))
+    for name in ACTIVATIONS
+}
+"""Activations right after a product that takes them in, by name."""

@@ -17,6 +17,7 @@ from explorer.formats import BlockSpec, Quantized, Scheme, find_format, quantize
 from explorer.kernels.carriers import NATIVE_DTYPES, as_float
 from explorer.kernels.cpu import CHANNEL, require_product, scale_product
 from explorer.kernels.kernel import CONV_KINDS, MATRIX_KINDS, PRODUCT_KINDS, Kernel
+from explorer.kernels.reference_int8 import build_static
 from explorer.kernels.site import Packed, Product, Site, bind
 from explorer.kernels.stored import store_int4, store_int8
 from explorer.measure.device import Device
@@ -25,6 +26,7 @@ from explorer.precision import BLOCK_PRECISIONS, Precision, weight_scheme_of
 LINEAR = frozenset({"linear"})
 TWO_ACTIVATIONS = frozenset({"matmul", "attention"})
 FP8_CHANNEL = weight_scheme_of("fp8")
+FP8_TENSOR, FP8_SQUARES = weight_scheme_of("fp8_tensor"), weight_scheme_of("fp8_block")
 
 
 def rounded_weights(format_: str, saturate: bool = False) -> Callable[[Product], tuple[Tensor, int, int]]:
@@ -190,6 +192,14 @@ def refuse_groups(precision: str) -> Callable[[Site, Device], str]:
     return refuse
 
 
+def refuse_split_inputs(site: Site, device: Device) -> str:
+    """Refuse weights whose inputs blocks of 128 do not divide."""
+    if reason := refuse_no_weight(site, device):
+        return reason
+    depth, block = require_product(site).weight.shape[1], FP8_SQUARES.group or 1
+    return "" if depth % block == 0 else f"blocks of {block} do not divide the {depth} inputs of this op"
+
+
 def refuse_split_blocks(block: int) -> Callable[[Site, Device], str]:
     """Return a refusal of grouped convolutions in which a block of channels would reach into the next group."""
 
@@ -254,8 +264,22 @@ KERNELS = (
     _products("fp8_e5m2", "fp8_e5m2:token", "bf16", scaled_weights(FP8_CHANNEL), LINEAR, refuse_no_weight),
     _products("fp8_e5m2", "fp8_e5m2:tensor", "bf16", scaled_weights(FP8_CHANNEL), CONV_KINDS, refuse_no_weight),
     _activations("fp8_e5m2", "fp8_e5m2:token", "bf16"),
+    _products("fp8_tensor", "fp8_e4m3:tensor", "bf16", scaled_weights(FP8_TENSOR), PRODUCT_KINDS, refuse_no_weight),
+    _activations("fp8_tensor", "fp8_e4m3:tensor", "bf16"),
+    _products("fp8_block", "fp8_e4m3:block128", "bf16", scaled_weights(FP8_SQUARES), LINEAR, refuse_split_inputs),
     Kernel("emulated int8", "int8", "any", LINEAR, "int8:token", "fp32", build_int8_linear, refuse_no_weight, True),
     Kernel("emulated int8", "int8", "any", CONV_KINDS, "int8:tensor", "fp32", build_int8_conv, refuse_no_weight, True),
+    Kernel(
+        "emulated int8_static",
+        "int8_static",
+        "any",
+        PRODUCT_KINDS,
+        "uint8:static",
+        "fp32",
+        build_static,
+        refuse_no_weight,
+        emulated=True,
+    ),
     _products("w8", "bf16", "bf16", w8_weights, PRODUCT_KINDS, refuse_no_weight),
     *(_int4_groups(name) for name in ("w4", "w4_mse", "w4_hqq", "w4_g128")),
     _products("w16", "fp32", "fp32", rounded_weights("fp16", saturate=True), LINEAR, refuse_no_weight),

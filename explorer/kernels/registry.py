@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from explorer.kernels import cpu, cpu_weight_only, cuda, fused, native, reference, residual
+from explorer.kernels import (
+    cpu,
+    cpu_weight_only,
+    cuda,
+    cuda_triton,
+    cuda_weight_only,
+    fused,
+    native,
+    on_codes,
+    reference,
+)
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Site
 from explorer.measure.device import Device
@@ -13,9 +23,11 @@ from explorer.measure.device import Device
 KERNELS: tuple[Kernel, ...] = (
     *cpu.KERNELS,
     *cpu_weight_only.KERNELS,
+    *cuda_triton.KERNELS,
+    *cuda_weight_only.KERNELS,
     *cuda.KERNELS,
     *native.KERNELS,
-    *residual.KERNELS,
+    *on_codes.KERNELS,
     *reference.KERNELS,
 )
 
@@ -87,5 +99,7 @@ def warm_up(device: Device) -> None:
 
 
 def _no_kernel(site: Site, precision: str, device: Device) -> str:
+    if device.type == "cuda" and (why := cuda.why_none(site, precision, device)):
+        return why
     where = "this CPU" if device.type == "cpu" else "this GPU"
     return f"the explorer has no {precision} kernel for {site.op.kind} on {where}"

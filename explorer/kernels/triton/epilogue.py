@@ -68,14 +68,16 @@ class Epilogue:
         if self.bias is not None and self.bias.shape != (columns,):
             found = f"the bias has shape {list(self.bias.shape)}"
             raise PrecisionError(f"a product of {columns} columns", found, f"shape [{columns}]")
-        addend = self.addend
-        dense = addend.codes if isinstance(addend, Quantized) else addend
-        if dense is not None and dense.numel() != rows * columns:
+        bias = None if self.bias is None else self.bias.contiguous()
+        if self.addend is None:
+            return replace(self, bias=bias)
+        dense = self.addend.codes if isinstance(self.addend, Quantized) else self.addend
+        if dense.numel() != rows * columns:
             found = f"the addend has shape {list(dense.shape)}"
             raise PrecisionError(f"a product of shape [{rows}, {columns}]", found, f"{rows * columns} elements")
-        dense = None if dense is None else dense.reshape(rows, columns).contiguous()
-        bias = None if self.bias is None else self.bias.contiguous()
-        return replace(self, bias=bias, addend=replace(addend, codes=dense) if isinstance(addend, Quantized) else dense)
+        dense = dense.reshape(rows, columns).contiguous()
+        addend = replace(self.addend, codes=dense) if isinstance(self.addend, Quantized) else dense
+        return replace(self, bias=bias, addend=addend)
 
     def arguments(self, out: Tensor) -> dict[str, Any]:
         """The keyword arguments that every product kernel takes for it; ``out`` stands where a tensor is missing."""

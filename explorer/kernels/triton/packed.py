@@ -9,6 +9,7 @@ from torch import Tensor
 
 from explorer.errors import PrecisionError
 from explorer.formats import Quantized
+from explorer.kernels.stored import Int4Weight
 
 GROUPS = (32, 64, 128)
 NARROWEST = 32
@@ -19,15 +20,15 @@ NARROWEST = 32
 class PackedInt4:
     """A weight [N, K] of INT4 codes in groups along K, two codes a byte.
 
-    codes: UINT8 [K / group, N, group / 2]: the low half of byte j of a group is its code j, the high half its code
-    j + group / 2, so that codes and activations are both read in order. Symmetric codes are stored plus 8.
-    scale, zero_point: FP32 [K / group, N]; weight = (code - zero_point) * scale, zero_point None where symmetric.
+    codes: UINT8 [K / group, N, group / 2]: the low half of byte j of a group is its code j, 0 to 15, the high half its
+    code j + group / 2, so that codes and activations are both read in order.
+    scale, zero: FP32 or BF16 [K / group, N]; weight = (code - 8) * scale + zero, zero None where symmetric.
     counters: INT32 zeros, with which the parts of a split product are joined. One call at a time may use them.
     """
 
     codes: Tensor
     scale: Tensor
-    zero_point: Tensor | None
+    zero: Tensor | None
     counters: Tensor
 
     @property
@@ -37,7 +38,7 @@ class PackedInt4:
     @property
     def variant(self) -> str:
         """What of it changes the kernel, in words."""
-        return f"int4 in {self.group}{'' if self.zero_point is None else ' with zero points'}"
+        return f"int4 in {self.group}{'' if self.zero is None else ' with zeros'} {self.scale.dtype}"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,17 +61,28 @@ class PackedInt8:
         return self.codes.shape[0], self.codes.shape[1]
 
 
-def pack_int4(weight: Quantized) -> PackedInt4:
-    """Pack a weight [N, K] quantised to INT4 in groups of 32, 64 or 128; raises ``PrecisionError`` for others."""
-    scheme, codes = weight.scheme, weight.codes
-    if codes.ndim != 2 or scheme.group not in GROUPS or scheme.format not in ("int4", "uint4"):
-        found = f"the weight is {scheme}, of shape {list(codes.shape)}"
-        raise PrecisionError("pack a weight of INT4", found, "[N, K] in INT4 with group=32, 64 or 128")
-    nibbles = codes.to(torch.uint8) if weight.zero_point is not None else (codes + 8).to(torch.uint8)
-    low, high = nibbles.reshape(codes.shape[0], -1, 2, scheme.group // 2).unbind(2)
+def pack_int4(weight: Quantized | Int4Weight) -> PackedInt4:
+    """Pack a weight [N, K] of INT4 codes in groups of 32, 64 or 128; raises ``PrecisionError`` for others."""
+    stored = weight if isinstance(weight, Int4Weight) else _as_stored(weight)
+    if stored.group not in GROUPS:
+        raise _misfit(f"groups of {stored.group}")
+    low, high = stored.codes.reshape(len(stored.codes), -1, 2, stored.group // 2).unbind(2)
     by_group = (low | (high << 4)).transpose(0, 1).contiguous()
-    zero_point = None if weight.zero_point is None else weight.zero_point.float().t().contiguous()
-    return PackedInt4(by_group, weight.scale.float().t().contiguous(), zero_point, _counters(codes))
+    zero = None if stored.zero is None else stored.zero.t().contiguous()
+    return PackedInt4(by_group, stored.scale.t().contiguous(), zero, _counters(stored.codes))
+
+
+def _as_stored(weight: Quantized) -> Int4Weight:
+    scheme, codes, scale = weight.scheme, weight.codes, weight.scale.float()
+    if codes.ndim != 2 or scheme.granularity != "group" or scheme.format not in ("int4", "uint4"):
+        raise _misfit(f"{scheme}, of shape {list(codes.shape)}")
+    if weight.zero_point is None:
+        return Int4Weight((codes + 8).to(torch.uint8), scale, None)
+    return Int4Weight(codes, scale, (8.0 - weight.zero_point.float()) * scale)
+
+
+def _misfit(found: str) -> PrecisionError:
+    return PrecisionError("pack a weight of INT4", f"the weight is in {found}", "[N, K] in groups of 32, 64 or 128")
 
 
 def pack_int8(weight: Quantized) -> PackedInt8:
@@ -86,9 +98,9 @@ def pack_int8(weight: Quantized) -> PackedInt8:
 def unpack_int4(packed: PackedInt4) -> Tensor:
     """The weight [N, K] in FP32 that a packed one stands for."""
     nibbles = torch.stack((packed.codes & 15, packed.codes >> 4), dim=2)
-    codes = nibbles.reshape(*packed.codes.shape[:2], packed.group).float()
-    zero_point = 8.0 if packed.zero_point is None else packed.zero_point.unsqueeze(2)
-    return ((codes - zero_point) * packed.scale.unsqueeze(2)).transpose(0, 1).reshape(packed.shape)
+    values = (nibbles.reshape(*packed.codes.shape[:2], packed.group).float() - 8) * packed.scale.float().unsqueeze(2)
+    values = values if packed.zero is None else values + packed.zero.float().unsqueeze(2)
+    return values.transpose(0, 1).reshape(packed.shape)
 
 
 def _counters(codes: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue:
     kernel: Any = _int8_weight_kernel
     own: dict[str, Any] = {}
     if isinstance(weight, PackedInt4):
-        kernel, has_zero = _int4_weight_kernel, weight.zero_point is not None
-        own = {"zero_point": weight.zero_point if has_zero else out, "HAS_ZERO": has_zero, "GROUP": weight.group}
+        kernel, has_zero = _int4_weight_kernel, weight.zero is not None
+        own = {"zero": weight.zero if has_zero else out, "HAS_ZERO": has_zero, "GROUP": weight.group}
 
     def launch(config: Config) -> None:
         split, options = config["SPLIT"], dict(own)
@@ -97,7 +97,7 @@ def _launcher(x: Tensor, weight: PackedInt4 | PackedInt8, out: Tensor, epilogue:
 
 @triton.jit
 def _int4_weight_kernel(
-    x, codes, scale, out, zero_point, parts, counters, after, rows, columns, depth, x_stride,
+    x, codes, scale, out, zero, parts, counters, after, rows, columns, depth, x_stride,
     HAS_ZERO: tl.constexpr, GROUP: tl.constexpr,
     HAS_BIAS: tl.constexpr, ADDEND: tl.constexpr, ACTIVATION: tl.constexpr, CODES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SPLIT: tl.constexpr,
@@ -119,14 +119,12 @@ def _int4_weight_kernel(
         codes_at += columns * half
         x_low = tl.load(x_at + group * GROUP, mask=is_row, other=0.0)
         x_high = tl.load(x_at + group * GROUP + half, mask=is_row, other=0.0)
-        part = tl.dot(_int4_numbers(pairs & 15, HAS_ZERO, x.dtype.element_ty), as_operand(x_low, x.dtype.element_ty))
-        part = tl.dot(
-            _int4_numbers(pairs >> 4, HAS_ZERO, x.dtype.element_ty), as_operand(x_high, x.dtype.element_ty), part
-        )
+        part = tl.dot(_int4_numbers(pairs & 15, x.dtype.element_ty), as_operand(x_low, x.dtype.element_ty))
+        part = tl.dot(_int4_numbers(pairs >> 4, x.dtype.element_ty), as_operand(x_high, x.dtype.element_ty), part)
+        sums += part * widen(tl.load(scale + group * columns + inside))[:, None]
         if HAS_ZERO:
             total = tl.sum(widen(x_low) + widen(x_high), axis=0)
-            part -= tl.load(zero_point + group * columns + inside)[:, None] * total[None, :]
-        sums += part * tl.load(scale + group * columns + inside)[:, None]
+            sums += widen(tl.load(zero + group * columns + inside))[:, None] * total[None, :]
     _join(
         sums, row[None, :], column[:, None], out, parts, counters, after, rows, columns,
         HAS_BIAS, ADDEND, ACTIVATION, CODES, SPLIT,
@@ -164,18 +162,17 @@ def _int8_weight_kernel(
 
 
 @triton.jit
-def _int4_numbers(nibbles, HAS_ZERO: tl.constexpr, dtype: tl.constexpr):
-    """nibbles: 0 to 15 in UINT8, as the numbers 0 to 15 (HAS_ZERO) or -8 to 7 in dtype; exact.
+def _int4_numbers(nibbles, dtype: tl.constexpr):
+    """nibbles: 0 to 15 in UINT8, as the numbers -8 to 7 in dtype; exact.
 
     Set into the mantissa of 128 (FP16: 1024), from which the difference is exact: far cheaper than a conversion.
     """
-    offset: tl.constexpr = 0.0 if HAS_ZERO else 8.0
     if INTERPRETED:
-        numbers = as_operand(nibbles.to(tl.float32) - offset, dtype)
+        numbers = as_operand(nibbles.to(tl.float32) - 8.0, dtype)
     elif dtype == tl.bfloat16:
-        numbers = ((nibbles.to(tl.uint16) | 0x4300).to(tl.bfloat16, bitcast=True) - (128.0 + offset)).to(tl.bfloat16)
+        numbers = ((nibbles.to(tl.uint16) | 0x4300).to(tl.bfloat16, bitcast=True) - 136.0).to(tl.bfloat16)
     else:
-        numbers = ((nibbles.to(tl.uint16) | 0x6400).to(tl.float16, bitcast=True) - (1024.0 + offset)).to(tl.float16)
+        numbers = ((nibbles.to(tl.uint16) | 0x6400).to(tl.float16, bitcast=True) - 1032.0).to(tl.float16)
     return numbers
 
 
