@@ -27,7 +27,7 @@ from explorer.samples import Samples, check_targets
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
 
-COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "w8", "w4")
+COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4")
 REPLAY_BUDGET = 512 << 20
 PLANS_KEPT = 64
 PACKED_SHARE, PACKED_LEAST = 4, 256 << 20
