@@ -31,8 +31,10 @@ KERNELS: tuple[Kernel, ...] = (
     *reference.KERNELS,
 )
 
-ACTIVATION_KERNELS: Mapping[str, Kernel] = {}
-"""Activations right after a product that can take them in, by name: the functions that its epilogue uses."""
+ACTIVATION_KERNELS: Mapping[tuple[str, str], Kernel] = {
+    (kernel.device, name): kernel for name, kernel in cuda_triton.ACTIVATION_KERNELS.items()
+}
+"""Activations right after a product that can take them in, by device type and name: what its epilogue uses."""
 
 
 @dataclass(frozen=True)

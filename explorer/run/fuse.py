@@ -102,7 +102,9 @@ def _take_in(plan: Plan, product: int, kernel: Kernel, fusion: Fusion, position:
 
 def _same_function(step: Step, activation: str) -> bool:
     """Whether the step computes the activation as an epilogue does; of a ReLU there is but one way."""
-    return activation == "relu" or step.kernel is ACTIVATION_KERNELS.get(activation)
+    return activation == "relu" or any(
+        step.kernel is kernel for (_, name), kernel in ACTIVATION_KERNELS.items() if name == activation
+    )
 
 
 def _readable(carrier: str, kernel: Kernel) -> bool:

@@ -243,11 +243,12 @@ class Planner:
     def _follow(self, op: Op, precision: str, before: Sequence[Step]) -> Selection | None:
         """An activation right after a product that can take it in is computed by the function that the product uses."""
         name = activation_of(op)
-        if precision != "fp32" or name not in ACTIVATION_KERNELS:
+        alone = ACTIVATION_KERNELS.get((self.device.type, name))
+        if precision != "fp32" or alone is None:
             return None
         maker = self._maker_of_alone(op.refs[0], before)
         fuses = maker is not None and maker.kernel is not None and name in maker.kernel.fuses
-        return Selection(precision, ACTIVATION_KERNELS[name], ()) if fuses else None
+        return Selection(precision, alone, ()) if fuses else None
 
     def _fused_term(self, site: Site, before: Sequence[Step]) -> tuple[str, ...]:
         """The term of a sum that its product's kernel can add to before it is ever stored: the later such one."""

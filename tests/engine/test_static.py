@@ -73,7 +73,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     others = tuple(k for k in KERNELS if k.precision != "int8_static" or k.kinds <= {"add", "max_pool2d"})
     monkeypatch.setattr(plan_module, "choose", partial(choose, table=(PLAIN, *others)))
     for module in (plan_module, fuse_module):
-        monkeypatch.setattr(module, "ACTIVATION_KERNELS", {"gelu": GELU})
+        monkeypatch.setattr(module, "ACTIVATION_KERNELS", {("cpu", "gelu"): GELU})
 
 
 def calls(bench: Any, recipe: Any) -> list[str]:
