@@ -1,0 +1,32 @@
+"""Our own CPU kernels for AVX512-VNNI, emitted through Numba's LLVM and run on torch's threads. (Effect: JIT, threads.)
+
+Importing this package imports no Numba: the kernels are compiled at their first call, and read from Numba's cache in
+later processes.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.util import find_spec
+
+from explorer.measure.device import Device
+
+
+def missing(device: Device) -> str:
+    """Return what ``device`` lacks for the INT8 kernels, in words, or nothing."""
+    if device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
+        return "our own INT8 kernels are for CPUs of x86-64 under Linux"
+    if not {"AVX512", "AVX512-VNNI"} <= set(device.features):
+        return "our own INT8 kernels need AVX512-VNNI, which this CPU lacks"
+    return "" if _numba_installed() else "our own INT8 kernels need Numba, which is not installed"
+
+
+def warm_up() -> None:
+    """Compile the kernels, or read them from Numba's cache (seconds and tenths of a second)."""
+    from explorer.kernels.simd import loops  # noqa: F401  compiled as it is imported
+
+
+@cache
+def _numba_installed() -> bool:
+    return find_spec("numba") is not None

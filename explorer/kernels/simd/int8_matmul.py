@@ -1,0 +1,53 @@
+"""INT8 linear on the CPU: codes in, FP32 or codes out, in one pass. (Effect: JIT, threads.)"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from explorer.formats import Quantized
+from explorer.kernels.simd.ending import Ending
+from explorer.kernels.simd.product import Rows, Scaled, multiply
+from explorer.kernels.simd.weight import pack_int8
+from explorer.kernels.site import Post
+
+PLAIN = Post()
+
+
+class Int8Linear:
+    """A linear op with an INT8 weight: ``codes`` [N, K], ``scale`` [N] and ``bias`` [N] (or None), both FP32."""
+
+    def __init__(self, codes: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        self.outputs, self.inputs = codes.shape
+        self.scaled = Scaled(pack_int8(codes), scale, bias)
+
+    def __call__(
+        self, x: Quantized, addend: Tensor | Quantized | None = None, post: Post = PLAIN
+    ) -> Tensor | Quantized:
+        """Return ``x`` [..., K] times the weight, and what ``post`` asks for: [..., N], FP32 or UINT8 codes.
+
+        x: INT8 codes with one scale per row, or UINT8 codes with one scale and an integer zero point. Each step is
+        rounded to FP32: sum, times the row's scale, times the column's, plus bias, plus addend, activation, codes.
+        """
+        shape = (*x.codes.shape[:-1], self.outputs)
+        ending = Ending(post, shape)
+        multiply(self.read(x), self.scaled, ending, None if addend is None else contiguous(addend))
+        return ending.result()
+
+    def read(self, x: Quantized) -> Rows:
+        """Return the rows of ``x``; inputs that are no multiple of four are padded (the weight's padding is 0)."""
+        codes = x.codes.contiguous()
+        if self.inputs % 4:
+            codes = torch.nn.functional.pad(codes, (0, -self.inputs % 4))
+        count, stride = codes.numel() // max(codes.shape[-1], 1), codes.shape[-1]
+        scale = x.scale if x.zero_point is not None else x.scale.reshape(-1)
+        return Rows(codes, count, stride, scale.contiguous(), 0 if x.zero_point is None else int(x.zero_point))
+
+
+def contiguous(addend: Tensor | Quantized) -> Tensor | Quantized:
+    """Return the addend with its elements in the order of its shape, copied where they are not."""
+    from dataclasses import replace
+
+    if isinstance(addend, Quantized):
+        return replace(addend, codes=addend.codes.contiguous())
+    return addend.contiguous()

@@ -1,0 +1,202 @@
+# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator,misc,no-any-return"
+"""The loops over shares of an INT8 product and of elementwise work, as C functions that each thread of a team calls.
+
+Importing this file imports Numba. (Effect: JIT, cache on disk.) Every thread claims one share after another
+(:mod:`explorer.team`). What is emitted by hand (tile, epilogue) is called from here; the rest is plain Numba.
+
+Numba's cache sees the text of one function only, so what the two entries call is compiled with them, and they enclose a
+digest of all files whose code they contain: another digest is another entry in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from explorer.kernels.simd.epilogue import apply, finish
+from explorer.kernels.simd.job import (
+    FLIPPED,
+    GROUP_BYTES,
+    GROUP_PANELS,
+    GROUP_WIDTH,
+    HEIGHTS,
+    IMAGE_BYTES,
+    ITEMS,
+    OFFSETS,
+    OUT,
+    OUT_CODES,
+    OUT_WIDTH,
+    PADDING,
+    PANEL,
+    PANELS,
+    PIXELS,
+    PLACES,
+    QUADS,
+    ROW_BYTES,
+    ROWS,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SHARE,
+    SHARE_PANELS,
+    SUMS_BYTES,
+    TAPS,
+    THREADS_IN,
+    WEIGHT,
+    X,
+)
+from explorer.kernels.simd.tile import accumulate
+from explorer.kernels.simd.vectors import Vectors
+from explorer.team import CALL, claim, pointer
+
+TALLEST = HEIGHTS[0]
+SIGNS = np.uint32(0x80808080)
+SOURCES = ("activations", "epilogue", "job", "loops", "tile", "vectors")
+
+
+@intrinsic
+def take_number(typing_context: Any, call: Any) -> Any:
+    """Return how many threads asked before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.gep(arguments[0], [ir.Constant(ir.IntType(64), THREADS_IN)])
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(types.CPointer(types.int64)), generate
+
+
+@intrinsic
+def address_of(typing_context: Any, call: Any) -> Any:
+    """A pointer as the INT64 that the emitted functions take."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], cgutils.intp_t)
+
+    return types.int64(types.CPointer(types.int64)), generate
+
+
+@intrinsic
+def expect_write(typing_context: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, soon to be written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        Vectors(builder).prefetch(arguments[0], write=True)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@njit(nogil=True)
+def flip_signs(source: int, target: int, words: int) -> None:
+    """Write INT8 codes, in words of four, as UINT8 codes with zero point 128."""
+    codes, flipped = carray(pointer(source), (words,), np.uint32), carray(pointer(target), (words,), np.uint32)
+    for word in range(words):
+        flipped[word] = codes[word] ^ SIGNS
+
+
+@njit(nogil=True)
+def locate_rows(job: Any, first: int, last: int, scratch: int) -> None:
+    """Write the addresses [rows, taps] of a share's rows to its scratch memory, then those of the last row again."""
+    taps, count = job[TAPS], last - first
+    table = carray(pointer(scratch + SUMS_BYTES), ((count + TALLEST) * taps,), np.int64)
+    if job[OFFSETS] != 0:
+        pixels, padding = job[PIXELS], job[PADDING]
+        offsets = carray(pointer(job[OFFSETS]), (pixels * taps,), np.int64)
+        row = first
+        while row < last:
+            image, pixel = row // pixels, row % pixels
+            stop = min(last, row + pixels - pixel)
+            base, place = job[X] + image * job[IMAGE_BYTES], (row - first) * taps
+            for entry in range((stop - row) * taps):
+                offset = offsets[pixel * taps + entry]
+                table[place + entry] = base + offset if offset >= 0 else padding
+            row = stop
+    else:
+        base = job[X] + first * job[ROW_BYTES]
+        if job[FLIPPED] != 0:
+            copied = scratch + SUMS_BYTES + ((job[SHARE] + TALLEST) * taps * 8 + 63) // 64 * 64
+            flip_signs(base, copied, count * job[ROW_BYTES] // 4)
+            base = copied
+        for row in range(count):
+            table[row] = base + row * job[ROW_BYTES]
+    for entry in range(TALLEST * taps):
+        table[count * taps + entry] = table[(count - 1) * taps + entry % taps]
+
+
+@njit(nogil=True)
+def multiply_share(call: int, job: Any, first: int, last: int, panel: int, scratch: int) -> None:
+    """Compute rows ``first`` to ``last`` of one panel of outputs, tile after tile."""
+    taps, quads = job[TAPS], job[QUADS]
+    group, inside = panel // job[GROUP_PANELS], panel % job[GROUP_PANELS] * PANEL
+    column, columns = group * job[GROUP_WIDTH] + inside, min(PANEL, job[GROUP_WIDTH] - inside)
+    weight = job[WEIGHT] + panel * taps * quads * 4 * PANEL
+    size = 4 - 3 * job[OUT_CODES]
+    row = first
+    while row < last:
+        rows = min(TALLEST, last - row)
+        addresses = scratch + SUMS_BYTES + (row - first) * taps * 8
+        for ahead in range(row, row + rows):
+            place = job[OUT] + (ahead * job[OUT_WIDTH] + column) * size
+            for line in range(size):
+                expect_write(place + line * 64)
+        accumulate(rows, addresses, taps, quads, group * job[GROUP_BYTES], weight, scratch)
+        finish(call, scratch, row, rows, panel, column, columns)
+        row += rows
+
+
+def digest_sources() -> int:
+    """Return 60 bits of a digest of the files whose code the entries contain."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return int(digest.hexdigest()[:15], 16)
+
+
+def _product_of(sources: int) -> Any:
+    @cfunc(CALL, cache=True)
+    def product_team(call: Any) -> None:
+        """One thread's part of an INT8 product, linear or convolution, whose fields :mod:`.job` lists."""
+        assert sources >= 0
+        job = carray(call, (PLACES,))
+        address: int = address_of(call)
+        panels = job[PANELS]
+        scratch, located = job[SCRATCH] + take_number(call) * job[SCRATCH_BYTES], -1
+        per_row_share = (panels + job[SHARE_PANELS] - 1) // job[SHARE_PANELS]
+        item = claim(call)
+        while item < job[ITEMS]:
+            first = item // per_row_share * job[SHARE]
+            last = min(first + job[SHARE], job[ROWS])
+            if first != located:
+                locate_rows(job, first, last, scratch)
+                located = first
+            start = item % per_row_share * job[SHARE_PANELS]
+            for panel in range(start, min(start + job[SHARE_PANELS], panels)):
+                multiply_share(address, job, first, last, panel, scratch)
+            item = claim(call)
+
+    return product_team
+
+
+def _elementwise_of(sources: int) -> Any:
+    @cfunc(CALL, cache=True)
+    def elementwise_team(call: Any) -> None:
+        """One thread's part of activation and quantisation, element by element."""
+        assert sources >= 0
+        job = carray(call, (PLACES,))
+        address: int = address_of(call)
+        count, share = job[ROWS], job[SHARE]
+        first = claim(call) * share
+        while first < count:
+            apply(address, first, min(first + share, count))
+            first = claim(call) * share
+
+    return elementwise_team
+
+
+product_team, elementwise_team = _product_of(digest_sources()), _elementwise_of(digest_sources())
