@@ -7,6 +7,8 @@ PYTHON ?= python3
 MODEL ?= digits-vit
 # explorer, or formats for the lab of number formats.
 PAGE ?= explorer
+# Anything: the measurements compare with other runtimes too, which are installed for it.
+PEERS ?=
 # Empty: the default port, or the next that is free.
 PORT ?=
 
@@ -43,6 +45,7 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	@.ci/browser $(BIN)/python
+	$(if $(PEERS),$(BIN)/pip install --quiet --editable '.[peers]')
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks
 
 clean:

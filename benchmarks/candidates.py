@@ -17,6 +17,7 @@ from explorer.graph import capture
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Post, Site, StaticScale, choose
 from explorer.kernels.carriers import STATIC
 from explorer.measure import Device
+from explorer.precision import PRECISIONS
 
 EAGER = "torch eager"
 
@@ -53,10 +54,14 @@ def site_of(module: nn.Module, x: Tensor) -> Site:
 
 
 def real_kernels(site: Site, device: Device) -> Iterator[Kernel]:
-    """Yield the kernels of the table that are real on ``device`` and do not refuse ``site``."""
+    """Yield the kernels of the table that are real on ``device`` and do not refuse ``site``.
+
+    A precision that finds its weight's scales by a search runs the kernel of one that does not: left out.
+    """
     for kernel in KERNELS:
         here = kernel.device in (device.type, "any") and not kernel.emulated and kernel.serves(site.op.kind)
-        if here and not kernel.refuse(site, device):
+        searched = PRECISIONS[kernel.precision].weight_method != "nearest"
+        if here and not searched and not kernel.refuse(site, device):
             yield kernel
 
 
