@@ -12,13 +12,11 @@ from explorer.formats import Quantized, quantize
 from explorer.kernels import fused
 from explorer.kernels.kernel import ADDEND, Kernel
 from explorer.kernels.site import Packed, Product, Site, extend_by_addend
-from explorer.kernels.stored import store_int8
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
 LINEAR = frozenset({"linear"})
 CHANNEL = weight_scheme_of("int8")
-quantize_for_w8 = store_int8
 
 
 class Epilogue(Protocol):

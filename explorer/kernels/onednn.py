@@ -170,7 +170,7 @@ def why_none() -> str:
     Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI, and whose scaled
     sums fall between FP32 numbers: a CPU that adds or rounds otherwise is told from ours.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return "this torch was built without oneDNN"
     try:
         return "" if _is_exact() else "oneDNN's INT8 product is not exact on this CPU"
@@ -184,9 +184,11 @@ def _is_exact() -> bool:
     codes[0] = 255
     weight = torch.arange(16 * 64).reshape(16, 64).mul(29).remainder(255).sub(127).to(torch.int8)
     weight[0], scale, bias = 127, torch.linspace(0.001, 0.02, 16), torch.linspace(-3, 3, 16)
-    zeros, ending = torch.zeros(16, dtype=torch.int64), (1.0, 0, torch.float32, "none", [], "")
+    zeros, no_words = torch.zeros(16, dtype=torch.int64), ("none", list[float](), "")
     packed = torch.ops.onednn.qlinear_prepack(weight, [8, 64])
-    out = torch.ops.onednn.qlinear_pointwise(codes, 0.0137, 77, packed, scale, zeros, bias, *ending)
+    out = torch.ops.onednn.qlinear_pointwise(
+        codes, 0.0137, 77, packed, scale, zeros, bias, 1.0, 0, torch.float32, *no_words
+    )
     sums = (codes.double() - 77) @ weight.double().t()
     return torch.equal(out, sums.float() * torch.tensor(0.0137) * scale + bias)
 

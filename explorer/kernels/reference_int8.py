@@ -47,4 +47,4 @@ def build_static(site: Site) -> Packed:
 
 def _convolve(site: Site, codes: Tensor) -> Callable[[Tensor], Tensor]:
     settings = require_product(site).settings
-    return lambda x: site.op.target(x, codes, None, *settings)  # type: ignore[no-any-return]
+    return lambda x: site.op.target(x, codes, None, *settings)

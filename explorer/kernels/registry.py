@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from explorer.kernels import (
+    best_fp32,
     cpu,
+    cpu_int8,
     cpu_weight_only,
     cuda,
     cuda_triton,
@@ -14,15 +16,20 @@ from explorer.kernels import (
     fused,
     native,
     on_codes,
+    onednn,
     reference,
+    simd,
 )
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Site
+from explorer.kernels.winners import Winners, default_winners, key_of
 from explorer.measure.device import Device
 
 KERNELS: tuple[Kernel, ...] = (
+    *cpu_int8.KERNELS,
     *cpu.KERNELS,
     *cpu_weight_only.KERNELS,
+    *onednn.KERNELS,
     *cuda_triton.KERNELS,
     *cuda_weight_only.KERNELS,
     *cuda.KERNELS,
@@ -32,9 +39,14 @@ KERNELS: tuple[Kernel, ...] = (
 )
 
 ACTIVATION_KERNELS: Mapping[tuple[str, str], Kernel] = {
-    (kernel.device, name): kernel for name, kernel in cuda_triton.ACTIVATION_KERNELS.items()
+    (kernel.device, name): kernel
+    for table in (cpu_int8.ACTIVATION_KERNELS, cuda_triton.ACTIVATION_KERNELS)
+    for name, kernel in table.items()
 }
 """Activations right after a product that can take them in, by device type and name: what its epilogue uses."""
+
+BEST_FP32 = "best fp32"
+"""Stands for a precision where the fastest FP32 kernel is wanted, be its sums in another order than torch's."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +65,18 @@ class Option:
 
 @dataclass(frozen=True)
 class Selection:
-    """The kernel chosen for an op (None: impossible) and what the kernels before it refused."""
+    """The kernel chosen for an op (None: impossible) and what the kernels before it refused.
+
+    A kernel of another precision than the one asked for cannot be selected, nor a lack of a real one go without words.
+    """
 
     precision: str
     kernel: Kernel | None
     refusals: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert self.kernel is None or self.kernel.precision == self.precision, "a fallback to another precision"
+        assert (self.kernel is not None and not self.kernel.emulated) or any(self.refusals), "no reason is given"
 
     @property
     def reason(self) -> str:
@@ -77,27 +96,64 @@ class Selection:
         )
 
 
-def choose(site: Site, precision: str, device: Device, table: tuple[Kernel, ...] = KERNELS) -> Selection:
-    """Return the first kernel of ``table`` that runs ``site`` in ``precision`` on ``device``, real ones first.
+def choose(
+    site: Site,
+    precision: str,
+    device: Device,
+    table: tuple[Kernel, ...] = KERNELS,
+    winners: Winners | None = None,
+) -> Selection:
+    """Return the kernel that runs ``site`` in ``precision`` on ``device``: a real one where any can, else an emulation.
 
-    Nothing falls back in silence: an emulated kernel comes with the reason why no real one could be used, and where
-    nothing can run, ``kernel`` is None and the reasons say why.
+    Of several real ones the one that was measured to be fastest (:mod:`explorer.kernels.contest`), else the first of
+    ``table``. Nothing falls back in silence: an emulated kernel comes with the reason why no real one could be used,
+    and where nothing can run, ``kernel`` is None and the reasons say why. :data:`BEST_FP32` may stand for a precision.
     """
-    serving = [k for k in table if k.precision == precision and k.serves(site.op.kind)]
-    real = [k for k in serving if not k.emulated and k.device in (device.type, "any")]
-    refusals: list[str] = [] if real else [_no_kernel(site, precision, device)]
-    for kernel in (*real, *(k for k in serving if k.emulated)):
-        reason = kernel.refuse(site, device)
-        if not reason:
-            return Selection(precision, kernel, tuple(dict.fromkeys(refusals)))
-        refusals.append(reason)
-    return Selection(precision, None, tuple(dict.fromkeys(refusals)))
+    real, refusals = rivals_of(site, precision, device, table)
+    told = "fp32" if precision == BEST_FP32 else precision
+    if real:
+        kernel = real[0]
+        if len(real) > 1:
+            won = (default_winners() if winners is None else winners).find(key_of(site, precision, device))
+            kernel = next((k for k in real if won is not None and k.name == won.kernel), kernel)
+        return Selection(told, kernel, refusals)
+    for kernel in table:
+        if kernel.precision == told and kernel.emulated and kernel.serves(site.op.kind):
+            reason = kernel.refuse(site, device)
+            if not reason:
+                return Selection(told, kernel, refusals)
+            refusals = tuple(dict.fromkeys((*refusals, reason)))
+    return Selection(told, None, refusals)
+
+
+def rivals_of(
+    site: Site, precision: str, device: Device, table: tuple[Kernel, ...] = KERNELS
+) -> tuple[tuple[Kernel, ...], tuple[str, ...]]:
+    """Return the real kernels that can run ``site`` in ``precision``, in the table's order, and the others' refusals.
+
+    For :data:`BEST_FP32` those of FP32 and :data:`explorer.kernels.best_fp32.KERNELS`.
+    """
+    if precision == BEST_FP32:
+        precision, table = "fp32", (*table, *best_fp32.KERNELS)
+    real = [
+        kernel
+        for kernel in table
+        if kernel.precision == precision
+        and not kernel.emulated
+        and kernel.device in (device.type, "any")
+        and kernel.serves(site.op.kind)
+    ]
+    reasons = [kernel.refuse(site, device) for kernel in real]
+    refusals = tuple(dict.fromkeys(filter(None, reasons))) if real else (_no_kernel(site, precision, device),)
+    return tuple(kernel for kernel, reason in zip(real, reasons, strict=True) if not reason), refusals
 
 
 def warm_up(device: Device) -> None:
     """Compile what is compiled at first use, so that no click waits for it."""
     if device.type == "cpu" and fused.available():
         fused.warm_up()
+        if not simd.missing(device):
+            simd.warm_up()
 
 
 def _no_kernel(site: Site, precision: str, device: Device) -> str:

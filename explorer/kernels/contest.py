@@ -1,0 +1,126 @@
+"""Which of the kernels that can serve an op is fastest here, measured once per problem. (Effect: clock, disk.)
+
+Rivals are interchangeable: they take and give the same carriers, and INT8 ones give the same bits. So the winner
+changes times and nothing else, save the order in which floats are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.errors import Cancelled
+from explorer.formats import Quantized
+from explorer.kernels.carriers import CARRIERS, as_float
+from explorer.kernels.kernel import Kernel
+from explorer.kernels.registry import KERNELS, rivals_of
+from explorer.kernels.site import Site, StaticScale
+from explorer.kernels.winners import Winner, Winners, default_winners, key_of
+from explorer.measure.device import Device
+from explorer.measure.timing import Effort, time_rounds
+
+SECONDS = 0.04
+"""Time for each rival, beyond the fewest rounds."""
+MARGIN = 0.95
+"""A rival must need less than this fraction of the first kernel's time: a tie keeps the table's order."""
+EXACT = ("int8", "uint8")
+
+
+def settle(
+    wanted: Iterable[tuple[Site, str]],
+    device: Device,
+    winners: Winners | None = None,
+    table: tuple[Kernel, ...] = KERNELS,
+    progress: Callable[[int, int, str], None] | None = None,
+    cancel: Any = None,
+) -> int:
+    """Measure the rivals of every (site, precision) that has no winner yet, record the fastest, return how many.
+
+    ``BEST_FP32`` may stand for the precision. Some tens of milliseconds a rival, after packing its weight; equal
+    problems are measured once. A rival that fails to run, or whose result is not that of the first, is left out. Times
+    are taken under ``explorer.measure.exclusive``, so the caller must not hold it. Raises ``Cancelled`` when ``cancel``
+    is set; what was found until then is kept.
+    """
+    winners = default_winners() if winners is None else winners
+    open_: dict[str, tuple[Site, tuple[Kernel, ...]]] = {}
+    for site, what in wanted:
+        rivals, _ = rivals_of(site, what, device, table)
+        key = key_of(site, what, device)
+        if len(rivals) > 1 and key not in open_ and winners.find(key) is None:
+            open_[key] = (site, rivals)
+    found: dict[str, Winner] = {}
+    try:
+        for done, (key, (site, rivals)) in enumerate(open_.items()):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("choose kernels")
+            if progress is not None:
+                progress(done, len(open_), "choosing kernels")
+            winner = hold(site, rivals, device, cancel)
+            if winner is not None:
+                found[key] = winner
+    finally:
+        if found:
+            winners.add(found)
+    return len(found)
+
+
+@torch.no_grad()
+def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = None) -> Winner | None:
+    """Time rivals against each other, the first of them the one to beat; None where none of them runs."""
+    takes, gives = rivals[0].takes, rivals[0].gives
+    inputs = _inputs(site, takes, device)
+    calls: dict[str, Callable[[], Any]] = {}
+    first: Any = None
+    for rival in rivals:
+        if (rival.takes, rival.gives) != (takes, gives):
+            continue
+        try:
+            call = _call_of(rival, rivals, site, inputs)
+            out = call()
+        except Exception:  # noqa: S112  whatever the reason, a kernel that cannot run here does not win
+            continue
+        first = out if first is None else first
+        if _agree(out, first, exact=CARRIERS[takes].format in EXACT):
+            calls[rival.name] = call
+    if not calls:
+        return None
+    rounds = time_rounds(calls, device, Effort(SECONDS * len(calls), cancel=cancel))
+    times = {name: rounds.median_ms(name) for name in calls}
+    leader, best = next(iter(times)), min(times, key=times.__getitem__)
+    return Winner(best if times[best] < MARGIN * times[leader] else leader, times)
+
+
+def _call_of(rival: Kernel, rivals: Sequence[Kernel], site: Site, inputs: list[Any]) -> Callable[[], Any]:
+    """One call of a rival; plus a sum where another rival would take one in: a pass over memory that it would save."""
+    run = rival.build(site).run
+    if "addend" in rival.fuses or not any("addend" in other.fuses for other in rivals):
+        return lambda: run(*inputs)
+    addend = torch.zeros_like(run(*inputs))
+    return lambda: run(*inputs) + addend
+
+
+def _inputs(site: Site, takes: str, device: Device) -> list[Any]:
+    """Random inputs of the site in the carrier that its kernels take."""
+    generator = torch.Generator().manual_seed(0)
+    carrier = CARRIERS[takes]
+
+    def make(name: str) -> Any:
+        x = torch.randn(site.shapes[name], generator=generator).to(device.type)
+        if carrier.scheme is not None and name not in site.operands:
+            return x
+        return carrier.convert(x, StaticScale(4 / 127, 128)) if carrier.static else carrier.convert(x)
+
+    return [make(name) for name in site.inputs]
+
+
+def _agree(out: Any, first: Any, exact: bool) -> bool:
+    """Whether two results are one: bit for bit, or within the steps of BF16 at the largest value."""
+    if not all(isinstance(each, (Tensor, Quantized)) for each in (out, first)):
+        return False
+    values, wanted = as_float(out), as_float(first)
+    if exact:
+        return torch.equal(values, wanted)
+    return values.shape == wanted.shape and bool((values - wanted).abs().max() <= 2**-6 * wanted.abs().max())
