@@ -24,8 +24,11 @@ function blank(card) {
   });
   const foot = h("div", { class: "px-foot" }, parts.rate, parts.warning, parts.more);
   const element = h("div", { class: "px-card", "data-testid": card.id, role: "group", "aria-label": card.title },
-    h("div", { class: "px-card-top" }, parts.title, parts.tag), h("div", { class: "px-figures" }, parts.main.box, parts.also.box));
-  if (card.id === "delta-latency") element.append(parts.split, foot);
+    h("div", { class: "px-card-top" }, parts.title, parts.tag), h("div", { class: "px-figures" }, parts.main.box));
+  if (card.id === "delta-latency") {
+    element.lastChild.append(parts.also.box);
+    element.append(parts.split, foot);
+  }
   element.px = parts;
   return element;
 }

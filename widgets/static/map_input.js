@@ -82,11 +82,9 @@ function gridKey(map, event) {
   else if (/^[1-9]$/.test(event.key) && Number(event.key) <= map.data.precisions.length) act(event, () => map.pick(row, Number(event.key) - 1, false));
 }
 
-/** Right opens a closed layer or goes to its cells; left comes back and closes it. */
+/** Right opens a closed layer or goes along its cells, each of which explains itself; left comes back and closes it. */
 function sideways(map, step) {
   const { row, column } = map.at;
   if (column === 0 && map.toggle(row, step > 0)) return;
-  const stops = [0, ...map.columns.flatMap((about, index) => (about.precision === undefined ? [] : [index]))];
-  const now = Math.max(0, stops.indexOf(column));
-  map.focus(row, stops[Math.max(0, Math.min(stops.length - 1, now + step))]);
+  map.focus(row, Math.max(0, Math.min(map.columns.length - 1, column + step)));
 }
