@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Protocol
 
-from explorer.graph import ModelGraph, Op
+from explorer.graph import ModelGraph, Op, Ref
 from explorer.recipe.recipe import BASELINE, Recipe
 
 
@@ -49,17 +49,49 @@ def _compute_else(precision: str, other: str) -> Rule:
     return lambda graph, op: precision if op.role == "compute" else other
 
 
+def _static_chain(precision: str) -> Rule:
+    """Products, and between convolutions what passes their codes on: pools, and sums of two branches.
+
+    A sum in a transformer stays in FP32: its residual stream holds a few values far beyond the others.
+    """
+
+    def rule(graph: ModelGraph, op: Op) -> str:
+        if op.role == "compute" or op.kind == "max_pool2d":
+            return precision
+        terms = [arg.name for arg in op.args if isinstance(arg, Ref)] if op.kind == "add" else []
+        joins = len(terms) == 2 and all(_comes_from_convolution(graph, term) for term in terms)
+        return precision if joins else BASELINE
+
+    return rule
+
+
+def _comes_from_convolution(graph: ModelGraph, value: str) -> bool:
+    """Whether the last product before a value is a convolution, going back along first arguments."""
+    while (op := graph.producer.get(value)) is not None:
+        if op.role == "compute":
+            return op.kind.startswith("conv")
+        first = op.args[0] if op.args else None
+        if not isinstance(first, Ref):
+            return False
+        value = first.name
+    return False
+
+
 RULES: Mapping[str, tuple[Rule, str]] = {
     "fp32": (_all_in(BASELINE), BASELINE),
     "bf16": (_all_in("bf16"), BASELINE),
+    "fp16": (_all_in("fp16"), BASELINE),
     "autocast-bf16": (_autocast("bf16"), BASELINE),
     "autocast-fp16": (_autocast("fp16"), BASELINE),
     "int8-dynamic": (_compute_in("int8"), BASELINE),
+    "int8-static": (_static_chain("int8_static"), BASELINE),
     "first-last-high": (_first_last_high("int8"), BASELINE),
     "int8-bf16": (_compute_else("int8", "bf16"), "bf16"),
     "fp8": (_compute_in("fp8"), BASELINE),
     "w8": (_compute_in("w8"), BASELINE),
     "w4": (_compute_in("w4"), BASELINE),
+    "w4-g128": (_compute_in("w4_g128"), BASELINE),
+    "w16": (_compute_in("w16"), BASELINE),
 }
 
 

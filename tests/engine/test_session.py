@@ -142,6 +142,11 @@ def test_presets_apply_and_name_their_reason(session: px.Session) -> None:
     assert {"fp32", "bf16", "autocast-bf16", "autocast-fp16", "int8-dynamic", "first-last-high", "w8", "w4"} <= set(
         presets
     )
+    assert {"fp16", "int8-static", "w16", "w4-g128"} <= set(presets)
+    assert presets["int8-static"][FC1] == "int8_static"
+    assert presets["int8-static"]["blocks.0/add"] == presets["w16"]["blocks.0.norm1/layer_norm"] == "fp32"
+    assert presets["w16"][FC1] == "w16"
+    assert set(presets["fp16"].precisions.values()) == {"fp16"}
     high = presets["first-last-high"]
     assert high["embed/linear"] == high["head/linear"] == "fp32"
     assert high[FC1] == "int8"
