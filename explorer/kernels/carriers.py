@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, quantize
-from explorer.kernels import cuda_casts, fused
+from explorer.kernels import cuda_casts, fused, simd
+from explorer.kernels.simd import elementwise
 from explorer.kernels.site import StaticScale
 from explorer.precision import BLOCK_PRECISIONS
 
@@ -70,6 +71,8 @@ def quantize_static(x: Tensor, fixed: StaticScale) -> Quantized:
     """Return ``x`` in UINT8 codes under a fixed scale: clamp(round_half_even(x * (1 / scale)) + zero_point, 0, 255)."""
     if cuda_casts.serves(x):
         return cuda_casts.quantize_static(x, STATIC, fixed)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and simd.here():
+        return elementwise.quantize_static(x, fixed)
     scale, zero_point = (torch.full((), float(part), device=x.device) for part in (fixed.scale, fixed.zero_point))
     return quantize(x, STATIC, scale, zero_point)
 

@@ -10,7 +10,7 @@ import platform
 from functools import cache
 from importlib.util import find_spec
 
-from explorer.measure.device import Device
+from explorer.measure.device import Device, find_device
 
 
 def missing(device: Device) -> str:
@@ -20,6 +20,12 @@ def missing(device: Device) -> str:
     if not {"AVX512", "AVX512-VNNI"} <= set(device.features):
         return "our own INT8 kernels need AVX512-VNNI, which this CPU lacks"
     return "" if _numba_installed() else "our own INT8 kernels need Numba, which is not installed"
+
+
+@cache
+def here() -> bool:
+    """Whether this machine's CPU runs the kernels."""
+    return not missing(find_device("cpu"))
 
 
 def warm_up() -> None:
