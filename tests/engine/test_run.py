@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import explorer as px
 from explorer.errors import Cancelled
 from explorer.graph import flatten_inputs, interpret
-from explorer.kernels import CARRIERS
+from explorer.kernels import CARRIERS, simd
 from explorer.run import (
     Executor,
     KernelCache,
@@ -126,7 +126,8 @@ def test_residual_adds_go_into_the_int8_products_before_them(vit_bench: Any) -> 
     lines = [line for line in lower(plan, vit_bench.kernels).source.splitlines() if " = k" in line]
     fused = [line.partition("# ")[2] for line in lines if " + " in line]
     block = ["{0}.proj/linear + {0}/add", "{0}.fc2/linear + {0}/add_1"]
-    assert fused == [text.format(f"blocks.{index}") for index in (0, 1) for text in block]
+    expected = [text.format(f"blocks.{index}") for index in (0, 1) for text in block]
+    assert [text for text in fused if "/add" in text] == expected
     assert len(lines) == len(plan.steps) + len(plan.casts) - len(fused)
 
 
@@ -216,7 +217,7 @@ def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
     inside = inside_of(plan)
     assert inside == {done: call.id for call in schedule.calls for done in call.inside}
     assert set(times) | set(inside) == {step.op.id for step in plan.steps} | {cast.id for cast in plan.casts}
-    assert set(inside.values()) == {f"blocks.{i}.{name}/linear" for i in (0, 1) for name in ("proj", "fc2")}
+    assert {f"blocks.{i}.{name}/linear" for i in (0, 1) for name in ("proj", "fc2")} <= set(inside.values())
     assert all(time > 0 for time in times.values())
 
 
@@ -234,6 +235,7 @@ def test_a_kernel_that_fails_names_its_op_and_leaves_the_session_usable(
     def fail(*args: object) -> None:
         raise RuntimeError("out of memory, say")
 
+    monkeypatch.setattr(simd, "missing", lambda device: "not here")
     recipe = session.set("blocks.0.fc1/linear", "int8")
     monkeypatch.setattr(torch, "_int_mm", fail)
     with pytest.raises(KernelError, match=r"blocks\.0\.fc1/linear.*torch\._int_mm.*out of memory"):
