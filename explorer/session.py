@@ -327,7 +327,7 @@ class Session:
         FP32: the fastest FP32 kernels here, lowered) or a recipe. ``engine``: how the recipe runs: ``"eager"`` (plain
         calls of its kernels), ``"compile"`` (torch.compile between them) or ``"cudagraph"``. Stops after ``seconds``,
         or earlier once the 95 % interval is ``within`` this fraction of the speed-up; ``cold`` empties the caches
-        before every call. From one second on, what the device could do is measured too: once, for about a second.
+        before every call. From one second on, what the device could do is measured too (a second, the first times).
 
         Always measures; the last result is kept in the trial store. Raises :class:`Cancelled` when ``cancel`` (an
         Event) is set, :class:`RunError` that names the op where a kernel fails or memory runs out.

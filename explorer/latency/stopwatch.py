@@ -24,8 +24,11 @@ from explorer.run import (
 )
 
 LONG_SECONDS = 1.0
-"""From this many seconds on, what takes long itself is done too: the device's rates, where they are not known yet
-(about a second, once per device), and energy. A short measurement, the page's first answer to a click, skips both."""
+"""From this many seconds on, what takes long itself is done too: the device's rates, where they are not known well yet
+(about a second each of the first times on a device), and energy. A short measurement, the page's first answer to a
+click, skips both."""
+PROBES = 3
+"""How often the rates are measured, in as many measurements, so that no single busy moment decides them."""
 TOO_MANY_BEATEN = 0.1
 
 
@@ -132,7 +135,7 @@ class Stopwatch:
 
     def _known_rates(self, effort: Effort) -> Rates:
         known = self.rates.find(self.device.key)
-        if known is None and effort.seconds >= LONG_SECONDS:
+        if (known is None or known.probes < PROBES) and effort.seconds >= LONG_SECONDS:
             return self._measure_rates(effort)
         return known or Rates()
 

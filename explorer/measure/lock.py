@@ -17,7 +17,7 @@ from explorer.errors import Cancelled
 from explorer.measure.device import Device
 
 _LOCK = threading.Lock()
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.01
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What the device could do: bytes a second at several sizes, operations a second in several formats. (Effect: disk.)
 
-Measured once per device by :mod:`explorer.measure.probe` and kept in a file, the best of what was ever seen: a busy
-machine can only make a rate too low.
+Measured by :mod:`explorer.measure.probe`, a few times per device, and kept in a file, the best of what was ever seen: a
+busy machine can only make a rate too low.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ FILE = "rates.json"
 @dataclass(frozen=True)
 class Rates:
     """``bandwidth`` maps how many bytes a call touches to the bytes a second at which that is read or written at best;
-    ``arithmetic`` a format (``"fp32"``, ``"bf16"``, ``"int8"``, ...) to the operations a second of a large product."""
+    ``arithmetic`` a format (``"fp32"``, ``"bf16"``, ``"int8"``, ...) to the operations a second of a large product;
+    ``probes`` counts how often they were measured: a machine that was busy once was hardly so each time."""
 
     bandwidth: Mapping[int, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
+    probes: int = 1
 
     def bytes_per_second(self, touched: int) -> float:
         """Return the bandwidth of a call that touches so many bytes, 0 where none was measured.
@@ -42,7 +44,11 @@ class Rates:
 
     def joined(self, other: Rates) -> Rates:
         """Return the better of both, rate by rate."""
-        return Rates(_best(self.bandwidth, other.bandwidth), _best(self.arithmetic, other.arithmetic))
+        return Rates(
+            _best(self.bandwidth, other.bandwidth),
+            _best(self.arithmetic, other.arithmetic),
+            self.probes + other.probes,
+        )
 
 
 def _best(one: Mapping[Any, float], other: Mapping[Any, float]) -> dict[Any, float]:
@@ -82,7 +88,11 @@ class RateStore:
             return {}
 
     def _write(self, device: str, rates: Rates) -> None:
-        kept = {"bandwidth": sorted(rates.bandwidth.items()), "arithmetic": dict(sorted(rates.arithmetic.items()))}
+        kept = {
+            "bandwidth": sorted(rates.bandwidth.items()),
+            "arithmetic": dict(sorted(rates.arithmetic.items())),
+            "probes": rates.probes,
+        }
         text = json.dumps({"format": FORMAT, "devices": self._read() | {device: kept}}, indent=1)
         part = self.path.with_name(f"{FILE}.{os.getpid()}.part")
         try:
@@ -97,8 +107,9 @@ def _parse(kept: Any) -> Rates | None:
     try:
         bandwidth = {int(size): float(rate) for size, rate in kept["bandwidth"]}
         arithmetic = {str(name): float(rate) for name, rate in kept["arithmetic"].items()}
+        probes = int(kept["probes"])
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
-    values = (*bandwidth, *bandwidth.values(), *arithmetic.values())
+    values = (*bandwidth, *bandwidth.values(), *arithmetic.values(), probes)
     fine = bool(bandwidth) and all(value > 0 and math.isfinite(value) for value in values)
-    return Rates(bandwidth, arithmetic) if fine else None
+    return Rates(bandwidth, arithmetic, probes) if fine else None

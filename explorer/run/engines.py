@@ -25,6 +25,7 @@ EXACT_WITHIN, ROUNDED_WITHIN = 1e-3, 5e-2
 """Largest difference from the plain calls, as a fraction of the largest output: of FP32 plans, whose sums may be in
 another order, and of others, where a value that was rounded once less can fall on the next code."""
 WARM_UPS = 3
+_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def compile_lowered(lowered: Lowered, inputs: tuple[Any, ...]) -> Callable[[], T
 
     try:
         call()
+    except _OUT_OF_MEMORY:
+        raise
     except Exception as error:
         found = f"{type(error).__name__}: {_first_line(error)}"
         without = "InvalidCxxCompiler" in f"{type(error).__name__} {error}" or "Python.h" in str(error)
@@ -108,6 +111,8 @@ def capture(call: Callable[[], Tensor], device: Device) -> Callable[[], Tensor]:
     try:
         with torch.cuda.graph(graph):
             output = call()
+    except _OUT_OF_MEMORY:
+        raise
     except RuntimeError as error:
         torch.cuda.synchronize()
         raise ExplorerError(asked, _first_line(error), "engine='eager', which allows a kernel to wait") from error

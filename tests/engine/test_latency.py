@@ -194,7 +194,7 @@ def test_rates_are_kept_joined_and_found_again(tmp_path: Path, monkeypatch: pyte
     assert store.find("cpu") is None
     assert store.measure("cpu", lambda: Rates({1024: 2e9}, {"fp32": 5.0})) == Rates({1024: 2e9}, {"fp32": 5.0})
     busy = store.measure("cpu", lambda: Rates({1024: 1e9}, {"fp32": 6.0, "bf16": 7.0}))
-    assert busy == Rates({1024: 2e9}, {"fp32": 6.0, "bf16": 7.0}), "the best that was ever seen"
+    assert busy == Rates({1024: 2e9}, {"fp32": 6.0, "bf16": 7.0}, probes=2), "the best that was ever seen"
     store.measure("cuda", lambda: RATES)
     monkeypatch.setattr(RateStore, "_seen", {})
     assert RateStore(tmp_path).find("cpu") == busy
@@ -206,12 +206,14 @@ def test_rates_are_kept_joined_and_found_again(tmp_path: Path, monkeypatch: pyte
     [
         "{",
         "[]",
-        '{"format": 99, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {}}}}',
+        '{"format": 99, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {}, "probes": 1}}}',
         '{"format": 1, "devices": {"cpu": 3}}',
-        '{"format": 1, "devices": {"cpu": {"bandwidth": [], "arithmetic": {}}}}',
-        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, -2]], "arithmetic": {}}}}',
-        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, NaN]], "arithmetic": {}}}}',
-        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {"fp32": "fast"}}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {}}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {}, "probes": 0}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [], "arithmetic": {}, "probes": 1}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, -2]], "arithmetic": {}, "probes": 1}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, NaN]], "arithmetic": {}, "probes": 1}}}',
+        '{"format": 1, "devices": {"cpu": {"bandwidth": [[1, 2]], "arithmetic": {"fp32": "fast"}, "probes": 1}}}',
     ],
 )
 def test_a_damaged_file_of_rates_is_measured_again(tmp_path: Path, text: str) -> None:
@@ -243,8 +245,16 @@ def test_short_measurements_leave_the_rates_for_later(session: px.Session, monke
     assert not asked
 
 
+def test_rates_are_measured_in_three_measurements_not_one(session: px.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(stopwatch_module, "probe", lambda device, effort: asked.append("probe") or Rates({1024: 1e15}))
+    for _ in range(5):
+        session.latency(seconds=1.0, within=0.9)
+    assert len(asked) == 3
+
+
 def test_rates_that_too_much_beats_are_measured_again(session: px.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = iter((Rates({1024: 1.0}, {}), Rates({1024: 1e15}, {})))
+    found = iter((Rates({1024: 1.0}, {}, probes=3), Rates({1024: 1e15}, {})))
     monkeypatch.setattr(stopwatch_module, "probe", lambda device, effort: next(found))
     table = session.latency(seconds=1.0, within=0.9).table
     assert (table.of_limit.dropna() < 1).all()
