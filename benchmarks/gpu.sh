@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: build, check and time our GPU kernels, in one run of under eight minutes.
+# On a machine with an NVIDIA GPU: build, check and time our GPU kernels and whole plans, in one run of under eight
+# minutes.
 #   benchmarks/gpu.sh [RESULTS]     RESULTS: where JSON lines are appended, benchmarks/results/gpu.jsonl by default
 # Needs what a PyTorch image holds (torch, triton, numpy, pandas, pytest) and installs nothing.
 set -uo pipefail
@@ -27,11 +28,11 @@ CHECK
 # Compiling is most of the work and needs no quiet GPU: the tests and the benchmark's launches, all at once.
 declare -A jobs
 for file in tests/kernels_triton/test_*.py; do
-    timeout 240 "$python" -m pytest -q -p no:cacheprovider "$file" >"$scratch/$(basename "$file").log" 2>&1 &
+    timeout 210 "$python" -m pytest -q -W default -p no:cacheprovider "$file" >"$scratch/$(basename "$file").log" 2>&1 &
     jobs[$!]=$(basename "$file")
 done
 for ((share = 0; share < shares; share++)); do
-    timeout 240 "$python" -m benchmarks.gpu_kernels compile "$share" "$shares" >"$scratch/compile $share.log" 2>&1 &
+    timeout 210 "$python" -m benchmarks.gpu_kernels compile "$share" "$shares" >"$scratch/compile $share.log" 2>&1 &
     jobs[$!]="compile $share"
 done
 
@@ -47,7 +48,12 @@ for job in "${!jobs[@]}"; do
 done
 echo "built and tested after $SECONDS s"
 
-timeout 225 "$python" -m benchmarks.gpu_kernels time "$results" || failed=1
+# Each part gets what is left of its time, begins nothing after it, and writes every line as it is found.
+kernels=$((SECONDS > 215 ? 135 : 350 - SECONDS))
+timeout $((kernels + 20)) "$python" -m benchmarks.gpu_kernels time "$results" "$kernels" || failed=1
+echo "kernels timed after $SECONDS s"
+plans=$((455 - SECONDS))
+timeout $((plans + 15)) "$python" -W ignore -m benchmarks.gpu_plans "$results" "$plans" || failed=1
 echo "done after $SECONDS s"
 if ((failed)); then
     echo "gpu.sh: FAILED, see above" >&2

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.cases import Matrix
+from benchmarks.cases import cases as model_cases
 from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels.cpu import scale_product
+from explorer.kernels.stored import Int4Weight, store_int4
 from explorer.kernels.triton import fp8_matmul as fp8
 from explorer.kernels.triton import int8_matmul as int8
 from explorer.kernels.triton import quantize_rows as rows
@@ -23,29 +26,31 @@ from explorer.kernels.triton.tuning import Config
 from explorer.ranges import Counter, Histogram
 
 BF16, E4M3 = torch.bfloat16, torch.float8_e4m3fn
-LAYERS = {
-    "ViT-B mlp in": (3072, 768),
-    "Llama-8B qkv": (6144, 4096),
-    "Llama-8B attention out": (4096, 4096),
-    "Llama-8B mlp out": (4096, 14336),
-}
+FEW = 16
+"""Rows up to which the weight is what takes the time, as in decoding."""
+LAUNCH_BYTES = 16 << 20
+"""What the memory moves in some microseconds: below, launching takes as long as reading, and no bar is set."""
 
 
 @dataclass(frozen=True)
 class Sizes:
     """How large the cases are, and where their tensors live.
 
-    layers: N and K by name. few, many: rows of decoding, and of a ViT's batch of 8 or a long prompt. cube: M, N and K
-    of one more FP8 product. activations: what is quantised. elements: what is counted.
+    products: name and rows, depth and width. cubes: M, N and K of more FP8 products. activations: what is quantised.
+    elements: what is counted.
     """
 
     device: str = "cuda"
-    layers: dict[str, tuple[int, int]] = field(default_factory=lambda: LAYERS)
-    few: tuple[int, ...] = (1, 16)
-    many: tuple[int, ...] = (1576, 4096)
-    cube: int = 4096
+    products: tuple[tuple[str, Matrix], ...] = field(default_factory=lambda: named_products())
+    cubes: tuple[int, ...] = (4096, 8192)
     activations: tuple[tuple[int, int], ...] = ((1576, 768), (4096, 4096), (4096, 14336), (1, 4096))
     elements: int = 1 << 26
+
+
+def named_products() -> tuple[tuple[str, Matrix], ...]:
+    """Return the matrix products of ResNet-50, ViT-B, BERT-base and Llama-8B at prefill and decode, each shape once."""
+    shapes = ((case.name, case.shape) for case in model_cases())
+    return tuple((name, shape) for name, shape in shapes if isinstance(shape, Matrix))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,23 +81,21 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     for shape in sizes.activations:
         for name in ("int8", "fp8_e4m3"):
             yield quantize_case(name, _normal(shape, sizes.device).to(BF16))
-    for layer, (width, depth) in sizes.layers.items():
-        weight = _normal((width, depth), sizes.device)
-        for count in (*sizes.few, *sizes.many):
-            x = _normal((count, depth), sizes.device)
-            name = f"{layer}, {count} rows"
-            yield int8_case(name, x, weight)
-            if count in sizes.many and has_fp8:
-                yield from fp8_cases(name, x, weight)
-            if count in sizes.few:
-                yield from weight_cases(name, x.to(BF16), weight)
-    if has_fp8:
-        x, weight = (_normal((sizes.cube, sizes.cube), sizes.device) for _ in range(2))
-        yield from fp8_cases(f"cube of {sizes.cube}", x, weight)
     normal = _normal((sizes.elements,), sizes.device)
     octaves = torch.randint(-60, 60, normal.shape, device=sizes.device)
     for name, x in (("FP32", normal), ("BF16", normal.to(BF16)), ("FP32, 120 octaves", normal * 2.0**octaves)):
         yield range_case(name, x)
+    for side in sizes.cubes if has_fp8 else ():
+        x, weight = (_normal((side, side), sizes.device) for _ in range(2))
+        yield from fp8_cases(f"cube of {side}", x, weight)
+    for name, shape in sizes.products:
+        weight = _normal((shape.width, shape.depth), sizes.device)
+        x = _normal((shape.rows, shape.depth), sizes.device)
+        yield int8_case(name, x, weight)
+        if shape.rows > FEW and has_fp8 and shape.depth % FEW == shape.width % FEW == 0:
+            yield from fp8_cases(name, x, weight)
+        if shape.rows <= FEW:
+            yield from weight_cases(name, x.to(BF16), weight)
 
 
 def _normal(shape: tuple[int, ...], device: str) -> Tensor:
@@ -110,7 +113,7 @@ def quantize_case(name: str, x: Tensor) -> Case:
         rows.candidates(x.shape[1]),
         x.nbytes + x.numel() + 4 * len(x),
         rivals={"torch operations": partial(quantize, x, scheme)},
-        bar=("copy", 0.8) if x.nbytes > 16 << 20 else None,
+        bar=("copy", 0.8) if x.nbytes > LAUNCH_BYTES else None,
     )
 
 
@@ -126,16 +129,20 @@ def int8_case(name: str, x: Tensor, weight: Tensor) -> Case:
     a, b = quantize(x, Scheme("int8", "token")), quantize(weight, Scheme("int8", "channel", axis=0))
     scales = a.scale.reshape(-1), b.scale.reshape(-1)
     bias, count = weight[:, 0].contiguous(), len(x)
-    padded = torch.cat([a.codes, a.codes.new_zeros(32 - count, x.shape[1])]) if count <= 16 else a.codes
+    padded = torch.cat([a.codes, a.codes.new_zeros(32 - count, x.shape[1])]) if count <= FEW else a.codes
 
     def by_torch() -> Tensor:
         return scale_product(torch._int_mm(padded, b.codes.t())[:count], *scales, bias)
+
+    def exact() -> Tensor:
+        sums = (a.codes.double() @ b.codes.double().t()).to(torch.int32)  # of integers below 2**53: exact
+        return scale_product(sums, *scales, bias)
 
     return Case(
         "int8 product",
         name,
         lambda config: int8.int8_matmul(a.codes, b.codes, *scales, Epilogue(bias), config),
-        partial(_check_equal, cache(by_torch)),
+        partial(_check_equal, cache(exact)),
         int8.candidates(count),
         a.codes.nbytes + b.codes.nbytes + 4 * count * len(weight),
         2 * count * weight.numel(),
@@ -169,7 +176,7 @@ def fp8_cases(name: str, x: Tensor, weight: Tensor) -> Iterator[Case]:
             f"{name}, scales of {label}",
             lambda config, scales=scales: fp8.fp8_matmul(a, b, *scales, Epilogue(output=BF16), config),  # type: ignore[misc]
             partial(_check_near, cache(partial(_product, _values(a, scales[0]), _values(b, scales[1]))), 2**-12),
-            fp8.candidates(count),
+            fp8.candidates(count, label == "blocks"),
             a.nbytes + b.nbytes + 2 * count * width,
             2 * count * weight.numel(),
             {"BF16 linear": _bf16_linear(x, weight), "_scaled_mm by rows": by_torch},
@@ -201,42 +208,43 @@ def _check_near(reference: Callable[[], tuple[Tensor, Tensor]], share: float, go
 def weight_cases(name: str, x: Tensor, weight: Tensor) -> Iterator[Case]:
     """BF16 activations times INT4 weights in groups of 32 and 128, and INT8 weights; BF16 out."""
     bf16 = {"BF16 linear": _bf16_linear(x, weight)}
-    for group in (32, 128):
-        stored = quantize(weight, Scheme("int4", "group", group=group))
-        rivals = {**bf16, "_weight_int4pack_mm": _int4_by_torch(x, stored, group)}
-        yield _weight_case(f"INT4 in groups of {group}, {name}", x, stored, pack_int4(stored), rivals)
-    stored = quantize(weight, Scheme("int8", "channel", axis=0))
-    yield _weight_case(f"INT8, {name}", x, stored, pack_int8(stored), bf16)
+    for precision, group in (("w4", 32), ("w4_g128", 128)):
+        stored = store_int4(weight, precision)
+        rivals = {**bf16, "_weight_int4pack_mm": _int4_by_torch(x, stored)}
+        yield _weight_case(f"INT4 in groups of {group}, {name}", x, stored.values, pack_int4(stored), rivals)
+    codes = quantize(weight, Scheme("int8", "channel", axis=0))
+    yield _weight_case(f"INT8, {name}", x, codes.dequantize, pack_int8(codes), bf16)
 
 
-def _weight_case(name: str, x: Tensor, stored: Quantized, packed: Any, rivals: dict[str, Callable[[], Any]]) -> Case:
+def _weight_case(
+    name: str, x: Tensor, values: Callable[[], Tensor], packed: Any, rivals: dict[str, Callable[[], Any]]
+) -> Case:
     held = packed.codes.nbytes + packed.scale.nbytes
     return Case(
         "weight only",
         name,
         lambda config: weights.weight_only_matmul(x, packed, Epilogue(output=BF16), config),
-        partial(_check_near, cache(partial(_product, x.double, lambda: stored.dequantize().double())), 2**-16),
+        partial(_check_near, cache(partial(_product, x.double, lambda: values().double())), 2**-16),
         weights.candidates(len(x), packed),
         held + x.nbytes + 2 * len(x) * packed.shape[0],
-        2 * len(x) * stored.codes.numel(),
+        2 * len(x) * packed.shape[0] * packed.shape[1],
         rivals,
-        ("copy", 0.7) if "INT4" in name and held > 8 << 20 else None,
+        ("copy", 0.7) if "INT4" in name and held > LAUNCH_BYTES else None,
     )
 
 
-def _int4_by_torch(x: Tensor, stored: Quantized, group: int) -> Callable[[], Tensor]:
-    """Torch's own INT4 product: values (q - 8) * scale + zero, two codes a byte, the even one in the high half."""
+def _int4_by_torch(x: Tensor, stored: Int4Weight) -> Callable[[], Tensor]:
+    """Torch's own INT4 product, of the same stored weight: two codes a byte, the even one in the high half."""
 
     @cache
     def pack() -> tuple[Tensor, Tensor]:
-        nibbles = (stored.codes + 8).to(torch.uint8)
-        scale = stored.scale.t().to(BF16)
-        both = torch.stack([scale, torch.zeros_like(scale)], dim=2).contiguous()
-        return torch._convert_weight_to_int4pack((nibbles[:, ::2] << 4 | nibbles[:, 1::2]).contiguous(), 8), both
+        both = torch.stack([stored.scale.t(), torch.zeros_like(stored.scale).t()], dim=2).contiguous()
+        pairs = (stored.codes[:, ::2] << 4 | stored.codes[:, 1::2]).contiguous()
+        return torch._convert_weight_to_int4pack(pairs, 8), both
 
     def run() -> Tensor:
         packed, scales = pack()
-        return torch._weight_int4pack_mm(x, packed, group, scales)
+        return torch._weight_int4pack_mm(x, packed, stored.group, scales)
 
     return run
 

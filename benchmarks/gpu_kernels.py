@@ -1,4 +1,4 @@
-"""Our GPU kernels checked and timed on this GPU: `python -m benchmarks.gpu_kernels time RESULTS`, see gpu.sh.
+"""Our GPU kernels checked and timed on this GPU: `python -m benchmarks.gpu_kernels time RESULTS SECONDS`, see gpu.sh.
 
 Every launch that may be chosen is checked on the tensors that are timed. Times are medians with caches emptied before
 each call. A wrong result ends the run with an error; a bar that is not met is a figure like any other.
@@ -28,11 +28,11 @@ SIDE = 8192
 
 
 def main() -> int:
-    """Compile a share of the launches (``compile 0 8``), or check and time them all (``time RESULTS``)."""
+    """Compile a share of the launches (``compile 0 8``), or check and time them all (``time RESULTS SECONDS``)."""
     if sys.argv[1] == "compile":
         compile_share(int(sys.argv[2]), int(sys.argv[3]))
         return 0
-    return check_and_time(Path(sys.argv[2]))
+    return check_and_time(Path(sys.argv[2]), float(sys.argv[3]))
 
 
 def compile_share(share: int, shares: int) -> None:
@@ -44,21 +44,31 @@ def compile_share(share: int, shares: int) -> None:
     torch.cuda.synchronize()
 
 
-def check_and_time(results: Path) -> int:
-    """Check and time every case; append a JSON line for each to ``results``; return how many were wrong."""
+def check_and_time(results: Path, seconds: float) -> int:
+    """Check and time every case; append a JSON line for each to ``results``; return how many were wrong.
+
+    What is left after ``seconds`` is not begun, and told.
+    """
+    end = time.monotonic() + seconds
     limits = measure_limits()
     facts = {"device": find_device("cuda").facts(), "triton": triton.__version__, "numpy": np.__version__, **limits}
     print(json.dumps(facts), flush=True)
     results.parent.mkdir(parents=True, exist_ok=True)
     wrong = 0
+    left = []
     for case in cases(Sizes()):
-        line = check(case) or timed(case, limits)
+        if time.monotonic() > end:
+            left.append(case.name)
+            continue
+        line = examined(case, limits)
         wrong += "wrong" in line
         print(json.dumps(line), flush=True)
         with results.open("a") as file:
             file.write(json.dumps({**line, **facts, "when": time.strftime("%Y-%m-%dT%H:%M:%S%z")}) + "\n")
     if torch.cuda.get_device_capability() < (8, 9):
         print("NOT RUN: FP8 products, which need an sm_89 GPU", flush=True)
+    if left:
+        print(f"NOT RUN, as {seconds:g} s were over: {len(left)} cases, from {left[0]!r} on", flush=True)
     print(f"{wrong} cases were wrong" if wrong else "every launch of every case was right", flush=True)
     return wrong
 
@@ -73,6 +83,16 @@ def measure_limits() -> dict[str, float]:
         "copy_gb_per_s": round(2 * COPY_BYTES / copy_us / 1e3, 1),
         "bf16_tflops": round(2 * SIDE**3 / product_us / 1e6, 1),
     }
+
+
+def examined(case: Case, limits: dict[str, float]) -> dict[str, Any]:
+    """The line of a case: its times, or what is wrong with it. A GPU that stopped answering ends the run."""
+    try:
+        return check(case) or timed(case, limits)
+    except Exception as error:
+        torch.cuda.synchronize()  # raises where no later case could run either
+        words = (str(error).splitlines() or [""])[0]
+        return {"part": case.part, "name": case.name, "wrong": f"{type(error).__name__}: {words}"}
 
 
 def check(case: Case) -> dict[str, Any]:

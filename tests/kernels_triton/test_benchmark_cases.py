@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from torch import Tensor
 
 pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
-from benchmarks.gpu_cases import Case, Sizes, cases
+from benchmarks.cases import Matrix
+from benchmarks.gpu_cases import Case, Sizes, cases, named_products
 from explorer.kernels.triton.ranges import RangeCounts
 
-SMALL = Sizes("cpu", {"layer": (128, 256)}, (1,), (20,), 128, ((3, 40),), 600)
+LAYERS = (("decode", Matrix(1, 256, 128)), ("prefill", Matrix(20, 256, 128)))
+SMALL = Sizes("cpu", LAYERS, (128,), ((3, 40),), 600)
 if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 9):
-    SMALL = Sizes("cuda", SMALL.layers, SMALL.few, SMALL.many, SMALL.cube, SMALL.activations, SMALL.elements)
+    SMALL = replace(SMALL, device="cuda")
 
 CASES = {f"{case.part}: {case.name}": case for case in cases(SMALL)}
 
@@ -50,3 +53,11 @@ def test_every_part_is_there() -> None:
     assert {case.part for case in CASES.values()} == {
         "quantise rows", "int8 product", "fp8 product", "weight only", "range",
     }  # fmt: skip
+
+
+def test_the_shapes_are_those_of_named_models() -> None:
+    products = named_products()
+    for model in ("ResNet-50", "ViT-B/16", "BERT-base", "Llama-8B"):
+        assert any(name.startswith(model) for name, _ in products), model
+    assert {shape.rows for name, shape in products if "Llama" in name} == {1, 16, 512}
+    assert len(set(products)) == len(products)

@@ -35,6 +35,7 @@ from explorer.measure import Device
 from explorer.precision import PRECISIONS
 
 KERNELS = (*cuda_triton.KERNELS, *(k for k in cuda_weight_only.KERNELS if k.name.startswith("Triton")))
+TORCHS = tuple(k for k in (*cuda.KERNELS, *cuda_weight_only.KERNELS) if not k.name.startswith("Triton"))
 FIXED = StaticScale(0.03, 117)
 AMPERE = Device("cuda", "invented sm_80", 1, (), (8, 0))
 HOPPER = Device("cuda", "invented sm_90", 1, (), (9, 0))
@@ -93,6 +94,22 @@ def test_computes_what_its_twin_does(
         assert torch.equal(got, wanted)
     else:
         assert ((got - wanted).abs() <= 2 * 2**-8 * wanted.abs().max()).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's own GPU kernels run on a GPU")
+@pytest.mark.parametrize("kernel", TORCHS, ids=lambda kernel: f"{kernel.name} {kernel.precision}")
+def test_torchs_kernels_compute_what_their_twins_do(kernel: Kernel) -> None:
+    """INT8 bit for bit; the others within three roundings to BF16, of which torch makes one before it adds the bias."""
+    site, x = linear_site(10, 256, 128, True, "cuda")
+    if reason := kernel.refuse(site, _this_gpu()):
+        pytest.skip(reason)
+    operand = carried(kernel, x)
+    got, wanted = kernel.build(site).run(operand), twin_of(kernel).build(site).run(operand)
+    assert got.dtype == wanted.dtype and got.shape == wanted.shape
+    if kernel.precision == "int8":
+        assert torch.equal(got, wanted)
+    else:
+        assert ((got - wanted).abs() <= 3 * 2**-8 * wanted.abs().max()).all()
 
 
 def _this_gpu() -> Device:
@@ -204,8 +221,7 @@ def test_refusals_say_what_was_needed_and_found(device: Device, precision: str, 
 def test_torch_kernels_say_what_they_need(
     device: Device, precision: str, shape: tuple[int, int, int], reason: str
 ) -> None:
-    torchs = tuple(k for k in (*cuda.KERNELS, *cuda_weight_only.KERNELS) if not k.name.startswith("Triton"))
-    selection = choose(linear_site(*shape, True, "cpu")[0], precision, device, torchs)
+    selection = choose(linear_site(*shape, True, "cpu")[0], precision, device, TORCHS)
     assert selection.kernel is None
     assert reason in selection.reason
 
