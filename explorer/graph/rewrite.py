@@ -22,11 +22,6 @@ def pass_through(value: Any) -> Any:
     return value
 
 
-def pass_through_first(value: Any) -> tuple[Any]:
-    """Return ``(value,)``: a folded batch norm of the overload that also returns its statistics."""
-    return (value,)
-
-
 def remove_noops(graph: ModelGraph) -> ModelGraph:
     """Return the graph without asserts, inference dropout, aliases and float-to-float copies.
 
@@ -93,9 +88,32 @@ def fold_batch_norms(graph: ModelGraph) -> ModelGraph:
         constants |= dict(zip(names, (weight, bias), strict=True))
         args = (conv.args[0], Ref(names[0]), Ref(names[1]), *conv.args[3:])
         changed[conv.name] = replace(conv, args=args)
-        target = pass_through if operator_name(op.target) == "batch_norm" else pass_through_first
-        changed[op.name] = replace(op, target=target, args=(op.args[0],), kwargs={}, role="view", folded_into=conv.id)
-    return graph.with_ops(tuple(changed.get(op.name, op) for op in graph.ops), constants)
+        passed = replace(op, target=pass_through, args=(op.args[0],), kwargs={}, output=conv.output)
+        changed[op.name] = replace(passed, role="view", folded_into=conv.id)
+    return _pick_results(graph.with_ops(tuple(changed.get(op.name, op) for op in graph.ops), constants))
+
+
+def _pick_results(graph: ModelGraph) -> ModelGraph:
+    """Return the graph without the ops that pick the result of a folded norm of the overload that returns a tuple."""
+    picked: dict[str, Ref] = {
+        op.name: op.args[0] for op in graph.ops if operator_name(op.target) == "getitem" and _folded(graph, op)
+    }
+
+    def follow(ref: Ref) -> Ref:
+        return picked.get(ref.name, ref)
+
+    kept = []
+    for op in graph.ops:
+        if op.name not in picked:
+            args, kwargs = map_refs((op.args, op.kwargs), follow)
+            kept.append(replace(op, args=args, kwargs=kwargs))
+    return replace(graph.with_ops(tuple(kept)), output=follow(graph.output))
+
+
+def _folded(graph: ModelGraph, op: Op) -> bool:
+    """Whether what ``op`` reads first comes from a folded norm."""
+    maker = graph.producer.get(op.args[0].name) if isinstance(op.args[0], Ref) else None
+    return maker is not None and bool(maker.folded_into)
 
 
 def _foldable(graph: ModelGraph, op: Op) -> Op | None:

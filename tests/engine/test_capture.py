@@ -151,3 +151,27 @@ def test_fingerprint_follows_weights(vit: nn.Module) -> None:
     with torch.no_grad():
         vit.get_parameter("head.bias")[0] += 1e-3
     assert first == again != capture(vit, (x,)).fingerprint
+
+
+class Counting(nn.Module):
+    """[n, 3, 6, 6] -> [n, 4]: a norm that counts its batches, which the exporter spells as one that returns a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.aten._native_batch_norm_legit_no_training(
+            self.conv(x), self.norm.weight, self.norm.bias, self.norm.running_mean, self.norm.running_var, 0.1, 1e-5
+        )[0]
+        return torch.relu(out).mean((2, 3))
+
+
+def test_the_result_of_a_folded_norm_is_read_without_a_pick() -> None:
+    model, x = Counting().eval(), torch.randn(2, 3, 6, 6)
+    model.norm.running_mean.normal_(), model.norm.running_var.uniform_(0.5, 2)
+    graph = capture(model, (x,))
+    assert "getitem" in {op.kind for op in graph.ops}
+    folded = fold_batch_norms(graph)
+    assert [op.kind for op in folded.ops] == ["conv2d", "batch_norm", "relu", "mean"]
+    torch.testing.assert_close(interpret(folded, (x,)), model(x))
