@@ -14,8 +14,10 @@ from benchmarks.cases import Case, Filter
 from benchmarks.rivals import conv_rivals, linear_rivals
 from explorer.formats import Quantized, find_scale
 from explorer.graph import capture
-from explorer.kernels import CARRIERS, KERNELS, Kernel, Post, Site, StaticScale, choose
+from explorer.kernels import CARRIERS, KERNELS, Kernel, Post, Site, StaticScale, best_fp32, choose
 from explorer.kernels.carriers import STATIC
+from explorer.kernels.contest import settle
+from explorer.kernels.registry import BEST_FP32
 from explorer.measure import Device
 from explorer.precision import PRECISIONS
 
@@ -27,8 +29,8 @@ class Candidate:
     """One way to run a case: ``call()`` takes its FP32 input as it is, and gives the result in any form.
 
     role: ``"eager"``; ``"kernel"`` of the table, the cast of its input included; ``"inside"``, the same without casts,
-    as between ops of one format; ``"rival"``; ``"bare"``, a product whose result stands for nothing. chosen: the table
-    takes this kernel for its precision.
+    as between ops of one format; ``"rival"``; ``"bare"``, a product whose result stands for nothing. chosen: this one
+    is taken for its precision (or for best FP32), as it was the fastest when they were measured against each other.
     """
 
     name: str
@@ -56,9 +58,10 @@ def site_of(module: nn.Module, x: Tensor) -> Site:
 def real_kernels(site: Site, device: Device) -> Iterator[Kernel]:
     """Yield the kernels of the table that are real on ``device`` and do not refuse ``site``.
 
-    A precision that finds its weight's scales by a search runs the kernel of one that does not: left out.
+    Those of best FP32 are among them, which a recipe does not name. A precision that finds its weight's scales by a
+    search runs the kernel of one that does not: left out.
     """
-    for kernel in KERNELS:
+    for kernel in (*KERNELS, *best_fp32.KERNELS):
         here = kernel.device in (device.type, "any") and not kernel.emulated and kernel.serves(site.op.kind)
         searched = PRECISIONS[kernel.precision].weight_method != "nearest"
         if here and not searched and not kernel.refuse(site, device):
@@ -84,16 +87,20 @@ def candidates(case: Case, device: Device) -> Iterator[Candidate]:
     module, x = module.to(device.type), x.to(device.type)
     yield Candidate(EAGER, "fp32", "eager", partial(module, x))
     site = site_of(module, x)
-    for kernel in real_kernels(site, device):
-        yield from of_kernel(kernel, site, x, device)
+    kernels = list(real_kernels(site, device))
+    wanted = [*dict.fromkeys(kernel.precision for kernel in kernels), BEST_FP32]
+    settle([(site, precision) for precision in wanted], device)
+    taken = [choose(site, precision, device).kernel for precision in wanted]
+    for kernel in kernels:
+        yield from of_kernel(kernel, site, x, kernel in taken)
     if device.type == "cpu":
         rivals = conv_rivals(module, x) if isinstance(case.shape, Filter) else linear_rivals(module, x)
         yield from (Candidate(*rival) for rival in rivals)
 
 
-def of_kernel(kernel: Kernel, site: Site, x: Tensor, device: Device) -> Iterator[Candidate]:
+def of_kernel(kernel: Kernel, site: Site, x: Tensor, chosen: bool) -> Iterator[Candidate]:
     """Yield a kernel with its input's cast, and for a convolution without: between others no FP32 tensor is made."""
-    packed, chosen = kernel.build(site), choose(site, kernel.precision, device).kernel is kernel
+    packed = kernel.build(site)
     convert, run = converter(kernel, x), packed.run
     yield Candidate(f"{kernel.precision}: {kernel.name}", kernel.precision, "kernel", lambda: run(convert()), chosen)
     if site.op.kind != "conv2d" or kernel.precision == "fp32":

@@ -7,7 +7,6 @@ results/kernels.jsonl as they are measured, then the bars.
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 import traceback
 from collections import Counter
@@ -18,6 +17,7 @@ import torch
 
 from benchmarks.candidates import EAGER, Candidate, as_tensor, candidates
 from benchmarks.cases import Case, cases
+from benchmarks.children import own_store, run
 from benchmarks.kernel_bars import bars
 from benchmarks.record import RUN, note, read, tell
 from explorer.kernels import warm_up
@@ -40,15 +40,10 @@ def main() -> int:
         chosen = list(_few(chosen))
     if here:
         return sum(_try(case, quick) for case in chosen)
-    failed = 0
-    for model in dict.fromkeys(case.model for case in chosen):
-        options = ["--here", *(["--quick"] if quick else [])]
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.kernels", model, *options]
-        try:
-            failed += subprocess.run(command, check=False, timeout=MOST_SECONDS).returncode != 0
-        except subprocess.TimeoutExpired:
-            failed += 1
-            print(f"kernels: {model} took over {MOST_SECONDS:g} s and was ended", file=sys.stderr)
+    options = ["--here", *(["--quick"] if quick else [])]
+    with own_store():
+        models = dict.fromkeys(case.model for case in chosen)
+        failed = sum(not run("kernels", model, *options, seconds=MOST_SECONDS) for model in models)
     for bar in bars(read(FILE, RUN)):
         tell(**bar, file=FILE, quick=quick)
     return int(failed > 0)

@@ -7,7 +7,6 @@ that one that fails or runs out of memory loses no other; lines go to results/mo
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 import time
 import traceback
@@ -20,7 +19,8 @@ import torch
 
 import explorer as px
 from benchmarks.cases import BATCH
-from benchmarks.lowered import lowered
+from benchmarks.children import own_store, run
+from benchmarks.lowered import best_fp32, lowered
 from benchmarks.model_bars import bars
 from benchmarks.networks import NETWORKS, Network, build
 from benchmarks.peers import as_result, missing, peers, quietly, versions
@@ -29,9 +29,9 @@ from explorer.measure.quality import sqnr_db
 from explorer.measure.timing import Effort, Rounds, clock, time_rounds
 
 FILE = "models.jsonl"
-SECONDS, QUICK_SECONDS, MOST_SECONDS = 60.0, 5.0, 420.0
-EAGER, FP32 = "torch eager", "explorer fp32"
-ALWAYS = ("fp32", "bf16", "int8-dynamic", "int8-static", "int8-bf16")
+SECONDS, QUICK_SECONDS, MOST_SECONDS = 60.0, 5.0, 600.0
+EAGER, FP32 = "torch eager", "explorer best FP32"
+ALWAYS = ("bf16", "int8-dynamic", "int8-static", "int8-bf16")
 LEAST_SQNR_DB = 5.0
 """Where less is left of the output, a converter has broken the model."""
 
@@ -44,7 +44,8 @@ def main() -> int:
         for name in names:
             _run(name, options)
         return 0
-    failed = sum(not (_start(name, options) or _start(name, [*options, "--without-peers"])) for name in names)
+    with own_store():
+        failed = sum(not (_start(name, options) or _start(name, [*options, "--without-peers"])) for name in names)
     for bar in bars(read(FILE, RUN)):
         tell(**bar, file=FILE)
     return int(failed > 0)
@@ -52,12 +53,7 @@ def main() -> int:
 
 def _start(name: str, options: list[str]) -> bool:
     """Run one model in a process of its own; return whether that went well."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.models", name, "--here", *options]
-    try:
-        return subprocess.run(command, check=False, timeout=MOST_SECONDS).returncode == 0
-    except subprocess.TimeoutExpired:
-        print(f"models: {name} took over {MOST_SECONDS:g} s and was ended", file=sys.stderr, flush=True)
-        return False
+    return run("models", name, "--here", *options, seconds=MOST_SECONDS)
 
 
 @torch.no_grad()
@@ -86,8 +82,9 @@ def _open(network: Network, folder: Path) -> px.Session:
 
 
 def _ours(session: px.Session, network: Network) -> dict[str, Callable[[], Any]]:
-    """Return the lowered presets that are real here: those always told, and the fastest of the others."""
+    """Return best FP32 and the lowered presets that are real here: those always told, and the fastest of the others."""
     calls: dict[str, Callable[[], Any]] = {}
+    fp32 = {FP32: best_fp32(session, network.batch)}
     for name, recipe in session.presets().items():
         try:
             if not session.plan_of(recipe).emulated:
@@ -99,7 +96,7 @@ def _ours(session: px.Session, network: Network) -> dict[str, Callable[[], Any]]
     timed = clock(session.device)
     others = {name: timed(call) for name, call in calls.items() if name.removeprefix("explorer ") not in ALWAYS}
     fastest = min(others, key=lambda name: others[name], default="")
-    return {name: call for name, call in calls.items() if name not in others or name == fastest}
+    return fp32 | {name: call for name, call in calls.items() if name not in others or name == fastest}
 
 
 def _theirs(network: Network, facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
