@@ -15,11 +15,12 @@ from torch import Tensor
 
 from explorer.kernels.cpu import LINEAR, require_product
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.onednn import CONVOLUTIONS, conv_settings
+from explorer.kernels.onednn import conv_settings
 from explorer.kernels.site import Packed, Post, Site
 from explorer.measure.device import Device
 
 FUSES = frozenset(("addend", "relu"))
+CONV2D = frozenset(("conv2d",))
 Call = Callable[[Tensor, str, Tensor | None], Tensor]
 """Of an input, an activation in oneDNN's word for it, and a tensor to add first, where there is one."""
 
@@ -49,9 +50,8 @@ def build_conv(site: Site) -> Packed:
     settings = conv_settings(product)
     assert settings is not None
     places = [list(settings.padding), list(settings.stride), list(settings.dilation), settings.groups]
-    shape = list(site.shapes[product.x])
+    shape, order = list(site.shapes[product.x]), torch.channels_last
     weight = torch.ops.mkldnn._reorder_convolution_weight(product.weight.float().contiguous(), *places, shape)
-    order = torch.channels_last if len(shape) == 4 else torch.contiguous_format
     convolve, bias = torch.ops.mkldnn._convolution_pointwise, product.bias
 
     def call(x: Tensor, activation: str, addend: Tensor | None) -> Tensor:
@@ -113,5 +113,5 @@ def _kernel(name: str, kinds: frozenset[str], build: Callable[[Site], Packed], r
 
 KERNELS = (
     _kernel("oneDNN packed linear", LINEAR, build_linear, refuse_linear),
-    _kernel("oneDNN packed conv, channels_last", CONVOLUTIONS, build_conv, refuse_conv),
+    _kernel("oneDNN packed conv, channels_last", CONV2D, build_conv, refuse_conv),
 )

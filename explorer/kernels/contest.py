@@ -54,10 +54,10 @@ def settle(
     found: dict[str, Winner] = {}
     try:
         for done, (key, (site, rivals)) in enumerate(open_.items()):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled("choose kernels")
             if progress is not None:
                 progress(done, len(open_), "choosing kernels")
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("choose kernels")
             winner = hold(site, rivals, device, cancel)
             if winner is not None:
                 found[key] = winner

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -71,7 +72,8 @@ class Winners:
             draft.write_text(json.dumps({"format": _FORMAT, "winners": lines}, indent=1, sort_keys=True))
             draft.replace(self.path)
         except OSError:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Forget all winners, the file's too."""

@@ -214,54 +214,6 @@ def test_cuda_chooses_its_kernels(precision: str, name: str) -> None:
     assert re.search(name, kernel.name)
 
 
-MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "linear": (nn.Linear(32, 16), (3, 4, 32)),
-    "conv2d": (nn.Conv2d(32, 16, 3, padding=1), (3, 32, 6, 5)),
-    "grouped conv2d": (nn.Conv2d(32, 16, 3, groups=4, stride=2), (3, 32, 6, 5)),
-    "conv1d": (nn.Conv1d(32, 16, 3), (3, 32, 9)),
-    "layer_norm": (nn.LayerNorm(32), (3, 4, 32)),
-    "gelu": (nn.GELU(), (3, 4, 32)),
-    "softmax": (nn.Softmax(-1), (3, 4, 32)),
-}
-
-
-@pytest.mark.parametrize("device", [CPU, PLAIN_CPU, H100, TURING], ids=lambda d: d.name.split()[-1])
-@pytest.mark.parametrize("name", MODULES)
-def test_no_fallback_is_silent(name: str, device: Device) -> None:
-    """Over the whole table: real and without a reason, or emulated with one, or impossible with one."""
-    module, shape = MODULES[name]
-    site = site_of(module, torch.randn(shape))
-    for precision in PRECISIONS:
-        selection = choose(site, precision, device)
-        option = selection.option
-        if option.possible and not option.emulated:
-            assert option.reason == ""
-            assert selection.kernel is not None
-            assert selection.kernel.precision == precision
-            assert selection.kernel.device in (device.type, "any")
-        else:
-            assert option.reason
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_whatever_the_table_offers_runs_here(name: str) -> None:
-    module, shape = MODULES[name]
-    x = torch.randn(shape)
-    site = site_of(module, x)
-    with torch.no_grad():
-        wanted = module(x)
-        for precision in PRECISIONS:
-            kernel = choose(site, precision, CPU).kernel
-            if kernel is not None:
-                out = run(kernel, site, x)
-                assert out.shape == wanted.shape
-                assert out.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[kernel.gives]
-                noise = (out.float() - wanted).norm() / wanted.norm()
-                # Blocks of E2M1 keep normal values at 18.5 dB: two such operands leave a noise of 0.17.
-                weight = PRECISIONS[precision].weight
-                assert noise < (0.2 if weight and weight.spec.bits == 4 else 0.1), (precision, float(noise))
-
-
 def test_int8_conv_twin_is_exact() -> None:
     module = nn.Conv2d(32, 16, 3, padding=1).eval()
     x = torch.randn(3, 32, 6, 5)
