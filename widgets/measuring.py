@@ -9,7 +9,7 @@ import explorer as px
 from widgets.jobs import Task
 from widgets.state import PageState, describe
 
-LATENCY_SECONDS = (0.6, 2.5)
+LATENCY_SECONDS = (0.5, 1.5)
 """The first look is shown at once; where it leaves something open, a longer one follows."""
 LATENCY_WITHIN = 0.05
 """An interval of this fraction of the speed-up, either side, is enough for the page."""
@@ -119,6 +119,7 @@ def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:
         state.refresh_costs()
         state.changed("measured", "times")
 
+    task.post(lambda: state.progress("timing: one run at a time on this machine"))
     for seconds in LATENCY_SECONDS:
         try:
             latency = session.latency(

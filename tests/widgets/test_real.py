@@ -18,7 +18,10 @@ CONV = "layer1.0.conv1/conv2d"
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageState]:
-    session = px.open("digits-cnn", store=tmp_path_factory.mktemp("store") / "trials.sqlite")
+    told: list[tuple[int, int, str]] = []
+    store = tmp_path_factory.mktemp("store") / "trials.sqlite"
+    session = px.open("digits-cnn", store=store, progress=lambda *step: told.append(step))
+    assert [(done, total) for done, total, _ in told] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     state = state_of(session)
     assert messages.answer(state, {"id": 0, "type": "hello"})["ok"]
     assert state.wait(120)
@@ -66,6 +69,21 @@ def test_a_click_is_measured_and_undo_returns_the_same_numbers(state: PageState)
 def test_op_times_come_with_the_latency(state: PageState) -> None:
     times = timings.times(state)["ops"]
     assert all(entry is not None for entry in times)
+    table = timings.time_table(state)
+    assert table["sum_us"] + table["rest_us"] == pytest.approx(table["whole_us"])
+    assert sum(row["us"] for row in table["rows"]) == pytest.approx(table["sum_us"])
+
+
+def test_a_latency_stands_over_both_baselines(state: PageState) -> None:
+    latency = payloads.delta(state)["latency"]
+    json.dumps(timings.time_table(state), allow_nan=False)
+    for name in ("over_eager", "over_fp32", "drift"):
+        assert latency[name]["low"] <= latency[name]["value"] <= latency[name]["high"]
+    assert latency["kernel_gain"] * latency["precision_gain"] == pytest.approx(
+        latency["eager_ms"] / latency["candidate_ms"]
+    )
+    assert latency["engine"] == "eager"
+    assert latency["throughput"] > 0
 
 
 def test_every_preset_can_be_chosen_and_shown(state: PageState) -> None:

@@ -153,6 +153,31 @@ def test_opening_replaces_the_model_and_measures_it(state: PageState) -> None:
     assert not state.missing
 
 
+def test_opening_shows_its_steps_and_ends_between_them_when_cancelled(state: PageState, session: FakeSession) -> None:
+    import threading
+
+    gate, finished = threading.Event(), threading.Event()
+
+    def opener(name: str, progress: Any) -> FakeSession:
+        progress(1, 4, "capturing its graph")
+        assert gate.wait(10)
+        progress(2, 4, "preparing the kernels")
+        finished.set()
+        return FakeSession(blocks=1)
+
+    open_model(state, "digits-cnn", opener)
+    until(lambda: state.job.done == 1)
+    assert payloads.job(state) == {
+        "state": "running", "text": "Opening digits-cnn: capturing its graph\u2026", "done": 1, "total": 4,
+    }  # fmt: skip
+    state.cancel()
+    gate.set()
+    assert state.wait(10)
+    assert not finished.is_set()
+    assert state.session is session
+    assert (state.opening, state.message) == ("", "")
+
+
 def test_a_model_that_does_not_open_leaves_the_former(state: PageState, session: FakeSession) -> None:
     def refuse(name: str, progress: Any) -> Any:
         raise ModelError(f"open {name!r}", "its weights are missing", "another model")
