@@ -45,12 +45,22 @@ def pointer(typing_context: Any, address: Any) -> Any:
 
 def run(work: Any, threads: int, *call: int) -> None:
     """Call the compiled ``work`` in so many threads of torch's team, or alone where there is no such team."""
-    block = (ctypes.c_int64 * (1 + len(call)))(0, *call)
+    start(work, threads, (ctypes.c_int64 * (1 + len(call)))(0, *call))
+
+
+def start(work: Any, threads: int, block: Any) -> None:
+    """Do what :func:`run` does with a block of INT64 that is filled in already, its first one with 0."""
     team = _openmp()
     if team is None or threads == 1:
-        work.ctypes(ctypes.cast(block, ctypes.POINTER(ctypes.c_int64)))
+        _alone(work.address)(block)
     else:
-        team.GOMP_parallel(ctypes.c_void_p(work.address), block, threads, 0)
+        team.GOMP_parallel(work.address, block, threads, 0)
+
+
+@cache
+def _alone(address: int) -> Any:
+    """The compiled function at this address."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
 
 @cache

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+from math import ceil
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from explorer.errors import ExplorerError
 from explorer.formats import Quantized
 from explorer.kernels.simd import job
-from explorer.kernels.simd.ending import Ending
+from explorer.kernels.simd.ending import Template, as_result, lasting_fields, result_type, set_out
 from explorer.kernels.site import ACTIVATIONS, Post, StaticScale
 
 SMALL = 1 << 15
@@ -40,21 +44,35 @@ def quantize_static(x: Tensor, fixed: StaticScale) -> Quantized:
 
 
 def _run(x: Tensor, post: Post, out: Tensor | None) -> Tensor | Quantized:
-    from explorer.kernels.simd.loops import elementwise_team
-    from explorer.team import run
-
     x = x.detach()
     if not _gapless(x):
         x = x.contiguous()
+    if out is None:
+        out = torch.empty_like(x, dtype=result_type(post))
     assert x.is_cpu and x.dtype == torch.float32, "the loop sees a bare address"
-    ending = Ending(post, x, out)
-    fields = [0] * job.PLACES
-    fields[job.ROWS], fields[job.X] = x.numel(), x.data_ptr()
-    threads = torch.get_num_threads() if x.numel() >= SMALL else 1
-    fields[job.SHARE] = min(SHARE, -(-x.numel() // threads // 16) * 16 or 16)
-    ending.fill(fields)
-    run(elementwise_team, threads, *fields[1:])
-    return ending.result()
+    assert out.dtype == result_type(post) and out.shape == x.shape and out.stride() == x.stride()
+    count, threads = x.numel(), torch.get_num_threads() if x.numel() >= SMALL else 1
+    block = _template(post).copy()
+    block[job.ROWS], block[job.X] = count, x.data_ptr()
+    block[job.SHARE] = min(SHARE, ceil(count / threads / job.PANEL) * job.PANEL or 1)
+    set_out(block, out)
+    work, start = _team()
+    start(work, threads, block)
+    return as_result(block, out, post)
+
+
+@cache
+def _template(post: Post) -> Template:
+    return Template(lasting_fields(post))
+
+
+@cache
+def _team() -> tuple[Any, Any]:
+    """The compiled loop and what starts it."""
+    from explorer.kernels.simd.loops import elementwise_team
+    from explorer.team import start
+
+    return elementwise_team, start
 
 
 def _gapless(x: Tensor) -> bool:

@@ -108,7 +108,7 @@ class Ending:
     def __init__(self, builder: Any, call: Any) -> None:
         self.builder, self.v = builder, Vectors(builder)
         self._fields = {
-            place: self.v.load(self.v.at(call, place, 8), INT64, 8) for place in range(job.SAW_NAN, job.PLACES)
+            place: self.v.load(self.v.at(call, place, 8), INT64, 8) for place in range(job.SAW_NAN, job.NAN_SEEN)
         }
 
     def field(self, place: int) -> Any:

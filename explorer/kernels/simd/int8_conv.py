@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
-from explorer.kernels.simd.ending import Ending
+from explorer.kernels.simd.ending import as_result, result_type
 from explorer.kernels.simd.product import Rows, Scaled, multiply
 from explorer.kernels.simd.weight import pack_int8
 from explorer.kernels.simd.window import Window, read_window
@@ -82,10 +82,10 @@ class Int8Conv:
         codes = codes.unsqueeze(2) if self.dims == 1 else codes
         pixels = codes.permute(0, 2, 3, 1)  # [B, H, W, C]
         outputs, rows = self._read(pixels, x.scale.reshape(()), zero_point)
-        ending = Ending(post, (pixels.shape[0], *outputs, self.outputs))
-        multiply(rows, self.scaled, ending, None if addend is None else self._last(addend))
-        out = ending.out.permute(0, 3, 1, 2)
-        return ending.result(out.squeeze(2) if self.dims == 1 else out)
+        written = torch.empty((pixels.shape[0], *outputs, self.outputs), dtype=result_type(post))
+        block = multiply(rows, self.scaled, post, None if addend is None else self._last(addend), written)
+        out = written.permute(0, 3, 1, 2)
+        return as_result(block, out.squeeze(2) if self.dims == 1 else out, post)
 
     def _read(self, pixels: Tensor, scale: Tensor, zero_point: int) -> tuple[tuple[int, int], Rows]:
         """Return the output's size and the rows, one for each output pixel."""

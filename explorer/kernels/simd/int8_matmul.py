@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
-from explorer.kernels.simd.ending import Ending
+from explorer.kernels.simd.ending import as_result, result_type
 from explorer.kernels.simd.product import Rows, Scaled, multiply
 from explorer.kernels.simd.weight import pack_int8
 from explorer.kernels.site import Post
@@ -30,9 +30,9 @@ class Int8Linear:
         rounded to FP32: sum, times the row's scale, times the column's, plus bias, plus addend, activation, codes.
         """
         shape = (*x.codes.shape[:-1], self.outputs)
-        ending = Ending(post, shape)
-        multiply(self.read(x), self.scaled, ending, None if addend is None else contiguous(addend))
-        return ending.result()
+        out = torch.empty(shape, dtype=result_type(post))
+        block = multiply(self.read(x), self.scaled, post, None if addend is None else contiguous(addend), out)
+        return as_result(block, out, post)
 
     def read(self, x: Quantized) -> Rows:
         """Return the rows of ``x``; inputs that are no multiple of four are padded (the weight's padding is 0)."""

@@ -45,8 +45,9 @@ from __future__ import annotations
     GROUP_PANELS,  # panels of one group of a convolution
     GROUP_WIDTH,  # outputs of one group
     GROUP_BYTES,  # inputs of one group
-) = range(38)
-PLACES = 38
+    NAN_SEEN,  # where SAW_NAN may point
+) = range(39)
+PLACES = 39
 
 PANEL = 64
 """Outputs in a panel of the packed weight: four registers of sixteen."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
 from explorer.kernels.simd import job
-from explorer.kernels.simd.ending import Ending
+from explorer.kernels.simd.ending import Template, lasting_fields, set_addend, set_out
 from explorer.kernels.simd.weight import Int8Weight, aligned
+from explorer.kernels.site import Post
 
 SMALL = 1 << 18
 """Products of two codes below which waking the other threads costs more than their help."""
@@ -50,6 +53,11 @@ class Rows:
         """Whether the codes are signed, and made unsigned on the way in, with zero point 128."""
         return self.codes.dtype == torch.int8
 
+    @property
+    def pixels(self) -> int:
+        """Output pixels of one image; 0 for a linear op."""
+        return 0 if self.offsets is None else self.offsets.shape[0]
+
 
 class Scaled:
     """A packed weight with one scale and one bias (None: 0.0) for each output, in the order of its panels."""
@@ -57,37 +65,82 @@ class Scaled:
     def __init__(self, weight: Int8Weight, scale: Tensor, bias: Tensor | None) -> None:
         self.weight = weight
         self.scale, self.bias = weight.spread(scale, 0.0), weight.spread(bias, 0.0)
+        self.prepared: dict[Any, Prepared] = {}
 
 
-def multiply(x: Rows, scaled: Scaled, ending: Ending, addend: Tensor | Quantized | None) -> None:
-    """Fill ``ending.out`` [rows, outputs] with the rows times the weight, scaled, and what the ending asks for."""
-    from explorer.kernels.simd.loops import product_team
-    from explorer.team import run
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Calls for rows of one kind: their lasting fields, how many threads, and the scratch memory that they take."""
 
+    template: Template
+    threads: int
+    scratch_bytes: int
+
+
+def multiply(x: Rows, scaled: Scaled, post: Post, addend: Tensor | Quantized | None, out: Tensor) -> Any:
+    """Fill ``out`` [rows, outputs], dense, with the rows times the weight, scaled, and what ``post`` asks for.
+
+    Returns the call's block, from which :func:`.ending.as_result` makes the result. ``addend``: contiguous.
+    """
+    _check(x, scaled.weight, out)
+    assert (addend is not None) == post.addend, "an addend is given where the kernel was extended by one"
+    threads = torch.get_num_threads()
+    key = (x.count, x.pixels, x.image_bytes, x.flipped, x.zero_point, x.scale.ndim, threads, post)
+    prepared = scaled.prepared.get(key)
+    if prepared is None:
+        prepared = scaled.prepared[key] = _prepare(x, scaled, post, threads)
+    block = prepared.template.copy()
+    block[job.X], block[job.ROW_SCALE] = x.codes.data_ptr(), x.scale.data_ptr()
+    block[job.SCRATCH] = _scratch(prepared.scratch_bytes).data_ptr()
+    if x.offsets is not None and x.padding is not None:
+        block[job.OFFSETS], block[job.PADDING] = x.offsets.data_ptr(), x.padding.data_ptr()
+    set_out(block, out)
+    if addend is not None:
+        set_addend(block, addend, out.numel())
+    work, start = _team()
+    start(work, prepared.threads, block)
+    return block
+
+
+def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
     weight = scaled.weight
-    _check(x, weight, ending)
-    threads = torch.get_num_threads() if x.count * weight.panels.numel() >= SMALL else 1
+    threads = threads if x.count * weight.panels.numel() >= SMALL else 1
     share, share_panels = share_out(x.count, weight.taps * weight.quads * 4, weight.panel_count, threads)
     scratch_bytes = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
-    scratch = _scratch(scratch_bytes * threads)
     correction = weight.correct(128 if x.flipped else x.zero_point)
-    fields = [0] * job.PLACES
-    fields[job.ROWS], fields[job.SHARE] = x.count, share
-    fields[job.PANELS], fields[job.SHARE_PANELS] = weight.panel_count, share_panels
-    fields[job.ITEMS] = -(-x.count // share) * -(-weight.panel_count // share_panels)
-    fields[job.X], fields[job.ROW_BYTES], fields[job.FLIPPED] = x.codes.data_ptr(), x.stride, int(x.flipped)
-    fields[job.TAPS], fields[job.QUADS] = weight.taps, weight.quads
-    if x.offsets is not None and x.padding is not None:
-        fields[job.OFFSETS], fields[job.PIXELS] = x.offsets.data_ptr(), x.offsets.shape[0]
-        fields[job.IMAGE_BYTES], fields[job.PADDING] = x.image_bytes, x.padding.data_ptr()
-    fields[job.SCRATCH], fields[job.SCRATCH_BYTES] = scratch.data_ptr(), scratch_bytes
-    fields[job.WEIGHT], fields[job.CORRECTION] = weight.panels.data_ptr(), correction.data_ptr()
-    fields[job.ROW_SCALE], fields[job.ROW_SCALE_BYTES] = x.scale.data_ptr(), 4 if x.scale.ndim else 0
-    fields[job.COLUMN_SCALE], fields[job.BIAS] = scaled.scale.data_ptr(), scaled.bias.data_ptr()
-    fields[job.OUT_WIDTH], fields[job.GROUP_WIDTH] = weight.outputs, weight.width
-    fields[job.GROUP_PANELS], fields[job.GROUP_BYTES] = weight.panels.shape[1], weight.depth
-    ending.fill(fields, addend)
-    run(product_team, threads, *fields[1:])
+    fields = {
+        job.ROWS: x.count,
+        job.SHARE: share,
+        job.ITEMS: ceil(x.count / share) * ceil(weight.panel_count / share_panels),
+        job.PANELS: weight.panel_count,
+        job.SHARE_PANELS: share_panels,
+        job.ROW_BYTES: x.stride,
+        job.FLIPPED: int(x.flipped),
+        job.TAPS: weight.taps,
+        job.QUADS: weight.quads,
+        job.PIXELS: x.pixels,
+        job.IMAGE_BYTES: x.image_bytes,
+        job.SCRATCH_BYTES: scratch_bytes,
+        job.WEIGHT: weight.panels.data_ptr(),
+        job.CORRECTION: correction.data_ptr(),
+        job.ROW_SCALE_BYTES: 4 if x.scale.ndim else 0,
+        job.COLUMN_SCALE: scaled.scale.data_ptr(),
+        job.BIAS: scaled.bias.data_ptr(),
+        job.OUT_WIDTH: weight.outputs,
+        job.GROUP_WIDTH: weight.width,
+        job.GROUP_PANELS: weight.panels.shape[1],
+        job.GROUP_BYTES: weight.depth,
+    }
+    return Prepared(Template(fields | lasting_fields(post)), threads, scratch_bytes * threads)
+
+
+@cache
+def _team() -> tuple[Any, Any]:
+    """The compiled loop and what starts it."""
+    from explorer.kernels.simd.loops import product_team
+    from explorer.team import start
+
+    return product_team, start
 
 
 def share_out(rows: int, row_bytes: int, panels: int, threads: int) -> tuple[int, int]:
@@ -106,7 +159,7 @@ def share_out(rows: int, row_bytes: int, panels: int, threads: int) -> tuple[int
     return share, ceil(panels / panel_shares)
 
 
-def _check(x: Rows, weight: Int8Weight, ending: Ending) -> None:
+def _check(x: Rows, weight: Int8Weight, out: Tensor) -> None:
     """Assert what the loops rely on: they see bare addresses."""
     assert x.codes.is_cpu and x.codes.is_contiguous() and x.codes.dtype in (torch.int8, torch.uint8)
     assert (
@@ -114,7 +167,7 @@ def _check(x: Rows, weight: Int8Weight, ending: Ending) -> None:
         and x.scale.is_contiguous()
         and x.scale.numel() == (x.count if x.scale.ndim else 1)
     )
-    assert ending.out.numel() == x.count * weight.outputs
+    assert out.numel() == x.count * weight.outputs
     if x.offsets is None:
         assert x.stride == weight.groups * weight.quads * 4 and x.codes.numel() >= x.count * x.stride
     else:
