@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, quantize
 from explorer.kernels import cuda_casts, fused, simd
-from explorer.kernels.simd import elementwise
+from explorer.kernels.simd import elementwise, rows
 from explorer.kernels.site import StaticScale
 from explorer.precision import BLOCK_PRECISIONS
 
@@ -57,7 +57,7 @@ def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 def quantize_tokens(scheme: Scheme, x: Tensor) -> Quantized:
     """Return ``x`` [..., K] in codes with one scale per row, through one kernel where there is one."""
     if scheme.format == "int8" and x.device.type == "cpu" and fused.available() and x.numel():
-        codes, scale = fused.quantize_rows(x)
+        codes, scale = (rows if simd.here() else fused).quantize_rows(x)
         return Quantized(codes, scale, None, scheme, x.dtype)
     return cuda_casts.quantize_tokens(x, scheme) if cuda_casts.serves(x) else quantize(x, scheme)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
     CLAIMED,
     THREADS_IN,  # threads that have taken their scratch memory
     SAW_NAN,  # address of an INT64 that becomes 1 where a NaN was written as a code
-    ROWS,  # of the product; elements of an elementwise call
+    ROWS,  # of the product, or to quantise; elements of an elementwise call
     SHARE,  # rows, or elements, of one share
     ITEMS,  # shares in all
     PANELS,  # panels of 64 outputs

@@ -40,6 +40,7 @@ from explorer.kernels.simd.job import (
     PLACES,
     QUADS,
     ROW_BYTES,
+    ROW_SCALE,
     ROWS,
     SCRATCH,
     SCRATCH_BYTES,
@@ -51,13 +52,14 @@ from explorer.kernels.simd.job import (
     WEIGHT,
     X,
 )
+from explorer.kernels.simd.quantise import quantize_row
 from explorer.kernels.simd.tile import accumulate
 from explorer.kernels.simd.vectors import Vectors
 from explorer.team import CALL, claim, pointer
 
 TALLEST = HEIGHTS[0]
 SIGNS = np.uint32(0x80808080)
-SOURCES = ("activations", "epilogue", "job", "loops", "tile", "vectors")
+SOURCES = ("activations", "epilogue", "job", "loops", "quantise", "tile", "vectors")
 
 
 @intrinsic
@@ -199,4 +201,21 @@ def _elementwise_of(sources: int) -> Any:
     return elementwise_team
 
 
-product_team, elementwise_team = _product_of(digest_sources()), _elementwise_of(digest_sources())
+def _quantize_of(sources: int) -> Any:
+    @cfunc(CALL, cache=True)
+    def quantize_team(call: Any) -> None:
+        """One thread's part of quantising rows [ROWS, GROUP_WIDTH] of X: codes to OUT, scales to ROW_SCALE."""
+        assert sources >= 0
+        job = carray(call, (PLACES,))
+        rows, share, columns = job[ROWS], job[SHARE], job[GROUP_WIDTH]
+        first = claim(call) * share
+        while first < rows:
+            for row in range(first, min(first + share, rows)):
+                quantize_row(job[X] + row * columns * 4, job[OUT] + row * columns, job[ROW_SCALE] + row * 4, columns)
+            first = claim(call) * share
+
+    return quantize_team
+
+
+_DIGEST = digest_sources()
+product_team, elementwise_team, quantize_team = _product_of(_DIGEST), _elementwise_of(_DIGEST), _quantize_of(_DIGEST)

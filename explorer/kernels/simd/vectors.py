@@ -102,6 +102,20 @@ class Vectors:
         """The nearest integers, halves to even."""
         return self.builder.call(self._function("llvm.roundeven.v16f32", FLOATS, [FLOATS]), [x])
 
+    def to_integers(self, x: Any) -> Any:
+        """The nearest INT32, halves to even."""
+        name = "llvm.x86.avx512.mask.cvtps2dq.512"
+        convert = self._function(name, INTS, [FLOATS, INTS, ir.IntType(16), INT32])
+        return self.builder.call(convert, [x, ir.Constant(INTS, None), ir.IntType(16)(-1), ir.Constant(INT32, 8)])
+
+    def most(self, a: Any, b: Any) -> Any:
+        """The larger of two INT32."""
+        return self.builder.call(self._function("llvm.smax.v16i32", INTS, [INTS] * 2), [a, b])
+
+    def most_of_all(self, a: Any) -> Any:
+        """The largest of the sixteen INT32."""
+        return self.builder.call(self._function("llvm.vector.reduce.smax.v16i32", INT32, [INTS]), [a])
+
     def times_power(self, x: Any, exponent: Any) -> Any:
         """x * 2**exponent, rounded once also where the result is denormal; ``exponent`` holds integers."""
         name = "llvm.x86.avx512.mask.scalef.ps.512"
