@@ -90,8 +90,8 @@ def _ours(session: px.Session, network: Network) -> dict[str, Callable[[], Any]]
             if not session.plan_of(recipe).emulated:
                 calls[f"explorer {name}"] = lowered(session, recipe, network.batch)
                 calls[f"explorer {name}"]()
-        except px.ExplorerError as error:
-            print(f"models: {network.name}, {name}: {error}", file=sys.stderr, flush=True)
+        except Exception:
+            print(f"models: {network.name}, {name}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
             calls.pop(f"explorer {name}", None)
     timed = clock(session.device)
     others = {name: timed(call) for name, call in calls.items() if name.removeprefix("explorer ") not in ALWAYS}

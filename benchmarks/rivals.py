@@ -20,16 +20,14 @@ Rival = tuple[str, str, str, Callable[[], Any]]
 
 
 def linear_rivals(module: nn.Module, x: Tensor) -> Iterator[Rival]:
-    """Yield torch's dynamic INT8 with each of its engines, torchao's, FP16 weights, and the bare INT8 product."""
+    """Yield torch's dynamic INT8 with each of its engines, torchao's, and the bare INT8 product."""
     assert isinstance(module, nn.Linear)
     weight, bias = module.weight.detach(), module.bias
     operators = torch.ops.quantized
+    quantized = _per_channel(weight)
     for engine in _engines():
-        packed = _with_engine(engine, partial(operators.linear_prepack, _per_channel(weight), bias))
+        packed = _with_engine(engine, partial(operators.linear_prepack, quantized, bias))
         yield f"quantized::linear_dynamic, {engine}", "int8", "rival", partial(operators.linear_dynamic, x, packed)
-    if "fbgemm" in _engines():
-        packed = _with_engine("fbgemm", partial(operators.linear_prepack_fp16, weight, bias))
-        yield "quantized::linear_dynamic_fp16", "fp16", "rival", partial(operators.linear_dynamic_fp16, x, packed)
     if importlib.util.find_spec("torchao") is not None:
         yield "torchao, eager dynamic INT8", "int8", "rival", partial(_by_torchao(module), x)
     codes = torch.randint(-127, 128, x.shape, dtype=torch.int8)
