@@ -13,7 +13,7 @@ from explorer.samples import Samples
 from explorer.trials import TrialKey, TrialStore
 from explorer.version import __version__
 
-EAGER, BEST_FP32 = "over eager FP32", "over best FP32"
+EAGER, OVER_BEST_FP32 = "over eager FP32", "over best FP32"
 
 
 def conditions_of(label: str, engine: str, cold: bool) -> str:

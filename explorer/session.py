@@ -15,9 +15,9 @@ from explorer import bundle
 from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
-from explorer.kernels import Option
-from explorer.latency import Against, Latency, LatencyTable, Stopwatch
-from explorer.ledger import BEST_FP32, EAGER, Known, Ledger, conditions_of
+from explorer.kernels import BEST_FP32, Option, settle
+from explorer.latency import LONG_SECONDS, Against, Latency, LatencyTable, Stopwatch
+from explorer.ledger import EAGER, OVER_BEST_FP32, Known, Ledger, conditions_of
 from explorer.measure import Device, Effort, Quality, RateStore, Task
 from explorer.precision import find_precision
 from explorer.progress import Progress, terminal_progress, with_progress
@@ -75,7 +75,7 @@ class Session:
             samples.batch(0),
             samples.batch_size,
             self._eager(samples.batch(0)),
-            lambda: self._baseline,
+            lambda: self._planner.plan(self._baseline.recipe, fp32=BEST_FP32),
             self._latencies,
             RateStore(store.path.parent),
         )
@@ -327,7 +327,8 @@ class Session:
         FP32: the fastest FP32 kernels here, lowered) or a recipe. ``engine``: how the recipe runs: ``"eager"`` (plain
         calls of its kernels), ``"compile"`` (torch.compile between them) or ``"cudagraph"``. Stops after ``seconds``,
         or earlier once the 95 % interval is ``within`` this fraction of the speed-up; ``cold`` empties the caches
-        before every call. From one second on, what the device could do is measured too (a second, the first times).
+        before every call. From one second on, what is measured once is measured too: which of rival kernels is
+        fastest here, and what the device could do (some seconds, the first times).
 
         Always measures; the last result is kept in the trial store. Raises :class:`Cancelled` when ``cancel`` (an
         Event) is set, :class:`RunError` that names the op where a kernel fails or memory runs out.
@@ -336,6 +337,8 @@ class Session:
         self._require_unchanged()
         baseline = self._against(against)
         with terminal_progress(progress) as report:
+            if seconds >= LONG_SECONDS and self._choose_kernels(plan, report, cancel):
+                plan = self.plan_of(plan.recipe)
             effort = Effort(seconds, within, cold, report, cancel)
             found = self._stopwatch.measure(plan, baseline, engine, effort)
         self._ledger.add_latency(plan.recipe, conditions_of(baseline.label, engine, cold), found)
@@ -365,6 +368,14 @@ class Session:
         return bundle.save(Path(path), self._contents())
 
     # Private
+
+    def _choose_kernels(self, plan: Plan, progress: Progress | None, cancel: Any) -> bool:
+        """Measure which of rival kernels are fastest for a plan and for best FP32; return whether that was unknown."""
+        if not settle(self._planner.choices(plan), self.device, progress=progress, cancel=cancel):
+            return False
+        self._planner.forget_choices()
+        self._plans = {}
+        return True
 
     def _contents(self) -> dict[str, Any]:
         return {
@@ -409,7 +420,7 @@ class Session:
             return Against(f"over recipe {against.hash}", "recipe", self.plan_of(against))
         if against not in ("eager", "fp32"):
             raise RecipeError(f"time against {against!r}", "it is no baseline", "'eager', 'fp32' or a recipe")
-        return Against(EAGER if against == "eager" else BEST_FP32, against)
+        return Against(EAGER if against == "eager" else OVER_BEST_FP32, against)
 
     def _eager(self, inputs: tuple[Any, ...]) -> Callable[[], Any]:
         args, kwargs = unflatten_inputs(inputs, *self._example)

@@ -1,13 +1,15 @@
 """Kernels: the real operations of a device, their emulations, and the table that chooses."""
 
 from explorer.kernels.carriers import CARRIERS, NATIVE_DTYPES, Carrier, as_float
+from explorer.kernels.contest import settle
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.registry import ACTIVATION_KERNELS, KERNELS, Option, Selection, choose, warm_up
+from explorer.kernels.registry import ACTIVATION_KERNELS, BEST_FP32, KERNELS, Option, Selection, choose, warm_up
 from explorer.kernels.site import ACTIVATIONS, Packed, Post, Product, Site, StaticScale, activation_of, bind
 
 __all__ = [
     "ACTIVATIONS",
     "ACTIVATION_KERNELS",
+    "BEST_FP32",
     "CARRIERS",
     "KERNELS",
     "NATIVE_DTYPES",
@@ -24,5 +26,6 @@ __all__ = [
     "as_float",
     "bind",
     "choose",
+    "settle",
     "warm_up",
 ]

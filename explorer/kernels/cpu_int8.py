@@ -72,6 +72,10 @@ def refuse_conv(site: Site, device: Device) -> str:
     return refuse_shape(shape, read_window(shape[2:], product.settings).groups)
 
 
+def refuse_activation(site: Site, device: Device) -> str:
+    return simd.missing(device)
+
+
 def _kernel(precision: str, kinds: frozenset[str], takes: str) -> Kernel:
     build, refuse = (build_linear, refuse_linear) if kinds is LINEAR else (build_conv, refuse_conv)
     return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=FUSES)
@@ -84,7 +88,9 @@ KERNELS = (
     _kernel("int8_static", CONVOLUTIONS, "uint8:static"),
 )
 ACTIVATION_KERNELS = {
-    name: Kernel(f"explorer {name}", "fp32", "cpu", frozenset({name}), "fp32", "fp32", build_activation)
+    name: Kernel(
+        f"explorer {name}", "fp32", "cpu", frozenset({name}), "fp32", "fp32", build_activation, refuse_activation
+    )
     for name in ACTIVATIONS
     if name != "relu"
 }

@@ -131,10 +131,10 @@ def rivals_of(
 ) -> tuple[tuple[Kernel, ...], tuple[str, ...]]:
     """Return the real kernels that can run ``site`` in ``precision``, in the table's order, and the others' refusals.
 
-    For :data:`BEST_FP32` those of FP32 and :data:`explorer.kernels.best_fp32.KERNELS`.
+    For :data:`BEST_FP32` those of FP32, :data:`explorer.kernels.best_fp32.KERNELS` and our own activations.
     """
     if precision == BEST_FP32:
-        precision, table = "fp32", (*table, *best_fp32.KERNELS)
+        precision, table = "fp32", (*table, *best_fp32.KERNELS, *ACTIVATION_KERNELS.values())
     real = [
         kernel
         for kernel in table

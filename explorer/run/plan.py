@@ -16,6 +16,7 @@ from explorer.formats import find_format
 from explorer.graph import ModelGraph, Op
 from explorer.kernels import (
     ACTIVATION_KERNELS,
+    BEST_FP32,
     CARRIERS,
     Kernel,
     Option,
@@ -208,12 +209,24 @@ class Planner:
     def option(self, op: str, precision: str) -> Option:
         return self.select(op, precision).option
 
-    def plan(self, recipe: Recipe) -> Plan:
-        """Return the plan of ``recipe``. Raises :class:`PrecisionError` when an op cannot take its precision at all."""
+    def forget_choices(self) -> None:
+        """Choose kernels anew: rivals were measured since."""
+        self._selections = {}
+
+    def choices(self, plan: Plan) -> list[tuple[Site, str]]:
+        """Return what rivals may be measured for: the ops of ``plan`` in their precisions, and all in best FP32."""
+        chosen = [(step.site, step.selection.precision) for step in plan.steps if step.selection]
+        return chosen + [(self._sites[op.id], BEST_FP32) for op in self.graph.rows]
+
+    def plan(self, recipe: Recipe, fp32: str = "fp32") -> Plan:
+        """Return the plan of ``recipe``; with ``fp32=BEST_FP32`` its FP32 ops run on the fastest kernels there are.
+
+        Raises :class:`PrecisionError` when an op cannot take its precision at all.
+        """
         formats = dict.fromkeys((n for n in self.graph.inputs if self.graph.is_floating(n)), "fp32")
         steps: list[Step] = []
         for op in self.graph.ops:
-            step = self._step(op, recipe, formats, steps)
+            step = self._step(op, recipe, formats, steps, fp32)
             if step.gives:
                 formats[op.name] = step.gives
             steps.append(step)
@@ -223,13 +236,15 @@ class Planner:
         scales = {name: known[name] for name in static}
         return Plan(self.graph, recipe, self.device, tuple(steps), casts, self.shapes, scales)
 
-    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str], before: Sequence[Step]) -> Step:
+    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str], before: Sequence[Step], fp32: str) -> Step:
         site = self._sites[op.id]
         floating = [n for n in site.inputs if n in site.floating]
         if not op.has_precision:
             takes, gives = _pass_through(op, floating, formats)
             return Step(op, site, None, takes, gives)
-        selection = self._follow(op, recipe[op.id], before) or self.select(op.id, recipe[op.id])
+        precision = recipe[op.id]
+        asked = fp32 if precision == "fp32" else precision
+        selection = self._follow(op, precision, before) or self.select(op.id, asked)
         kernel = selection.kernel
         if kernel is None:
             raise PrecisionError(
