@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -42,11 +42,24 @@ class Against:
 
 
 @dataclass(frozen=True, eq=False)
+class _Run:
+    """What was measured of a plan: its rounds against the baselines, and the times of its calls and of best FP32's."""
+
+    plan: Plan
+    lowered: Lowered
+    against: Against
+    engine: Engine
+    rounds: Rounds
+    profiles: list[dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
 class Stopwatch:
     """Measures plans of one model on fixed ``inputs``, a batch of ``batch_size``.
 
     ``eager`` runs the user's module, ``best_fp32`` gives the plan of the fastest FP32 kernels. What is learnt of single
-    calls goes to ``table``, what the device can do to ``rates``.
+    calls goes to ``table``, what the device can do to ``rates``. The last plan that was compiled and the last that was
+    captured stay ``ready``.
     """
 
     device: Device
@@ -57,6 +70,7 @@ class Stopwatch:
     best_fp32: Callable[[], Plan]
     table: LatencyTable
     rates: RateStore
+    ready: dict[str, tuple[Plan, Engine]] = field(default_factory=dict)
 
     def measure(self, plan: Plan, against: Against, engine: str, effort: Effort) -> Latency:
         """Return the latency of ``plan`` as ``engine`` runs it; per call, as plain calls.
@@ -68,7 +82,7 @@ class Stopwatch:
         lowered, lowered_fp32 = lower(plan, self.kernels), lower(fp32, self.kernels)
         other = lower(against.plan, self.kernels) if against.plan is not None else None
         with clear_faults("time a recipe", lowered, lowered_fp32, *([other] if other else [])):
-            running = build_engine(engine, lowered, self.inputs, self.device)
+            running = self._engine(engine, lowered)
             calls = {"eager": self.eager, "fp32": self._call(lowered_fp32), "candidate": running.call}
             if other is not None:
                 calls[against.name] = self._call(other)
@@ -76,62 +90,67 @@ class Stopwatch:
             plans = [plan] if plan.kernels == fp32.kernels else [plan, fp32]
             _say(effort, "timing each op")
             profiles = profile(plans, self.kernels, self.inputs, _profile_rounds(rounds, effort), effort.cancel)
+            found = self._found(_Run(plan, lowered, against, running, rounds, profiles), effort)
             long = effort.seconds >= LONG_SECONDS
             energy = energy_mj(running.call, self.device, effort.cancel) if long else None
-            found = self._found(plan, lowered, against, running, rounds, profiles, effort)
             peak = peak_bytes(running.call, self.device)
+            effort.stop_if_cancelled()
         for each, times in zip(plans, profiles, strict=True):
             self.table.add(each, times)
         return replace(found, energy_mj=energy, peak_bytes=peak)
 
+    def _engine(self, name: str, lowered: Lowered) -> Engine:
+        """The engine of a lowered plan: the one that is ready, where this very plan was compiled or captured before."""
+        plan, kept = lowered.schedule.plan, self.ready.get(name)
+        if kept is not None and kept[0] is plan:
+            return kept[1]
+        self.ready.pop(name, None)
+        built = build_engine(name, lowered, self.inputs, self.device)
+        if name != "eager":
+            self.ready[name] = (plan, built)
+        return built
+
     def _call(self, lowered: Lowered) -> Callable[[], Any]:
         return partial(lowered, *self.inputs)
 
-    def _found(
-        self,
-        plan: Plan,
-        lowered: Lowered,
-        against: Against,
-        engine: Engine,
-        rounds: Rounds,
-        profiles: list[dict[str, float]],
-        effort: Effort,
-    ) -> Latency:
-        costs = costs_of(lowered.schedule, self.kernels)
-        tabulate = partial(latency_table, plan, profiles[0], profiles[-1], costs)
+    def _found(self, run: _Run, effort: Effort) -> Latency:
+        rounds, name = run.rounds, run.against.name
+        costs = costs_of(run.lowered.schedule, self.kernels)
+        tabulate = partial(latency_table, run.plan, run.profiles[0], run.profiles[-1], costs)
         table = tabulate(self._known_rates(effort))
         if beaten_share(table) > TOO_MANY_BEATEN and effort.seconds >= LONG_SECONDS:
             table = tabulate(self._measure_rates(effort))
-        sum_us, ratio = float(table["time_us"].sum()), rounds.ratio(against.name, "candidate")
+        sum_us, ratio = float(table["time_us"].sum()), rounds.ratio(name, "candidate")
         candidate_ms = rounds.median_ms("candidate")
         return Latency(
-            baseline_ms=rounds.median_ms(against.name),
+            baseline_ms=rounds.median_ms(name),
             candidate_ms=candidate_ms,
             speedup=ratio.value,
             interval=ratio.interval,
             n=rounds.n,
             predicted_ms=sum_us / 1e3,
-            conditions=self._conditions(against, engine, rounds),
-            emulated=bool(plan.emulated),
-            engine=engine.name,
+            conditions=self._conditions(run),
+            emulated=bool(run.plan.emulated),
+            engine=run.engine.name,
             eager_ms=rounds.median_ms("eager"),
             fp32_ms=rounds.median_ms("fp32"),
             over_eager=rounds.ratio("eager", "candidate"),
             over_fp32=rounds.ratio("fp32", "candidate"),
             percentiles=rounds.percentiles_ms("candidate"),
             throughput=self.batch_size / candidate_ms * 1e3,
-            drift=rounds.drift(against.name),
+            drift=rounds.drift(name),
             rest_us=candidate_ms * 1e3 - sum_us,
             energy_mj=None,
             peak_bytes=None,
             table=table,
         )
 
-    def _conditions(self, against: Against, engine: Engine, rounds: Rounds) -> str:
-        times = "once" if rounds.warm_ups == 1 else "twice"
-        caches = "cold, caches emptied before each call" if rounds.cold else f"warm, run {times} before"
-        words = (against.label, f"batch {self.batch_size}", self.device.label, caches, engine.name, engine.note)
-        return " · ".join(word for word in words if word and word != "eager")
+    def _conditions(self, run: _Run) -> str:
+        times = "once" if run.rounds.warm_ups == 1 else "twice"
+        caches = "cold, caches emptied before each call" if run.rounds.cold else f"warm, run {times} before"
+        engine = "" if run.engine.name == "eager" else f"{run.engine.name} ({run.engine.note})"
+        words = (run.against.label, f"batch {self.batch_size}", self.device.label, caches, engine)
+        return " · ".join(word for word in words if word)
 
     def _known_rates(self, effort: Effort) -> Rates:
         known = self.rates.find(self.device.key)

@@ -375,3 +375,22 @@ def test_the_stopwatch_stops_on_the_ratio_asked_for(session: px.Session, monkeyp
     stopwatch: Stopwatch = vars(session)["_stopwatch"]
     stopwatch.measure(session.plan, Against("over best FP32", "fp32"), "eager", Effort(seconds=0.0))
     assert watched == [("fp32", "candidate")]
+
+
+def test_what_was_compiled_stays_ready_for_the_same_plan(session: px.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def compile_(function: Any, dynamic: bool) -> Any:
+        compiled.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    first = session.latency(engine="compile", seconds=0.0)
+    assert first.engine == "compile"
+    assert "compile (compiled in " in first.conditions
+    assert session.latency(engine="compile", seconds=0.0).conditions == first.conditions
+    assert len(compiled) == 1
+    session.set(FC1, "int8")
+    session.latency(engine="compile", seconds=0.0)
+    assert len(compiled) == 2
+    assert session.known().latency is None, "a compiled recipe does not answer for one run as plain calls"
