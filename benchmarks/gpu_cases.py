@@ -256,7 +256,7 @@ def range_case(name: str, x: Tensor) -> Case:
         f"{x.numel()} elements, {name}",
         partial(_count, x),
         partial(_check_counts, cache(partial(_histogram, x))),
-        ranges.candidates(),
+        ranges.candidates(x.dtype),
         x.nbytes,
         rivals={"torch.aminmax": partial(torch.aminmax, x)},
         bar=("copy", 0.8) if "octaves" not in name else None,

@@ -65,10 +65,12 @@ def compile_all(capability: int) -> None:
     from explorer.kernels.triton.activations import activate_tensor
     from explorer.kernels.triton.epilogue import Epilogue
     from explorer.kernels.triton.packed import pack_int4, pack_int8
-    from explorer.kernels.triton.ranges import candidates, count_range
+    from explorer.kernels.triton.quantize_static import quantize_static as static_codes
+    from explorer.kernels.triton.ranges import RangeCounts, candidates
 
     for name, width in (("int8", 1024), ("fp8_e4m3", 20_000), ("fp8_e5m2", 100)):
         rows.quantize_rows(torch.zeros(32, width, dtype=torch.bfloat16), name)
+    static_codes(torch.zeros(4096), StaticScale(0.5, 3))
     bias = torch.zeros(256)
     for depth, activation in ((512, "gelu"), (100, "silu"), (512, "relu")):
         a, b = torch.zeros(128, depth).char(), torch.zeros(256, depth).char()
@@ -92,8 +94,8 @@ def compile_all(capability: int) -> None:
         weights.weight_only_matmul(torch.zeros(1, 512, dtype=dtype), packed, config=weights.candidates(1, packed)[1])
         packed8 = pack_int8(quantize(weight, Scheme("int8", "channel", axis=0)))
         weights.weight_only_matmul(torch.zeros(1, 512, dtype=dtype), packed8, config=weights.candidates(1, packed8)[1])
-    assert candidates()
-    count_range(torch.zeros(4096))
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        RangeCounts.empty("cpu").add(torch.zeros(40_960, dtype=dtype), candidates(dtype)[0])
 
 
 if __name__ == "__main__":

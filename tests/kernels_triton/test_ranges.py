@@ -18,8 +18,8 @@ HAS_GPU = torch.cuda.is_available()
 SPECIAL = (0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1.0, -2.0, 1e-45, -1e-40, 3.4e38, 65504.0)
 
 
-def launches() -> tuple[Config, ...]:
-    return (candidates()[0], candidates()[-1]) if HAS_GPU else (Config.of(4, 1, BLOCK=256, TILES=2),)
+def launches(dtype: torch.dtype = torch.float32) -> tuple[Config, ...]:
+    return (candidates(dtype)[0], candidates(dtype)[-1]) if HAS_GPU else (Config.of(4, 1, BLOCK=256, PROGRAMS=1),)
 
 
 def histogram_of(*tensors: Tensor) -> Histogram:
@@ -32,7 +32,7 @@ def histogram_of(*tensors: Tensor) -> Histogram:
 
 def check(x: Tensor) -> None:
     wanted = histogram_of(x)
-    for config in launches():
+    for config in launches(x.dtype):
         counts = RangeCounts.empty(x.device)
         counts.add(x, config)
         assert counts.read() == wanted, config
@@ -53,6 +53,8 @@ def cases() -> dict[str, Tensor]:
         "zeros": torch.zeros(70),
         "only NaN": torch.full((70,), torch.nan),
         "none": torch.zeros(0),
+        "many tiles": torch.randn(5000) * torch.logspace(-4, 4, 5000),
+        "negative": -normal.abs(),
     }
 
 
@@ -65,6 +67,18 @@ def test_equals_the_histogram(name: str, device: str) -> None:
 @pytest.mark.parametrize("name", ["normal", "special", "subnormals"])
 def test_narrow_floats(name: str, dtype: torch.dtype, device: str) -> None:
     check(cases()[name].to(dtype).to(device))
+
+
+def test_every_bf16_pattern(device: str) -> None:
+    check(torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16).to(device))
+
+
+def test_formats_mix_in_one_stream(device: str) -> None:
+    counts, x = RangeCounts.empty(device), torch.randn(700, device=device)
+    tensors = [x, x.bfloat16() * 3, x.half(), torch.zeros(5, device=device).bfloat16()]
+    for part in tensors:
+        counts.add(part, launches(part.dtype)[0])
+    assert counts.read() == histogram_of(*tensors)
 
 
 def test_strides_and_shapes(device: str) -> None:
