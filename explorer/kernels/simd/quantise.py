@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """Rows of FP32 to INT8 codes with one scale each, sixteen lanes at a time. Importing this imports llvmlite."""
 
 from __future__ import annotations
