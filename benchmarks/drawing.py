@@ -60,10 +60,10 @@ def dot_chart(title: str, axis: str, rows: Mapping[str, Mapping[str, float]], se
         return LEFT + (math.log2(value) - low) / max(1, high - low) * (WIDTH - LEFT - 40)
 
     parts, looks = [], dict(zip(series, zip(MARKS, COLOURS, strict=True), strict=False))
-    x = float(LEFT)
+    x = 14.0
     for name in series:
         parts += [_mark(*looks[name], x + 6, TOP - 16), _text(x + 17, TOP - 12, name)]
-        x += 36 + 6.6 * len(name)
+        x += 34 + 6.4 * len(name)
     y = TOP + 6
     for label, row in rows.items():
         parts.append(_text(LEFT - 8, y + 14, label, "", "end"))

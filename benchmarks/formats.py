@@ -21,7 +21,7 @@ from explorer.ranges import calibrate
 
 FILE = "formats.jsonl"
 ELEMENTS = 16 << 20
-SECONDS = 10.0
+SECONDS = 6.0
 BATCHES, BATCH = 16, 1 << 20
 TIMES = {"bf16": 8, "fp16": 8, "fp8_e4m3": 8, "int8": 8, "int8 per tensor": 8, "mxfp4": 30}
 """How many times a clone's time each may take: ``round_to`` a format, or a scheme with its scale found."""

@@ -26,7 +26,7 @@ from explorer.measure.quality import sqnr_db
 from explorer.measure.timing import Effort, Rounds, time_rounds
 
 FILE = "kernels.jsonl"
-SECONDS, QUICK_SECONDS, MOST_SECONDS = 2.0, 0.3, 420.0
+SECONDS, QUICK_SECONDS, MOST_SECONDS = 1.5, 0.3, 420.0
 LEAST_SQNR_DB = 10.0
 """What INT4 weights leave of normal values, with room; what is worse is broken and is not timed."""
 

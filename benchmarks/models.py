@@ -29,7 +29,7 @@ from explorer.measure.quality import sqnr_db
 from explorer.measure.timing import Effort, Rounds, clock, time_rounds
 
 FILE = "models.jsonl"
-SECONDS, QUICK_SECONDS, MOST_SECONDS = 60.0, 5.0, 600.0
+SECONDS, QUICK_SECONDS, MOST_SECONDS = 40.0, 5.0, 600.0
 EAGER, FP32 = "torch eager", "explorer best FP32"
 ALWAYS = ("bf16", "int8-dynamic", "int8-static", "int8-bf16")
 LEAST_SQNR_DB = 5.0

@@ -18,13 +18,12 @@ from benchmarks.report_models import model_pictures, model_tables
 from benchmarks.tables import number, table
 
 DOCS = Path(__file__).parents[1] / "docs"
-FILES = ("kernels", "models", "main_job", "formats", "repeatability", "overhead")
+FILES = ("kernels", "models", "main_job", "overhead", "formats")
 TITLES = {
     "kernels": "Kernels",
     "models": "Whole models",
-    "main_job": "The main job: `digits-vit`, replay, capture, the page",
+    "main_job": "The main job: `digits-vit`, replay, capture, the page, repeatability",
     "formats": "Rounding and calibration",
-    "repeatability": "Repeatability of a latency",
     "overhead": "Overhead of a plan",
 }
 INTRO = """# Benchmarks

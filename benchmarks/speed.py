@@ -16,7 +16,7 @@ from explorer.measure import Comparison, compare
 from explorer.measure.timing import Effort, time_rounds
 from explorer.zoo.bundled import load_bundled
 
-SECONDS = 12.0
+SECONDS = 8.0
 
 
 def main() -> None:

@@ -53,7 +53,12 @@ def test_gpu_section_says_nothing_until_one_ran() -> None:
         "met": True, "when": "2026-01-02", "triton": "3.6", "copy_gb_per_s": 3600.0, "bf16_tflops": 700.0,
     }  # fmt: skip
     wrong = {key: ran[key] for key in ("part", "device", "when", "triton", "copy_gb_per_s", "bf16_tflops")}
-    text = gpu_section([ran, wrong | {"name": "another", "wrong": "codes differ"}])
+    plan = {
+        "part": "plan", "name": "a plan", "us": 80.0, "sum_us": 70.0, "over_eager": [3.0, 2.9, 3.1],
+        "over_fp32": [2.0, 1.9, 2.1], "device": DEVICE, "when": "2026-01-02",
+    }  # fmt: skip
+    text = gpu_section([ran, wrong | {"name": "another", "wrong": "codes differ"}, plan])
+    assert "| a plan | 80.0 | 3.00× | 2.00× | 70.0 |" in text
     assert "| 12.5 | 3000 | 83% |" in text and "other no such kernel" in text and "(2.00×) | met |" in text
     assert "wrong: codes differ" in text
 
