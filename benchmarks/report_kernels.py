@@ -30,7 +30,7 @@ def kernel_tables(ending: str, lines: list[Line]) -> Iterator[str]:
         )
     yield (
         "Shapes of linear layers are M x K x N. *On codes*: UINT8 codes in and out, as between convolutions. *Other "
-        "INT8*: the fastest of torch's own operators and torchao's, dynamic for linear layers, on codes for convolutions. "
+        "INT8*: the fastest of torch's operators and torchao's, dynamic for linear layers, on codes for convolutions. "
         f"{_choices(lines)}\n"
     )
 
