@@ -63,7 +63,9 @@ test("a latency says both speed-ups, each with its baseline and interval", () =>
 test("kernels and precisions that gain nothing are not called better", () => {
   const split = (more) => by({ latency: { ...LATENCY, ...more } })["delta-latency"].split;
   assert.equal(split({ kernel_gain: 0.99 }), "= 0.99\u00d7 from kernels \u00d7 2.01\u00d7 from lower precision");
-  assert.match(split({ precision_gain: 0.8 }), /0\.80\u00d7 from lower precision, which is slower here$/);
+  const loss = (low, high) => split({ precision_gain: 0.8, over_fp32: { value: 0.8, low, high } });
+  assert.match(loss(0.7, 0.9), /0\.80\u00d7 from lower precision, which is slower here$/);
+  assert.match(loss(0.5, 1.1), /0\.80\u00d7 from lower precision$/);
 });
 
 test("an interval that holds 1 tells nothing apart", () => {

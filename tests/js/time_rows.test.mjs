@@ -17,7 +17,7 @@ test("a limit is a share with both times in words, and nothing where nothing is 
 
 test("ops are called by their layer, and an op of the model itself by its kind", () => {
   assert.deepEqual(["blocks.0.mlp.fc1/linear", "/add", "head/linear"].map(nameOf), ["blocks.0.mlp.fc1", "add", "head"]);
-  assert.equal(lastName("blocks.0.mlp.fc1/linear"), "fc1");
+  assert.deepEqual(["blocks.0.mlp.fc1/linear", "stem.0/conv2d", "/add"].map(lastName), ["fc1", "stem.0", "add"]);
 });
 
 test("a row says its kernel, its share of the limit, and what is done inside it", () => {

@@ -24,7 +24,7 @@ export function splitWords(l, baseline) {
   if (!isNumber(l.kernel_gain) || !isNumber(l.precision_gain)) return "";
   if (baseline) return "from kernels alone: every op is in FP32";
   const kernels = `${speedup(l.kernel_gain)} from ${l.kernel_gain >= 1 + SAME ? "better " : ""}kernels`;
-  const slower = l.precision_gain <= 1 - SAME ? ", which is slower here" : "";
+  const slower = l.over_fp32 && l.over_fp32.high < 1 ? ", which is slower here" : "";
   return `= ${kernels} \u00d7 ${speedup(l.precision_gain)} from lower precision${slower}`;
 }
 

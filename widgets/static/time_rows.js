@@ -15,9 +15,10 @@ export function nameOf(id) {
   return at > 0 ? id.slice(0, at) : id.slice(at + 1);
 }
 
-/** "blocks.0.mlp.fc1/linear" -> "fc1". */
+/** "blocks.0.mlp.fc1/linear" -> "fc1"; a number alone says too little: "stem.0". */
 export function lastName(id) {
-  return nameOf(id).split(".").pop();
+  const parts = nameOf(id).split(".");
+  return parts.slice(/^\d+$/.test(parts[parts.length - 1]) ? -2 : -1).join(".");
 }
 
 /** "43 %": its part of the whole recipe's time. */
@@ -67,7 +68,7 @@ function sumsOf(table) {
     { id: "sum", name: "sum of the rows", sub: `${plural(ops, "op")}, ${plural(casts, "cast")}${inside}`, time: duration(table.sum_us) },
     table.rest_us < 0
       ? { id: "rest", name: "less when run together", sub: "one by one, the rows wait for memory that a whole run has at hand", time: `\u2212${duration(-table.rest_us)}${share}` }
-      : { id: "rest", name: "unexplained", sub: "calls between the ops, and what the rows do not see", time: `${duration(table.rest_us)}${share}` },
+      : { id: "rest", name: "unexplained", sub: "calls between the ops, or the machine changed its pace", time: `${duration(table.rest_us)}${share}` },
     { id: "whole", name: "the whole recipe", sub: "measured as one run", time: duration(table.whole_us) },
   ];
 }
