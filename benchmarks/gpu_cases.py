@@ -78,9 +78,9 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Every case, made when it is asked for, so that one at a time is in memory. FP8 products need sm_89."""
     torch.manual_seed(0)
     has_fp8 = sizes.device == "cpu" or torch.cuda.get_device_capability() >= (8, 9)
-    for shape in sizes.activations:
+    for rows_columns in sizes.activations:
         for name in ("int8", "fp8_e4m3"):
-            yield quantize_case(name, _normal(shape, sizes.device).to(BF16))
+            yield quantize_case(name, _normal(rows_columns, sizes.device).to(BF16))
     normal = _normal((sizes.elements,), sizes.device)
     octaves = torch.randint(-60, 60, normal.shape, device=sizes.device)
     for name, x in (("FP32", normal), ("BF16", normal.to(BF16)), ("FP32, 120 octaves", normal * 2.0**octaves)):
@@ -174,7 +174,7 @@ def fp8_cases(name: str, x: Tensor, weight: Tensor) -> Iterator[Case]:
         yield Case(
             "fp8 product",
             f"{name}, scales of {label}",
-            lambda config, scales=scales: fp8.fp8_matmul(a, b, *scales, Epilogue(output=BF16), config),  # type: ignore[misc]
+            lambda config, scales=scales: fp8.fp8_matmul(a, b, *scales, Epilogue(output=BF16), config),  # type: ignore[misc,call-arg]
             partial(_check_near, cache(partial(_product, _values(a, scales[0]), _values(b, scales[1]))), 2**-12),
             fp8.candidates(count, label == "blocks"),
             a.nbytes + b.nbytes + 2 * count * width,

@@ -63,8 +63,8 @@ class Encoder(nn.Module):
 
     def _attend(self, qkv: Tensor) -> Tensor:
         n, tokens, width = qkv.shape
-        parts = qkv.reshape(n, tokens, 3, self.heads, width // 3 // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = nn.functional.scaled_dot_product_attention(*parts)
+        q, k, v = qkv.reshape(n, tokens, 3, self.heads, width // 3 // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         return mixed.transpose(1, 2).reshape(n, tokens, width // 3)
 
 

@@ -126,7 +126,8 @@ def _find_range(x: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
 
 
 def _find_symmetric(absmax: Tensor, scheme: Scheme) -> Tensor:
-    scale = _settle(absmax / scheme.largest_code, absmax == 0)
+    # By a tensor: a GPU divides by a number by multiplying with its inverse, which rounds twice.
+    scale = _settle(absmax / absmax.new_full((), scheme.largest_code), absmax == 0)
     widest, safe = _widest_scale(scale.dtype, scheme.largest_code)
     return scale if widest == safe else scale.masked_fill_(scale == widest, safe)
 
@@ -134,10 +135,10 @@ def _find_symmetric(absmax: Tensor, scheme: Scheme) -> Tensor:
 def _find_asymmetric(low: Tensor, high: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
     if scheme.zero_is_integer:
         low, high = low.clamp(max=0.0), high.clamp(min=0.0)
-    levels = scheme.largest_code
+    levels = high.new_full((), scheme.largest_code)
     scale = _settle(high / levels - low / levels, high == low)  # divided first: high - low may overflow
     zero_point = -low * (1.0 / scale)
-    return scale, zero_point.round_().clamp_(0.0, levels) if scheme.zero_is_integer else zero_point
+    return scale, zero_point.round_().clamp_(0.0, scheme.largest_code) if scheme.zero_is_integer else zero_point
 
 
 def _settle(scale: Tensor, is_flat: Tensor) -> Tensor:

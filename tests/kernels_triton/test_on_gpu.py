@@ -10,6 +10,7 @@ from torch import nn
 
 import explorer as px
 from benchmarks.gpu_plans import Network, networks, open_network, time_one
+from explorer.formats import Scheme, quantize
 
 pytest.importorskip("triton", reason="our GPU kernels need Triton")
 
@@ -40,6 +41,16 @@ def test_lowered_plans_equal_executed_ones(precision: str, tmp_path: Path) -> No
     assert quality.n == len(network.samples)
     latency = session.latency(recipe, engine="cudagraph", seconds=0.2)
     assert latency.candidate_ms > 0
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["int8", "fp8_e4m3"])
+def test_plain_torch_finds_the_same_scales_as_on_a_cpu(name: str) -> None:
+    """A GPU divides by a Python number by multiplying with its inverse, which would round twice."""
+    x = torch.randn(300, 70) * torch.logspace(-20, 20, 300)[:, None]
+    got, wanted = quantize(x.cuda(), Scheme(name, "token")), quantize(x, Scheme(name, "token"))
+    assert torch.equal(got.scale.cpu(), wanted.scale)
+    assert torch.equal(got.codes.cpu().float(), wanted.codes.float())
 
 
 def test_a_plan_is_timed_or_says_why_not(tmp_path: Path) -> None:

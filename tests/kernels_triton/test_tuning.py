@@ -134,3 +134,8 @@ def test_what_changes_the_launches_worth_trying_is_part_of_the_problem(bench: Be
     assert first.choose(PROBLEM, (SLOW, FAST), bench.launch, "gpu") == FAST
     assert first.known(PROBLEM, (SLOW,), "gpu") is None
     assert first.choose(PROBLEM, (SLOW,), bench.launch, "gpu") == SLOW
+
+
+def test_where_nothing_can_be_written_the_choice_still_stands(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file where the folder should be")
+    assert tuner(tmp_path, bench).choose(PROBLEM, (SLOW, FAST), bench.launch, "gpu") == FAST

@@ -133,4 +133,4 @@ def _flatten(x: Tensor) -> Tensor:
 
 def _size_class(elements: int) -> int:
     """The power of 16 that holds so many elements: a launch good for a million is good for two."""
-    return 16 ** math.ceil(math.log(max(elements, 2), 16))
+    return int(16 ** math.ceil(math.log(max(elements, 2), 16)))

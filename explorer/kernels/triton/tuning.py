@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -67,13 +69,16 @@ Measure = Callable[[Callable[[], object]], float]
 
 
 def measure_cold(run: Callable[[], object]) -> float:
-    """Median milliseconds of ``run`` on the GPU, its caches emptied before each call; Inf where it does not fit it."""
-    from triton.runtime.errors import OutOfResources
+    """Median milliseconds of ``run`` on the GPU, its caches emptied before each call.
+
+    Inf where it does not fit the GPU, or Triton cannot build it.
+    """
+    from triton.errors import TritonError
     from triton.testing import do_bench
 
     try:
         return float(do_bench(run, warmup=_ROUND_MS // 3, rep=_ROUND_MS, return_mode="median"))
-    except OutOfResources:
+    except TritonError:
         return math.inf
 
 
@@ -82,7 +87,8 @@ class Tuner:
     """Remembers the fastest launch of each problem, in a JSON file per user.
 
     What is read back must be one of the candidates offered, else it is measured anew. Two processes that write at once
-    may lose the other's line, which costs another measurement and nothing else.
+    may lose the other's line, and where the file cannot be written none is kept: that costs another measurement and
+    nothing else.
     """
 
     path: Path
@@ -127,10 +133,11 @@ class Tuner:
     def _write(self, key: str, config: Config, time_ms: float, tried: int) -> None:
         line = {"blocks": dict(config.blocks), "warps": config.warps, "stages": config.stages}
         choices = self._read() | {key: line | {"time_ms": time_ms, "tried": tried}}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"format": _FORMAT, "choices": choices}, indent=1, sort_keys=True))
-        draft.replace(self.path)
+        draft = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps({"format": _FORMAT, "choices": choices}, indent=1, sort_keys=True))
+            draft.replace(self.path)
 
 
 def default_path() -> Path:
