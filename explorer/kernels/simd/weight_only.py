@@ -22,6 +22,8 @@ MOST_ROWS = 16
 """Rows beyond which torch's own kernels, which read a weight into a larger tile, are as fast."""
 WIDTH = 64
 """Outputs that lie beside each other in a packed weight."""
+SMALL = 1 << 18
+"""Products of single numbers below which waking the other threads costs more than their help."""
 BLOCK = 64
 """Inputs of a row under one power of two where the weight has no groups."""
 
@@ -92,7 +94,7 @@ def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
     )
     loops.run(
         loops.int4_matmul if weight.bits == 4 else loops.int8_matmul,
-        min(torch.get_num_threads(), panels),
+        min(torch.get_num_threads(), panels) if rows * weight.width * depth >= SMALL else 1,
         rows, panels, blocks, weight.block // 32, pieces.data_ptr(), meta.data_ptr(), weight.codes.data_ptr(),
         weight.scale.data_ptr(), 0 if weight.zero is None else weight.zero.data_ptr(),
         weight.scale.shape[1] * 2 * WIDTH, 2 * WIDTH if weight.bits == 4 else 0, weight.bias.data_ptr(), out.data_ptr(),

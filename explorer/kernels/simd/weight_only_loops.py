@@ -13,8 +13,8 @@ from explorer.team import CALL, claim, pointer, run
 
 __all__ = ["int4_matmul", "int8_matmul", "pack_rows", "run"]
 
-TALL = 4
-"""Rows that one reading of the weight serves."""
+TALL, TALL_PANELS = 4, 2
+"""Rows that one reading of the weight serves, and panels of 16 outputs at a time: all their sums fit in registers."""
 ROUNDER = np.float32(3 << 22)
 """Added to a number below 2**22, it leaves that number, rounded half to even, in the low bits."""
 
@@ -54,7 +54,7 @@ def pack_rows(call: Any) -> None:
 
 def _matmul_of(bits: int) -> Any:
     """The product with a weight of so many bits: one thread's share is 64 outputs at a time, all rows, all of K."""
-    wide, tall = emit_tile(bits, 1, WIDE), emit_tile(bits, TALL, 1)
+    wide, tall = emit_tile(bits, 1, WIDE), emit_tile(bits, TALL, TALL_PANELS)
     share_bytes, panel_bytes = WIDE * 16 * bits // 8, 64
 
     @cfunc(CALL, cache=True)
@@ -72,7 +72,7 @@ def _matmul_of(bits: int) -> Any:
             scale, zero = scales + share * scale_bytes, zeros + share * scale_bytes if zeros else 0
             row = 0
             while row + TALL <= rows:
-                for panel in range(WIDE):
+                for panel in range(0, WIDE, TALL_PANELS):
                     tall(
                         pieces + row * row_bytes, row_bytes, meta + row * meta_bytes, meta_bytes,
                         weight + panel * panel_bytes, scale + panel * 32, zero + panel * 32 if zero else 0, scale_step,
