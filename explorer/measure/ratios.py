@@ -114,8 +114,14 @@ def _drawn_rounds(n: int, random: np.random.Generator, draws: int) -> NDArray[np
 
 
 def _around(value: float, logs: Floats, blocks: int) -> Ratio:
-    """Widen the bootstrap's 95 % interval about ``value`` for the few blocks that it rests on."""
+    """Widen the bootstrap's 95 % interval about ``value`` for the few blocks that it rests on.
+
+    Medians of few rounds take few values, so that an end may fall on ``value`` itself: each side is at least a quarter
+    of what the bootstrap spans.
+    """
     middle = math.log(value)
     widening = student(blocks - 1) / Z95 * math.sqrt(blocks / (blocks - 1))
     low, high = np.quantile(logs, (0.025, 0.975)) - middle
-    return Ratio(value, math.exp(middle + min(0.0, low) * widening), math.exp(middle + max(0.0, high) * widening))
+    least = (high - low) / 4
+    below, above = max(-low, least) * widening, max(high, least) * widening
+    return Ratio(value, math.exp(middle - below), math.exp(middle + above))

@@ -91,6 +91,14 @@ def test_few_rounds_say_little() -> None:
     assert drift_of([1.0, 2.0, 1.0]).high == math.inf
 
 
+def test_neither_end_of_an_interval_falls_on_the_ratio() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        found = ratio_of_medians(*two_series(random, 5, "independent"), draws=300)
+        whole = math.log(found.high / found.low)
+        assert min(math.log(found.high / found.value), math.log(found.value / found.low)) >= 0.19 * whole
+
+
 def test_drift_is_seen_and_none_is_not() -> None:
     random = np.random.default_rng(8)
     still = random.lognormal(0, 0.05, 60)
