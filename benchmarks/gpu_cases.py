@@ -44,7 +44,7 @@ class Sizes:
     products: tuple[tuple[str, Matrix], ...] = field(default_factory=lambda: named_products())
     cubes: tuple[int, ...] = (4096, 8192)
     activations: tuple[tuple[int, int], ...] = ((1576, 768), (4096, 4096), (4096, 14336), (1, 4096))
-    elements: int = 1 << 26
+    elements: int = 1 << 27
 
 
 def named_products() -> tuple[tuple[str, Matrix], ...]:
