@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from explorer.formats import Quantized
 from explorer.graph import capture
-from explorer.kernels import CARRIERS, KERNELS, Kernel, Selection, Site, StaticScale, as_float, choose
+from explorer.kernels import CARRIERS, KERNELS, Kernel, Selection, Site, StaticScale, as_float, choose, fused, simd
+from explorer.kernels.simd import weight_only
 from explorer.measure import Device, find_device
 from explorer.precision import PRECISIONS
 
@@ -256,6 +257,40 @@ def test_real_int8_kernels_equal_their_twin_bit_for_bit(name: str) -> None:
                 assert torch.equal(kernel.build(site).run(*operands), twin.build(site).run(*operands)), kernel.name
                 ran.add(precision)
     assert not CPU.features or "int8_static" in ran or "words" in name
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_narrow_convolutions_stay_channels_last_in_a_chain(precision: str) -> None:
+    layer = nn.Conv2d(16, 16, 3, padding=1).eval()
+    x = torch.randn(2, 16, 8, 9)
+    graph = capture(layer, (x,))
+    (op,) = graph.rows
+    constants = {n: graph.constants[n] for n in op.refs if n in graph.constants}
+    site = Site(op, constants, {graph.inputs[0]: tuple(x.shape)}, frozenset(graph.inputs))
+    kernel = choose(site, precision, CPU).kernel
+    assert kernel is not None and not kernel.emulated
+    run = kernel.build(site).run
+    first = run(x.to(DTYPES[precision]))
+    assert first.is_contiguous(memory_format=torch.channels_last), "one reordering, of the first input"
+    assert run(first.relu()).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_numba_torch_serves_or_the_lack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "available", lambda: False)
+    monkeypatch.setattr(simd, "_numba_installed", lambda: False)
+    monkeypatch.setattr(weight_only, "find_spec", lambda name: None)
+    for name in ("linear of few rows", "conv2d", "gelu"):
+        for site, _ in sites(name):
+            for precision in PRECISIONS:
+                selection = choose(site, precision, CPU)
+                assert selection.kernel is None or "VNNI" not in selection.kernel.name
+                assert selection.option.reason or (selection.kernel and not selection.kernel.emulated)
+    (site, _), *_ = sites("linear of few rows")
+    kernel = choose(site, "int8", CPU).kernel
+    assert kernel is not None and kernel.name == "torch._int_mm"
+    if "AVX512-VNNI" in CPU.features:
+        refusals = {k.refuse(site, CPU) for k in KERNELS if k.device == "cpu" and k.serves("linear")}
+        assert sum("need Numba" in refusal for refusal in refusals) >= 3
 
 
 def test_a_device_without_anything_still_gets_reasons_that_name_what_lacks() -> None:
