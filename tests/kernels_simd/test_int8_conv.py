@@ -95,3 +95,18 @@ def test_settings_are_read_as_aten_gives_them() -> None:
     window = read_window((3, 4), ([2], [1, 0], 2))
     assert (window.stride, window.before, window.dilation, window.groups) == ((2, 2), (1, 0), (2, 2), 1)
     assert read_window((4,), (1, "same")).before == (0, 1) and read_window((4,), (1, "same")).after == (0, 2)
+
+
+def test_a_frame_is_filled_anew_for_other_images_sizes_and_zero_points() -> None:
+    weight, scale = codes((6, 3, 3, 3), torch.int8), torch.rand(6) * 1e-2
+    conv = Int8Conv(weight, scale, None, (1, 1))
+    for shape, zero_point, seed in [
+        ((2, 3, 6, 5), 9, 0),
+        ((2, 3, 6, 5), 9, 1),
+        ((2, 3, 6, 5), 70, 2),
+        ((1, 3, 5, 6), 70, 3),
+    ]:
+        x = static(shape, zero_point, seed)
+        out = conv(x)
+        assert isinstance(out, torch.Tensor)
+        assert_same(out.movedim(1, -1), finish(convolve(x, weight, (1, 1)), x, scale, None, None, Post()))
