@@ -15,7 +15,8 @@ from explorer.kernels.triton.shared_counters import count, open_counters, read_c
 SPAN = tl.constexpr(8192)
 """Patterns of 32 octaves, both signs; one more counter is for everything else."""
 OCTAVES = tl.constexpr(32)
-CHUNK = tl.constexpr(2048)
+CHUNK = tl.constexpr(256)
+"""Elements whose counters are added at once: Triton's own shared memory must fit beside them."""
 
 
 @triton.jit
@@ -39,12 +40,19 @@ def count_narrow_kernel(x, patterns, elements_at, scratch, elements, BLOCK: tl.c
     lowest = tl.min(least.to(tl.int64) & 0xFFFFFFFF) + 2
     if (lowest < base) | (tl.max(largest) >= base + SPAN):
         for tile in range(tl.program_id(0), tl.cdiv(elements, BLOCK), tl.num_programs(0)):
-            turned = _load_turned(x, tile, elements, lane, BLOCK)
-            is_outside = (turned >= 2) & ((turned < base) | (turned >= base + SPAN))
-            one = tl.full([BLOCK], 1, tl.int64)
-            tl.atomic_add(patterns + _turn_back(turned), one, mask=is_outside, sem="relaxed")
+            for part in range(BLOCK // CHUNK):
+                _add_outside(x, patterns, tile * (BLOCK // CHUNK) + part, elements, base)
     if tl.program_id(0) == 0:
         tl.atomic_add(elements_at, tl.zeros([], tl.int64) + elements, sem="relaxed")
+
+
+@triton.jit
+def _add_outside(x, patterns, chunk, elements, base):
+    """Add the patterns outside the window one by one, zeros apart."""
+    turned = _load_turned(x, chunk, elements, tl.arange(0, CHUNK), CHUNK)
+    is_outside = (turned >= 2) & ((turned < base) | (turned >= base + SPAN))
+    one = tl.full([CHUNK], 1, tl.int64)
+    tl.atomic_add(patterns + _turn_back(turned), one, mask=is_outside, sem="relaxed")
 
 
 @triton.jit

@@ -28,6 +28,7 @@ SINGLES = tl.constexpr(places.SINGLES)
 MASKS = tl.constexpr(places.MASKS)
 EXTREMES = tl.constexpr(places.EXTREMES)
 SPLIT = tl.constexpr(places.SPLIT)
+LESS = tl.constexpr(2.0**-places.SPLIT)
 NONE = tl.constexpr(-(2**31))
 LOW_HALF = tl.constexpr(0xFFFFFFFF)
 FINEST = tl.constexpr(0x100000)
@@ -72,7 +73,7 @@ def count_wide_kernel(x, buffer, scratch, elements, BLOCK: tl.constexpr, TILES: 
 
     sums_at = buffer + WINDOWS + base * 6
     _add_lanes(sums_at, sums * unit)
-    _add_lanes(sums_at + 2, high * unit * unit * (2.0**-SPLIT))
+    _add_lanes(sums_at + 2, high * unit * unit * LESS)
     _add_lanes(sums_at + 4, low * unit * unit)
     _add_table(buffer, counters)
     slot = tl.arange(0, 16)

@@ -68,6 +68,7 @@ class RangeCounts:
 
     def _launch(self, flat: Tensor, config: Config) -> None:
         elements, block = flat.numel(), config["BLOCK"]
+        assert block >= 32 * config.warps and block % 256 == 0, "every element is in one thread, and in one chunk"
         tiles = triton.cdiv(elements, block)
         programs = min(tiles, config["PROGRAMS"] * _cores(flat))
         options = {"BLOCK": block, "num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": False}
