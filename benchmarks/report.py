@@ -5,19 +5,21 @@ Of each device and benchmark the newest run counts. Nothing is in the page that 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks import kernel_bars, model_bars
-from benchmarks.record import read
+from benchmarks.record import RESULTS, read
 from benchmarks.report_gpu import gpu_section
 from benchmarks.report_kernels import kernel_pictures, kernel_tables
 from benchmarks.report_models import model_pictures, model_tables
 from benchmarks.tables import number, table
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = RESULTS if "BENCHMARK_RESULTS" in os.environ else Path(__file__).parents[1] / "docs"
+"""Where the page goes: of a trial, beside its results."""
 FILES = ("kernels", "models", "main_job", "overhead", "formats")
 TITLES = {
     "kernels": "Kernels",
@@ -40,6 +42,7 @@ Results = Mapping[str, list[Line]]
 def main() -> None:
     """Write the page and its pictures."""
     results = {name: read(f"{name}.jsonl") for name in (*FILES, "gpu")}
+    (DOCS / "images").mkdir(parents=True, exist_ok=True)
     (DOCS / "benchmarks.md").write_text(page(results), encoding="utf-8")
     for name, svg in pictures(results).items():
         (DOCS / "images" / name).write_text(svg, encoding="utf-8")
