@@ -106,7 +106,7 @@ def candidates(dtype: torch.dtype = torch.float32) -> tuple[Config, ...]:
     An element of FP32 takes nine registers for its sums and extremes, one of BF16 two.
     """
     narrow = ((4096, 8, 4), (4096, 16, 2), (8192, 16, 2), (2048, 8, 4), (2048, 4, 6))
-    wide = ((1024, 8, 2), (1024, 8, 3), (1024, 4, 4), (512, 4, 6), (2048, 16, 1))
+    wide = ((1024, 8, 2), (1024, 8, 1), (1024, 4, 2), (512, 4, 3), (1024, 16, 2))
     shapes = narrow if dtype == torch.bfloat16 else wide
     return tuple(Config.of(warps, 2, BLOCK=block, PROGRAMS=programs) for block, warps, programs in shapes)
 
