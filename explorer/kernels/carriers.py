@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme, find_format, quantize
+from explorer.formats import Quantized, Scheme, find_format, find_scale, quantize
 from explorer.kernels import cuda_casts, fused, simd
 from explorer.kernels.simd import elementwise, rows
 from explorer.kernels.site import StaticScale
@@ -77,9 +77,24 @@ def quantize_static(x: Tensor, fixed: StaticScale) -> Quantized:
     return quantize(x, STATIC, scale, zero_point)
 
 
+def quantize_tensor(scheme: Scheme, x: Tensor) -> Quantized:
+    """Return ``x`` in codes with one scale; INT8 in two passes, its largest and its codes, where loops are compiled."""
+    if scheme.format != "int8" or x.device.type != "cpu" or x.dtype != torch.float32 or not simd.here():
+        return quantize(x, scheme)
+    scale, _ = find_scale(x, scheme)
+    if not bool(scale.isfinite()):
+        return quantize(x, scheme)
+    shifted = elementwise.quantize_static(x, StaticScale(float(scale), SHIFT)).codes
+    return Quantized(shifted.bitwise_xor_(SHIFT).view(torch.int8), scale, None, scheme, x.dtype)
+
+
+SHIFT = 128
+"""INT8 codes plus this are UINT8 codes; in bits, the sign's is flipped."""
+
+
 def _quantized(format_: str, granularity: str, native_on: frozenset[str] = frozenset()) -> Carrier:
     scheme = Scheme(format_, granularity=granularity)  # type: ignore[arg-type]
-    convert = partial(quantize_tokens, scheme) if granularity == "token" else lambda x: quantize(x, scheme)
+    convert = partial(quantize_tokens if granularity == "token" else quantize_tensor, scheme)
     return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on)
 
 
@@ -104,7 +119,7 @@ STATIC = Scheme("uint8", symmetric=False, dynamic=False)
 _ALL = (
     *(_native(name) for name in NATIVE_DTYPES),
     _quantized("int8", "token", frozenset({"cpu", "cuda"})),
-    _quantized("int8", "tensor"),
+    _quantized("int8", "tensor", frozenset({"cpu"})),
     Carrier("uint8:static", "uint8", STATIC, quantize_static, frozenset({"cpu", "cuda"})),
     _quantized("fp8_e4m3", "token", frozenset({"cuda"})),
     _quantized("fp8_e4m3", "tensor"),

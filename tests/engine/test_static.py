@@ -243,3 +243,18 @@ def test_a_static_scale_is_part_of_what_a_replay_may_resume_from(session: px.Ses
     session.calibrate("minmax", n=1)
     assert session.plan_of(recipe).prefix_keys[-1] != keys[-1]
     assert isinstance(next(iter(session.plan_of(recipe).scales.values())), StaticScale)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (1, 1), (0, 4), (7, 300)])
+@pytest.mark.parametrize("last", [0.0, 1e-42, 3.5, torch.inf, torch.nan])
+def test_int8_codes_of_one_scale_are_those_of_the_scheme(shape: tuple[int, ...], last: float) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(4)) * (1.0 if last else 0.0)
+    if x.numel():
+        x.view(-1)[-1] = last
+    if x.dim() == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    carrier = CARRIERS["int8:tensor"]
+    assert carrier.scheme is not None
+    found, wanted = carrier.convert(x), quantize(x, carrier.scheme)
+    assert torch.equal(found.codes, wanted.codes)
+    assert torch.equal(found.scale.nan_to_num(7.0), wanted.scale.nan_to_num(7.0))
