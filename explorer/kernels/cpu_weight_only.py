@@ -142,14 +142,12 @@ def refuse_w4(precision: str) -> Callable[[Site, Device], str]:
 
 
 def refuse_own(precision: str) -> Callable[[Site, Device], str]:
-    """Return a refusal of sites that our own kernels do not serve: many rows, groups that do not divide the inputs."""
+    """Return a refusal of sites that our own kernels do not serve: groups that do not divide the inputs."""
     group = weight_scheme_of(precision).group or 32
 
     def refuse(site: Site, device: Device) -> str:
         if reason := _refuse_no_weight(site, "a weight-only product") or weight_only.refuse_device(device):
             return reason
-        if site.rows > weight_only.MOST_ROWS:
-            return f"our own weight-only kernels serve up to {weight_only.MOST_ROWS} rows; this op has {site.rows}"
         depth = require_product(site).weight.shape[1]
         return f"groups of {group} do not divide the {depth} inputs of this op" if _is_int4(precision, depth) else ""
 

@@ -1,4 +1,4 @@
-"""A few BF16 rows times an INT4 or INT8 weight, on AVX512-VNNI: as fast as the weight can be read. (Effect: JIT.)
+"""BF16 rows times an INT4 or INT8 weight, on AVX512-VNNI: few rows as fast as the weight can be read. (Effect: JIT.)
 
 What is computed: each block of inputs of a row (a group of the weight, or 64) becomes 14-bit integers under a power of
 two. Values down to 2**-6 of the largest in a block are held exactly, smaller ones to within 2**-14 of the largest.
@@ -18,8 +18,8 @@ from torch import Tensor
 from explorer.kernels.stored import Int4Weight
 from explorer.measure.device import Device
 
-MOST_ROWS = 16
-"""Rows beyond which torch's own kernels, which read a weight into a larger tile, are as fast."""
+MANY_ROWS = 32
+"""Rows from which on several threads turn them into integers."""
 WIDTH = 64
 """Outputs that lie beside each other in a packed weight."""
 SMALL = 1 << 18
@@ -85,16 +85,24 @@ def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
     loops = _loops()
     x = torch.nn.functional.pad(x, (0, -weight.depth % weight.block)).contiguous()
     rows, depth = x.shape
-    blocks, panels = depth // weight.block, weight.codes.shape[0]
+    blocks, panels, threads = depth // weight.block, weight.codes.shape[0], torch.get_num_threads()
     pieces = torch.empty(rows, 2, depth, dtype=torch.int8)
     meta = torch.empty(rows, blocks, 4, dtype=torch.int32)
     out = torch.empty(rows, panels * WIDTH, dtype=torch.bfloat16)
     loops.run(
-        loops.pack_rows, 1, rows, blocks, weight.block, weight.offset, x.data_ptr(), pieces.data_ptr(), meta.data_ptr()
+        loops.pack_rows,
+        threads if rows >= MANY_ROWS else 1,
+        rows,
+        blocks,
+        weight.block,
+        weight.offset,
+        x.data_ptr(),
+        pieces.data_ptr(),
+        meta.data_ptr(),
     )
     loops.run(
         loops.int4_matmul if weight.bits == 4 else loops.int8_matmul,
-        min(torch.get_num_threads(), panels) if rows * weight.width * depth >= SMALL else 1,
+        min(threads, panels) if rows * weight.width * depth >= SMALL else 1,
         rows, panels, blocks, weight.block // 32, pieces.data_ptr(), meta.data_ptr(), weight.codes.data_ptr(),
         weight.scale.data_ptr(), 0 if weight.zero is None else weight.zero.data_ptr(),
         weight.scale.shape[1] * 2 * WIDTH, 2 * WIDTH if weight.bits == 4 else 0, weight.bias.data_ptr(), out.data_ptr(),

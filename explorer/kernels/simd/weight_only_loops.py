@@ -21,14 +21,15 @@ ROUNDER = np.float32(3 << 22)
 
 @cfunc(CALL, cache=True)
 def pack_rows(call: Any) -> None:
-    """Writes rows of BF16 as 14-bit integers in blocks under a power of two, split into signed bytes (one thread)."""
+    """Writes rows of BF16 as 14-bit integers in blocks under a power of two, split into signed bytes."""
     job = carray(call, (8,))
     rows, blocks, block, offset = job[1], job[2], job[3], np.int32(job[4])
     x = carray(pointer(job[5]), (rows, blocks, block), np.uint16)
     pieces = carray(pointer(job[6]), (rows, 2, blocks, block), np.int8)
     ints = carray(pointer(job[7]), (rows, blocks, 4), np.int32)
     floats = carray(pointer(job[7]), (rows, blocks, 4), np.float32)
-    for row in range(rows):
+    row: Any = claim(call)
+    while row < rows:
         for b in range(blocks):
             values, high, low = x[row, b], pieces[row, 0, b], pieces[row, 1, b]
             largest = np.int32(0)
@@ -50,6 +51,7 @@ def pack_rows(call: Any) -> None:
             ints[row, b, 0] = np.int32(-offset * total)
             floats[row, b, 1] = step
             floats[row, b, 2] = np.float32(total) * step
+        row = claim(call)
 
 
 def _matmul_of(bits: int) -> Any:
