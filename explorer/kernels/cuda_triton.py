@@ -16,7 +16,7 @@ from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels import triton
 from explorer.kernels.cpu import CHANNEL, LINEAR, require_product
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.site import ACTIVATIONS, Packed, Post, Site
+from explorer.kernels.site import ACTIVATIONS, Packed, Post, Site, activation_of
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
 
@@ -49,6 +49,19 @@ def refuse_fp8_blocks(site: Site, device: Device) -> str:
         return reason
     depth = require_product(site).weight.shape[1]
     return "" if depth % BLOCK == 0 else f"blocks of {BLOCK} do not divide the {depth} inputs of this op"
+
+
+def refuse_activation(name: str) -> Callable[[Site, Device], str]:
+    """Return a refusal of ops that compute another activation, of older GPUs, and of machines without Triton."""
+
+    def refuse(site: Site, device: Device) -> str:
+        if activation_of(site.op) != name:
+            return f"this kernel computes {name} alone"
+        if device.capability < (8, 0):
+            return f"our activations need an sm_80 GPU; this is sm_{device.sm}"
+        return triton.missing()
+
+    return refuse
 
 
 def build_int8(site: Site) -> Packed:
@@ -159,7 +172,16 @@ KERNELS = (
     ),
 )
 ACTIVATION_KERNELS = {
-    name: Kernel(f"Triton {name}", "fp32", "cuda", frozenset({name}), "fp32", "fp32", build_activation(name))
+    name: Kernel(
+        f"Triton {name}",
+        "fp32",
+        "cuda",
+        frozenset({name.partition("_")[0]}),
+        "fp32",
+        "fp32",
+        build_activation(name),
+        refuse_activation(name),
+    )
     for name in ACTIVATIONS
 }
 """Activations right after a product that takes them in, by name."""

@@ -239,6 +239,16 @@ def test_an_int8_convolution_is_emulated_and_says_why() -> None:
     assert selection.reason == "torch has no INT8 convolution for GPUs"
 
 
+def test_an_activation_kernel_serves_its_own_function_only() -> None:
+    x = torch.randn(3, 8)
+    sites = {"gelu": nn.GELU(), "gelu_tanh": nn.GELU(approximate="tanh"), "relu": nn.ReLU(), "silu": nn.SiLU()}
+    for name, module in sites.items():
+        site = site_of(module, x)
+        taken = [key for key, k in cuda_triton.ACTIVATION_KERNELS.items() if not k.refuse(site, HOPPER)]
+        assert taken == [name] and cuda_triton.ACTIVATION_KERNELS[name].serves(site.op.kind)
+        assert "need an sm_80 GPU" in cuda_triton.ACTIVATION_KERNELS[name].refuse(site, TURING)
+
+
 def test_int8_weights_never_run_on_the_naive_kernel() -> None:
     names = {k.name for k in TABLE if k.precision == "w8" and k.device == "cuda" and not k.emulated}
     assert names == {"Triton int8 weight only"}
