@@ -51,6 +51,11 @@ def refuse_plain_fp16(site: Site, device: Device) -> str:
     return "" if "AVX512-FP16" in device.features else "this CPU has no FP16 arithmetic"
 
 
+def refuse_slow_fp16(site: Site, device: Device) -> str:
+    """The other half: one call under two names would be its own rival."""
+    return "this CPU has FP16 arithmetic" if "AVX512-FP16" in device.features else ""
+
+
 def refuse_old_cuda(site: Site, device: Device) -> str:
     """BF16 needs compute capability 8.0."""
     return "" if device.capability >= (8, 0) else f"BF16 needs an sm_80 GPU; this is sm_{device.sm}"
@@ -67,7 +72,7 @@ KERNELS = (
     Kernel("torch fp16", "fp16", "any", ANY_KIND, "fp16", "fp16", build_native("fp16")),
     Kernel("torch fp16", "fp16", "cuda", MATRIX_KINDS, "fp16", "fp16", build_native("fp16")),
     Kernel("torch fp16", "fp16", "cpu", PLAIN_KINDS, "fp16", "fp16", build_native("fp16"), refuse_plain_fp16),
-    Kernel(SLOW_FP16, "fp16", "cpu", PLAIN_KINDS, "fp16", "fp16", build_native("fp16")),
+    Kernel(SLOW_FP16, "fp16", "cpu", PLAIN_KINDS, "fp16", "fp16", build_native("fp16"), refuse_slow_fp16),
     Kernel(
         "torch fp16 channels_last",
         "fp16",
@@ -78,5 +83,5 @@ KERNELS = (
         build_channels_last("fp16"),
         refuse_plain_fp16,
     ),
-    Kernel(SLOW_FP16, "fp16", "cpu", CONV_KINDS, "fp16", "fp16", build_channels_last("fp16")),
+    Kernel(SLOW_FP16, "fp16", "cpu", CONV_KINDS, "fp16", "fp16", build_channels_last("fp16"), refuse_slow_fp16),
 )

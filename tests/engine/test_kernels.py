@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from explorer.formats import Scheme, find_scale, quantize
 from explorer.graph import capture
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Post, Site, StaticScale, choose, fused
+from explorer.kernels.registry import rivals_of
 from explorer.measure import Device, find_device
 from explorer.precision import PRECISIONS
 
@@ -168,6 +169,9 @@ def test_fp16_names_its_speed() -> None:
     assert fast is not None and slow is not None
     assert not fast.emulated and not slow.emulated
     assert fast.name == "torch fp16" and "slow" in slow.name
+    for features in (("AVX512-FP16",), ()):
+        rivals, _ = rivals_of(site, "fp16", replace(CPU, features=features))
+        assert len(rivals) == 1, "one call under two names is no rival of itself"
 
 
 def test_fp16_product_rounds_operands_and_result_only() -> None:
