@@ -6,7 +6,8 @@ changes times and nothing else, save the order in which floats are added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from explorer.formats import Quantized
 from explorer.kernels.carriers import CARRIERS, as_float
 from explorer.kernels.kernel import Kernel
 from explorer.kernels.registry import KERNELS, rivals_of
-from explorer.kernels.site import Site, StaticScale
+from explorer.kernels.site import Packed, Post, Site, StaticScale
 from explorer.kernels.winners import Winner, Winners, default_winners, key_of
 from explorer.measure.device import Device
 from explorer.measure.timing import Effort, time_rounds
@@ -27,6 +28,12 @@ SECONDS = 0.04
 MARGIN = 0.95
 """A rival must need less than this fraction of the first kernel's time: a tie keeps the table's order."""
 EXACT = ("int8", "uint8")
+TORCH_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": torch.nn.functional.gelu,
+    "gelu_tanh": partial(torch.nn.functional.gelu, approximate="tanh"),
+    "silu": torch.nn.functional.silu,
+}
 
 
 def settle(
@@ -78,8 +85,10 @@ def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = Non
         if (rival.takes, rival.gives) != (takes, gives):
             continue
         try:
-            call = _call_of(rival, rivals, site, inputs)
-            out = call()
+            packed = rival.build(site)
+            out = packed.run(*inputs)
+            call = _call_of(packed, rival, site, inputs, out)
+            call()
         except Exception:  # noqa: S112  whatever the reason, a kernel that cannot run here does not win
             continue
         first = out if first is None else first
@@ -93,13 +102,25 @@ def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = Non
     return Winner(best if times[best] < MARGIN * times[leader] else leader, times)
 
 
-def _call_of(rival: Kernel, rivals: Sequence[Kernel], site: Site, inputs: list[Any]) -> Callable[[], Any]:
-    """One call of a rival; plus a sum where another rival would take one in: a pass over memory that it would save."""
-    run = rival.build(site).run
-    if "addend" in rival.fuses or not any("addend" in other.fuses for other in rivals):
-        return lambda: run(*inputs)
-    addend = torch.zeros_like(run(*inputs))
-    return lambda: run(*inputs) + addend
+def _call_of(packed: Packed, rival: Kernel, site: Site, inputs: list[Any], out: Any) -> Callable[[], Any]:
+    """One call of a rival with what follows it in the graph: in its epilogue as far as that goes, then by torch."""
+    inside = [name for at, name in enumerate(site.after) if set(site.after[: at + 1]) <= rival.fuses]
+    outside = site.after[len(inside) :]
+    if packed.extend is None or not inside:
+        run, outside = packed.run, site.after
+    else:
+        activation = next((name for name in inside if name != "addend"), "")
+        run = packed.extend(Post("addend" in inside, activation)) or packed.run
+    terms = [torch.zeros_like(out)] if "addend" in site.after else []
+    added = terms if "addend" in inside else []
+
+    def call() -> Any:
+        out = run(*inputs, *added)
+        for name in outside:
+            out = out + terms[0] if name == "addend" else TORCH_ACTIVATIONS[name](out)
+        return out
+
+    return call
 
 
 def _inputs(site: Site, takes: str, device: Device) -> list[Any]:

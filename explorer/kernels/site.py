@@ -21,13 +21,15 @@ class Site:
     """One op at concrete shapes.
 
     ``constants`` are the tensors of the model that the op reads, by value name. ``shapes`` are those of the tensors
-    that flow in, and ``floating`` the names of those that are floating point.
+    that flow in, and ``floating`` the names of those that are floating point. ``after`` is what alone reads the result,
+    as far as an epilogue might take it in: ``"addend"``, then the name of an activation.
     """
 
     op: Op
     constants: Mapping[str, Tensor]
     shapes: Mapping[str, Shape]
     floating: frozenset[str]
+    after: tuple[str, ...] = ()
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

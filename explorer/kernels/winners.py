@@ -30,14 +30,15 @@ class Winner:
 def key_of(site: Site, what: str, device: Device) -> str:
     """Return what must be equal for one measurement to answer for another: the device, and the problem.
 
-    ``what`` is a precision, or best FP32. Kind, shapes, settings and whether there is a bias make up the problem.
+    ``what`` is a precision, or best FP32. A problem is kind, what follows, shapes, settings and whether it has a bias.
     """
     shapes = ["x".join(map(str, site.shapes.get(name, ()))) for name in site.inputs]
     if site.product is not None:
         bias = "" if site.product.bias is None else "+"
         shapes.append("x".join(map(str, site.product.weight.shape)) + bias)
     settings = [str(arg) for arg in site.op.args if not isinstance(arg, Ref) and arg is not None]
-    words = [what, site.op.kind, *shapes, *settings, *(f"{key}={value}" for key, value in site.op.kwargs.items())]
+    settings += [f"{key}={value}" for key, value in site.op.kwargs.items()]
+    words = [what, site.op.kind, *site.after, *shapes, *settings]
     return f"{device.key}: {' '.join(words)}"
 
 

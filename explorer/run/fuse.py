@@ -13,7 +13,7 @@ import torch
 
 from explorer.graph import Op, Ref
 from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
-from explorer.run.plan import Plan, Step
+from explorer.run.plan import Plan, Step, is_plain_sum
 
 aten = torch.ops.aten
 OVER_INPUT: Mapping[Any, Any] = {
@@ -123,13 +123,10 @@ def _write_codes(plan: Plan, kernel: Kernel, fusion: Fusion) -> Fusion:
 
 def terms(op: Op, plan: Plan) -> tuple[tuple[str, str], ...]:
     """The two terms of a plain add of equal shapes, in both orders; nothing for any other op."""
-    if op.target is not aten.add.Tensor or op.kwargs:
+    if not is_plain_sum(op, plan.shapes):
         return ()
-    names = [arg.name for arg in op.args if isinstance(arg, Ref)]
-    shapes = [plan.shapes.get(name) for name in names]
-    if len(names) != 2 or names[0] == names[1] or None in shapes or shapes[0] != shapes[1]:
-        return ()
-    return (names[0], names[1]), (names[1], names[0])
+    left, right = op.refs
+    return (left, right), (right, left)
 
 
 def find_overwrites(plan: Plan) -> Mapping[int, Callable[..., Any]]:

@@ -13,7 +13,7 @@ import torch
 
 from explorer.errors import PrecisionError
 from explorer.formats import find_format
-from explorer.graph import ModelGraph, Op
+from explorer.graph import ModelGraph, Op, Ref
 from explorer.kernels import (
     ACTIVATION_KERNELS,
     BEST_FP32,
@@ -294,7 +294,34 @@ def _site(graph: ModelGraph, op: Op, shapes: Shapes) -> Site:
         constants,
         {n: shapes[n] for n in flowing if n in shapes},
         frozenset(n for n in flowing if graph.is_floating(n)),
+        _find_after(graph, op, shapes),
     )
+
+
+def _find_after(graph: ModelGraph, op: Op, shapes: Shapes) -> tuple[str, ...]:
+    """What alone reads the result of a product: a plain sum, then an activation. Folded norms pass it on."""
+    found: list[str] = []
+    while op.role == "compute" or op.folded_into or found == ["addend"]:
+        readers = graph.users.get(op.name, ())
+        if len(readers) != 1 or graph.output.name == op.name:
+            break
+        (reader,) = readers
+        if activation := activation_of(reader):
+            found.append(activation)
+        elif not found and is_plain_sum(reader, shapes):
+            found.append("addend")
+        elif not reader.folded_into:
+            break
+        op = reader
+    return tuple(found)
+
+
+def is_plain_sum(op: Op, shapes: Shapes) -> bool:
+    """Whether an op adds two different tensors of one shape and does nothing else."""
+    if op.target is not torch.ops.aten.add.Tensor or op.kwargs:
+        return False
+    names = [arg.name for arg in op.args if isinstance(arg, Ref)]
+    return len(set(names)) == 2 and shapes.get(names[0]) == shapes.get(names[1]) is not None
 
 
 def _takes(site: Site, kernel: Kernel, floating: list[str]) -> dict[str, str]:

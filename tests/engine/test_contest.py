@@ -117,15 +117,33 @@ def test_a_winner_that_the_table_lost_or_that_refuses_is_passed_over(site: Site,
     assert choose(site, "bf16", CPU, table, winners).kernel is SLOW
 
 
-def test_a_rival_without_the_sum_pays_for_it(site: Site, winners: Winners) -> None:
-    adds = rival("adds", fuses=frozenset({"addend"}))
-    plain = contest._call_of(FAST, (FAST, adds), site, [torch.ones(2, 16)])
-    taken_in = contest._call_of(adds, (FAST, adds), site, [torch.ones(2, 16)])
-    assert torch.equal(plain(), taken_in()), "a sum with zeros"
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as told:
-        plain()
-    seen = [event.count for event in told.key_averages() if event.key == "aten::add"]
-    assert seen == [2]
+@pytest.mark.parametrize("after", [(), ("addend",), ("relu",), ("addend", "relu"), ("addend", "gelu")])
+def test_a_rival_pays_for_what_it_does_not_take_in(site: Site, after: tuple[str, ...]) -> None:
+    """What follows the product in the graph is part of the contest, whoever does it."""
+    taken: list[Post] = []
+
+    def build(site: Site) -> Packed:
+        def extend(post: Post) -> Any:
+            taken.append(post)
+            return lambda x, *terms: torch.relu(x.sum(-1, keepdim=True)) if post.activation else x.sum(-1, keepdim=True)
+
+        return Packed(lambda x: x.sum(-1, keepdim=True), extend=extend)
+
+    fuses = rival("fuses", fuses=frozenset({"addend", "relu"}))
+    fuses = replace(fuses, build=build)
+    followed, inputs = replace(site, after=after), [torch.ones(2, 16)]
+    counted: dict[str, int] = {}
+    for kernel in (FAST, fuses):
+        packed = kernel.build(followed)
+        call = contest._call_of(packed, kernel, followed, inputs, packed.run(*inputs))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as told:
+            assert float(call()[0]) == pytest.approx(16.0)
+        names = ("aten::add", "aten::relu", "aten::gelu")
+        counted[kernel.name] = sum(event.count for event in told.key_averages() if event.key in names)
+    outside = [name for name in after if name == "gelu"]
+    assert counted[FAST.name] == len(after) + 1, "one is the rival's own"
+    assert counted["fuses"] == len(outside) + (1 if "relu" in after else 0), "its own ReLU is one of torch's here"
+    assert len(taken) == (1 if set(after) & fuses.fuses else 0)
 
 
 @pytest.mark.parametrize(
