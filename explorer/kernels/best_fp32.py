@@ -15,9 +15,8 @@ from torch import Tensor
 
 from explorer.kernels.cpu import LINEAR, require_product
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.onednn import conv_settings
+from explorer.kernels.onednn import conv_settings, find_fault, refusals
 from explorer.kernels.site import Packed, Post, Site
-from explorer.measure.device import Device
 
 FUSES = frozenset(("addend", "relu"))
 CONV2D = frozenset(("conv2d",))
@@ -76,35 +75,19 @@ def _packed(call: Call, weight_bytes: int) -> Packed:
     return Packed(lambda x: call(x, "none", None), weight_bytes, extend=extend)
 
 
-def refuse_linear(site: Site, device: Device) -> str:
-    if site.product is None:
-        return "a packed FP32 product needs a constant weight; this op multiplies two activations"
-    return why_none()
-
-
-def refuse_conv(site: Site, device: Device) -> str:
-    if reason := refuse_linear(site, device):
-        return reason
-    product = require_product(site)
-    if conv_settings(product) is None:
-        return "oneDNN's packed convolution takes its padding in numbers, not in words"
-    if len(site.shapes[product.x]) != product.weight.dim():
-        return "oneDNN's packed convolution needs an input with a batch dimension"
-    return ""
-
-
 @cache
 def why_none() -> str:
-    """Return why oneDNN's packed FP32 products cannot be used here, or nothing: found out by running one."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return "this torch was built without oneDNN"
-    try:
-        weight = torch.ops.mkldnn._reorder_linear_weight(torch.ones(16, 16), 2)
-        out = torch.ops.mkldnn._linear_pointwise(torch.ones(2, 16), weight, None, "none", [], "")
-    except (RuntimeError, AttributeError, NotImplementedError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return f"this torch's packed oneDNN operators do not run: {first[:120]}"
-    return "" if torch.equal(out, torch.full((2, 16), 16.0)) else "oneDNN's packed product gives wrong sums here"
+    """Return why oneDNN's packed FP32 products cannot be used here, or nothing."""
+    return find_fault("packed FP32", _is_right)
+
+
+def _is_right() -> bool:
+    weight = torch.ops.mkldnn._reorder_linear_weight(torch.ones(16, 16), 2)
+    out = torch.ops.mkldnn._linear_pointwise(torch.ones(2, 16), weight, None, "none", [], "")
+    return torch.equal(out, torch.full((2, 16), 16.0))
+
+
+refuse_linear, refuse_conv = refusals("packed FP32", lambda: why_none())
 
 
 def _kernel(name: str, kinds: frozenset[str], build: Callable[[Site], Packed], refuse: Any) -> Kernel:

@@ -22,6 +22,8 @@ from explorer.kernels.kernel import Kernel
 from explorer.kernels.site import Packed, Post, Product, Site, StaticScale
 from explorer.measure.device import Device
 
+Refuse = Callable[[Site, Device], str]
+
 FUSES = frozenset(("relu", "codes"))
 CONVOLUTIONS = frozenset(("conv1d", "conv2d"))
 STATIC = Scheme("uint8", symmetric=False, dynamic=False)
@@ -146,21 +148,36 @@ def _bias(product: Product) -> Tensor | None:
     return None if product.bias is None else product.bias.detach().float().contiguous()
 
 
-def refuse_linear(site: Site, device: Device) -> str:
-    if site.product is None:
-        return "the INT8 product needs a constant weight; this op multiplies two activations"
-    return why_none()
+def refusals(what: str, fault: Callable[[], str]) -> tuple[Refuse, Refuse]:
+    """Return the refusals of a linear and of a convolution through oneDNN; ``fault()`` is why there is none here."""
+
+    def refuse_linear(site: Site, device: Device) -> str:
+        if site.product is None:
+            return f"oneDNN's {what} product needs a constant weight; this op multiplies two activations"
+        return fault()
+
+    def refuse_conv(site: Site, device: Device) -> str:
+        if reason := refuse_linear(site, device):
+            return reason
+        product = require_product(site)
+        if conv_settings(product) is None:
+            return f"oneDNN's {what} convolution takes its padding in numbers, not in words"
+        if len(site.shapes[product.x]) != product.weight.dim():
+            return f"oneDNN's {what} convolution needs an input with a batch dimension"
+        return ""
+
+    return refuse_linear, refuse_conv
 
 
-def refuse_conv(site: Site, device: Device) -> str:
-    if reason := refuse_linear(site, device):
-        return reason
-    product = require_product(site)
-    if conv_settings(product) is None:
-        return "oneDNN's INT8 convolution takes its padding in numbers, not in words"
-    if len(site.shapes[product.x]) != product.weight.dim():
-        return "oneDNN's INT8 convolution needs an input with a batch dimension"
-    return ""
+def find_fault(what: str, is_right: Callable[[], bool]) -> str:
+    """Return why oneDNN's products of a kind cannot be used here, or nothing: found out by running one."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return "this torch was built without oneDNN"
+    try:
+        return "" if is_right() else f"oneDNN's {what} product is not exact on this CPU"
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"this torch's oneDNN {what} operators do not run: {first[:120]}"
 
 
 @cache
@@ -170,13 +187,7 @@ def why_none() -> str:
     Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI, and whose scaled
     sums fall between FP32 numbers: a CPU that adds or rounds otherwise is told from ours.
     """
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return "this torch was built without oneDNN"
-    try:
-        return "" if _is_exact() else "oneDNN's INT8 product is not exact on this CPU"
-    except (RuntimeError, AttributeError, NotImplementedError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return f"this torch's oneDNN INT8 operators do not run: {first[:120]}"
+    return find_fault("INT8", _is_exact)
 
 
 def _is_exact() -> bool:
@@ -192,6 +203,8 @@ def _is_exact() -> bool:
     sums = (codes.double() - 77) @ weight.double().t()
     return torch.equal(out, sums.float() * torch.tensor(0.0137) * scale + bias)
 
+
+refuse_linear, refuse_conv = refusals("INT8", lambda: why_none())
 
 KERNELS = (
     Kernel(
