@@ -115,17 +115,22 @@ class StaticScale:
 
 @dataclass(frozen=True)
 class Post:
-    """What a product's kernel may do to its result before it writes it, in this order.
+    """What a kernel may do to its result before it writes it, in this order.
 
     ``addend``: plus a tensor of the output's shape, which the call then takes as its last argument, in FP32 or as
     UINT8 codes under a static scale (a ``Quantized`` record, whose values (code - zero_point) * scale are added).
     ``activation``: one of :data:`ACTIVATIONS`, or nothing. ``codes``: written as UINT8 codes under this scale, in a
-    ``Quantized`` record, not as FP32.
+    ``Quantized`` record, not as FP32. ``tokens``: written as INT8 codes with one scale per row, likewise; not together
+    with ``codes``. (No product does that: it would need all the results of a row at once.)
     """
 
     addend: bool = False
     activation: str = ""
     codes: StaticScale | None = None
+    tokens: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.codes is None or not self.tokens, "a result is written in one form"
 
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")
@@ -143,7 +148,7 @@ def activation_of(op: Op) -> str:
 class Packed:
     """A kernel made ready for one op: ``run(*inputs)``, and the bytes that its weights and their scales take.
 
-    ``extend(post)``, where the kernel fuses anything, returns ``run(*inputs[, addend])`` that does the product and what
+    ``extend(post)``, where the kernel fuses anything, returns ``run(*inputs[, addend])`` that does the op and what
     follows it in one kernel, bit for bit what the separate steps give; None for a ``post`` beyond ``Kernel.fuses``.
     """
 

@@ -30,7 +30,7 @@ def here() -> bool:
 
 def warm_up() -> None:
     """Compile the kernels, or read them from Numba's cache (seconds and tenths of a second)."""
-    from explorer.kernels.simd import loops  # noqa: F401  compiled as it is imported
+    from explorer.kernels.simd import loops, norm_loops  # noqa: F401  compiled as they are imported
 
 
 @cache

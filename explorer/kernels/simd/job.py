@@ -10,7 +10,7 @@ from __future__ import annotations
     CLAIMED,
     THREADS_IN,  # threads that have taken their scratch memory
     SAW_NAN,  # address of an INT64 that becomes 1 where a NaN was written as a code
-    ROWS,  # of the product, or to quantise; elements of an elementwise call
+    ROWS,  # of the product, to quantise or to normalise; elements of an elementwise call
     SHARE,  # rows, or elements, of one share
     ITEMS,  # shares in all
     PANELS,  # panels of 64 outputs
@@ -43,11 +43,12 @@ from __future__ import annotations
     OUT_ZERO,
     OUT_WIDTH,  # outputs of one row
     GROUP_PANELS,  # panels of one group of a convolution
-    GROUP_WIDTH,  # outputs of one group
+    GROUP_WIDTH,  # outputs of one group; elements of one row to quantise or to normalise
     GROUP_BYTES,  # inputs of one group
+    EPS,  # added to the variance of a row to normalise
     NAN_SEEN,  # where SAW_NAN may point
-) = range(39)
-PLACES = 39
+) = range(40)
+PLACES = 40
 
 PANEL = 64
 """Outputs in a panel of the packed weight: four registers of sixteen."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -38,7 +39,17 @@ def quantize_row(typing_context: Any, source: Any, codes: Any, scale: Any, colum
 def _emit(builder: Any, arguments: list[Any]) -> None:
     source, codes, scale, columns = arguments
     v = Vectors(builder)
-    largest = _largest_magnitude(v, source, columns)
+
+    def read(at: Any, mask: Any) -> Any:
+        return v.load_some(v.at(source, at, 4), FLOATS, mask)
+
+    write_codes(v, read, codes, scale, columns)
+
+
+def write_codes(v: Vectors, read: Callable[[Any, Any], Any], codes: Any, scale: Any, columns: Any) -> None:
+    """Emit what :func:`quantize_row` does, of the FP32 values that ``read(at, mask)`` emits, twice: 0 off the mask."""
+    builder = v.builder
+    largest = _largest_magnitude(v, read, columns)
     absmax = builder.bitcast(largest, ir.FloatType())
     step = builder.fdiv(absmax, ir.Constant(ir.FloatType(), STEPS))
     smallest = ir.Constant(ir.FloatType(), SMALLEST_NORMAL)
@@ -53,14 +64,13 @@ def _emit(builder: Any, arguments: list[Any]) -> None:
     def encode(start: Any, masks: list[Any]) -> None:
         for n, mask in enumerate(masks):
             at = builder.add(start, whole(n * LANES))
-            scaled = builder.fmul(v.load_some(v.at(source, at, 4), FLOATS, mask), inverse)
-            code = builder.and_(v.to_integers(scaled), kept)
+            code = builder.and_(v.to_integers(builder.fmul(read(at, mask), inverse)), kept)
             v.store_some(builder.trunc(code, BYTES), builder.add(codes, at), mask)
 
-    _each_four(v, columns, encode)
+    v.each_four(columns, encode)
 
 
-def _largest_magnitude(v: Vectors, source: Any, columns: Any) -> Any:
+def _largest_magnitude(v: Vectors, read: Callable[[Any, Any], Any], columns: Any) -> Any:
     """The bits of the largest magnitude: without its sign a float's bits rank as it does, Inf and NaN above all."""
     builder = v.builder
     found = [cgutils.alloca_once_value(builder, ir.Constant(INTS, None)) for _ in range(job.PANEL // LANES)]
@@ -68,22 +78,9 @@ def _largest_magnitude(v: Vectors, source: Any, columns: Any) -> Any:
 
     def compare(start: Any, masks: list[Any]) -> None:
         for n, (mask, most) in enumerate(zip(masks, found, strict=True)):
-            loaded = v.load_some(v.at(source, builder.add(start, whole(n * LANES)), 4), INTS, mask)
-            builder.store(v.most(builder.load(most), builder.and_(loaded, sign_off)), most)
+            bits = builder.bitcast(read(builder.add(start, whole(n * LANES)), mask), INTS)
+            builder.store(v.most(builder.load(most), builder.and_(bits, sign_off)), most)
 
-    _each_four(v, columns, compare)
+    v.each_four(columns, compare)
     first, second, third, fourth = (builder.load(most) for most in found)
     return v.most_of_all(v.most(v.most(first, second), v.most(third, fourth)))
-
-
-def _each_four(v: Vectors, columns: Any, emit: Any) -> None:
-    """Emit a loop over 64 columns at a time, and its tail, where fewer are left."""
-    builder = v.builder
-    full = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
-    rounds = builder.lshr(columns, whole(6))
-    with v.loop(rounds) as index:
-        emit(builder.shl(index, whole(6)), [full] * 4)
-    start = builder.shl(rounds, whole(6))
-    with builder.if_then(builder.icmp_signed("<", start, columns)):
-        left = builder.sub(columns, start)
-        emit(start, [v.first(builder.sub(left, whole(n * LANES))) for n in range(4)])

@@ -122,6 +122,17 @@ class Vectors:
         scale = self._function(name, FLOATS, [FLOATS, FLOATS, FLOATS, ir.IntType(16), INT32])
         return self.builder.call(scale, [x, exponent, x, ir.IntType(16)(-1), ir.Constant(INT32, 4)])
 
+    def sum_of_all(self, x: Any) -> Any:
+        """The sum of the sixteen lanes, in each of them: halves are added to halves, four times."""
+        for distance in (8, 4, 2, 1):
+            other = ir.Constant(INTS, [lane ^ distance for lane in range(LANES)])
+            x = self.builder.fadd(x, self.builder.shuffle_vector(x, x, other))
+        return x
+
+    def root(self, scalar: Any) -> Any:
+        """The square root of one FP32 number."""
+        return self.builder.call(self._function("llvm.sqrt.f32", FLOAT, [FLOAT]), [scalar])
+
     def magnitude(self, x: Any) -> Any:
         return self.builder.call(self._function("llvm.fabs.v16f32", FLOATS, [FLOATS]), [x])
 
@@ -140,6 +151,18 @@ class Vectors:
         """Repeat what is emitted inside for each index below ``count``."""
         with cgutils.for_range(self.builder, count) as loop:
             yield loop.index
+
+    def each_four(self, columns: Any, emit: Callable[[Any, list[Any]], None]) -> None:
+        """Repeat ``emit(start, masks)`` for each 64 columns: the first of them, and four masks of those there are."""
+        builder = self.builder
+        full = ir.Constant(MASK, [1] * LANES)
+        rounds = builder.lshr(columns, whole(6))
+        with self.loop(rounds) as index:
+            emit(builder.shl(index, whole(6)), [full] * 4)
+        start = builder.shl(rounds, whole(6))
+        with builder.if_then(builder.icmp_signed("<", start, columns)):
+            left = builder.sub(columns, start)
+            emit(start, [self.first(builder.sub(left, whole(n * LANES))) for n in range(4)])
 
     # ----------------------------------------------------------------------------------------------------------------
 
