@@ -3,7 +3,16 @@
 from explorer.kernels.carriers import CARRIERS, NATIVE_DTYPES, Carrier, as_float
 from explorer.kernels.contest import settle
 from explorer.kernels.kernel import Kernel
-from explorer.kernels.registry import ACTIVATION_KERNELS, BEST_FP32, KERNELS, Option, Selection, choose, warm_up
+from explorer.kernels.registry import (
+    ACTIVATION_KERNELS,
+    BEST_FP32,
+    KERNELS,
+    NORM_KERNELS,
+    Option,
+    Selection,
+    choose,
+    warm_up,
+)
 from explorer.kernels.site import ACTIVATIONS, Packed, Post, Product, Site, StaticScale, activation_of, bind
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "CARRIERS",
     "KERNELS",
     "NATIVE_DTYPES",
+    "NORM_KERNELS",
     "Carrier",
     "Kernel",
     "Option",

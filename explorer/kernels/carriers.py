@@ -39,6 +39,11 @@ class Carrier:
         return self.scheme is not None and not self.scheme.dynamic
 
     @property
+    def written(self) -> str:
+        """What ``Kernel.fuses`` has where an epilogue can write this form: ``"codes"``, ``"tokens"``, or nothing."""
+        return "codes" if self.static else "tokens" if self.name == "int8:token" else ""
+
+    @property
     def bits(self) -> int:
         """Bits per element, scales not counted."""
         return find_format(self.format).storage_bits

@@ -66,7 +66,7 @@ class KernelCache:
         return self._keep((step.op.id, f"{kernel.device}/{kernel.precision}/{kernel.name}"), build)
 
     def extended(self, step: Step, post: Post) -> Callable[..., Any]:
-        """Return the step's kernel with what follows its product done in it: ``post`` is within ``Kernel.fuses``."""
+        """Return the step's kernel with what follows its op done in it: ``post`` is within ``Kernel.fuses``."""
         extend = self.get(step).extend
         run = None if extend is None else extend(post)
         assert run is not None, f"{step.kernel} does not do {post}"

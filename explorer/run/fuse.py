@@ -1,4 +1,4 @@
-"""What a lowered plan does in fewer passes over memory: products take in what follows, results go over dying inputs.
+"""What a lowered plan does in fewer passes over memory: kernels take in what follows, results go over dying inputs.
 
 Neither changes a bit of the result; a test compares every lowered plan with its execution, op by op.
 """
@@ -13,7 +13,7 @@ import torch
 
 from explorer.graph import Op, Ref
 from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
-from explorer.run.plan import Plan, Step, is_plain_sum
+from explorer.run.plan import Plan, Step, is_plain_sum, writes
 
 aten = torch.ops.aten
 OVER_INPUT: Mapping[Any, Any] = {
@@ -30,10 +30,10 @@ OVER_INPUT: Mapping[Any, Any] = {
 
 @dataclass(frozen=True)
 class Fusion:
-    """What a product's kernel takes in: the steps at ``positions``, whose last makes ``value``.
+    """What a product's or a norm's kernel takes in: the steps at ``positions``, whose last makes ``value``.
 
-    ``addend`` names the term that is added, in the carrier in which its sum reads it. With ``post.codes`` the kernel
-    writes ``value`` in the carrier ``codes`` alone.
+    ``addend`` names the term that is added, in the carrier in which its sum reads it. With ``post.codes`` or
+    ``post.tokens`` the kernel writes ``value`` in the carrier ``codes`` alone.
     """
 
     positions: tuple[int, ...]
@@ -45,9 +45,9 @@ class Fusion:
 
 
 def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
-    """Return what each product takes in, by its position: a sum, then an activation, then static codes.
+    """Return what each product or norm takes in, by its position: a sum, then an activation, then codes.
 
-    Each of them only where the kernel's epilogue has it (``Kernel.fuses``), where nothing else reads what the product
+    Each of them only where the kernel's epilogue has it (``Kernel.fuses``), where nothing else reads what the kernel
     would have written, and in FP32. The other term of a sum exists before the product runs; a sum of two terms rounds
     the same in either order.
     """
@@ -112,13 +112,13 @@ def _readable(carrier: str, kernel: Kernel) -> bool:
 
 
 def _write_codes(plan: Plan, kernel: Kernel, fusion: Fusion) -> Fusion:
-    """``fusion`` that writes static codes, where these are all that is read of its value."""
+    """``fusion`` that writes codes, where these are all that is read of its value."""
     carriers = {plan.step_of[op.id].takes.get(fusion.value, "") for op in plan.graph.users.get(fusion.value, ())}
     carrier = carriers.pop() if len(carriers) == 1 else ""
-    alone = carrier in CARRIERS and CARRIERS[carrier].static and plan.graph.output.name != fusion.value
-    if not alone or "codes" not in kernel.fuses:
+    if plan.graph.output.name == fusion.value or not writes(kernel, carrier):
         return fusion
-    return replace(fusion, post=replace(fusion.post, codes=plan.scales[fusion.value]), codes=carrier)
+    fixed = plan.scales[fusion.value] if CARRIERS[carrier].static else None
+    return replace(fusion, post=replace(fusion.post, codes=fixed, tokens=fixed is None), codes=carrier)
 
 
 def terms(op: Op, plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ from explorer.kernels import (
     ACTIVATION_KERNELS,
     BEST_FP32,
     CARRIERS,
+    NORM_KERNELS,
     Kernel,
     Option,
     Selection,
@@ -244,7 +245,7 @@ class Planner:
             return Step(op, site, None, takes, gives)
         precision = recipe[op.id]
         asked = fp32 if precision == "fp32" else precision
-        selection = self._follow(op, precision, before) or self.select(op.id, asked)
+        selection = self._follow(op, precision, before) or self._lead(op, recipe) or self.select(op.id, asked)
         kernel = selection.kernel
         if kernel is None:
             raise PrecisionError(
@@ -264,6 +265,20 @@ class Planner:
         maker = self._maker_of_alone(op.refs[0], before)
         fuses = maker is not None and maker.kernel is not None and name in maker.kernel.fuses
         return Selection(precision, alone, ()) if fuses else None
+
+    def _lead(self, op: Op, recipe: Recipe) -> Selection | None:
+        """A norm is computed by the kernel that can write codes where these, in one carrier, are all that is read."""
+        kernel = NORM_KERNELS.get((self.device.type, op.kind))
+        if recipe[op.id] != "fp32" or kernel is None or kernel.refuse(self._sites[op.id], self.device):
+            return None
+        carriers = {self._carrier_read(op.name, reader, recipe) for reader in self.graph.users.get(op.name, ())}
+        fuses = len(carriers) == 1 and self.graph.output.name != op.name and writes(kernel, carriers.pop())
+        return Selection("fp32", kernel, ()) if fuses else None
+
+    def _carrier_read(self, name: str, reader: Op, recipe: Recipe) -> str:
+        """The carrier in which ``reader`` will take a value; none where it takes what comes, or cannot run."""
+        kernel = self.select(reader.id, recipe[reader.id]).kernel if reader.has_precision else None
+        return "" if kernel is None else _takes(self._sites[reader.id], kernel, [name])[name]
 
     def _fused_term(self, site: Site, before: Sequence[Step]) -> tuple[str, ...]:
         """The term of a sum that its product's kernel can add to before it is ever stored: the later such one."""
@@ -322,6 +337,11 @@ def is_plain_sum(op: Op, shapes: Shapes) -> bool:
         return False
     names = [arg.name for arg in op.args if isinstance(arg, Ref)]
     return len(set(names)) == 2 and shapes.get(names[0]) == shapes.get(names[1]) is not None
+
+
+def writes(kernel: Kernel, carrier: str) -> bool:
+    """Whether a kernel that gives FP32 can write its result in another carrier ("" is none)."""
+    return carrier in CARRIERS and CARRIERS[carrier].written in kernel.fuses
 
 
 def _takes(site: Site, kernel: Kernel, floating: list[str]) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Schedule:
 def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
     """Return the calls of ``plan``: weights packed, each cast done once, each tensor freed after its last use.
 
-    Products take in what follows them, and results go over inputs that die, where that changes no bit
+    Products and norms take in what follows them, and results go over inputs that die, where that changes no bit
     (:mod:`explorer.run.fuse`).
     """
     writer = _Scheduler(plan, kernels)
@@ -71,7 +71,7 @@ def inside_of(plan: Plan) -> Mapping[str, str]:
 
 
 def _done_by(fusion: Fusion, plan: Plan) -> tuple[str, ...]:
-    """Ids of the ops and the cast that a product does besides its own."""
+    """Ids of the ops and the cast that a call does besides its own op."""
     ops = tuple(plan.steps[position].op.id for position in fusion.positions)
     return (*ops, f"cast:{fusion.value}:{fusion.codes}") if fusion.codes else ops
 

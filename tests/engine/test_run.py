@@ -131,6 +131,61 @@ def test_residual_adds_go_into_the_int8_products_before_them(vit_bench: Any) -> 
     assert len(lines) == len(plan.steps) + len(plan.casts) - len(fused)
 
 
+OWN_NORMS = pytest.mark.skipif(not simd.here(), reason="our own norms need AVX512-VNNI")
+
+
+@OWN_NORMS
+@pytest.mark.parametrize(("precision", "carrier"), [("int8", "int8:token"), ("int8_static", "uint8:static")])
+def test_norms_write_the_codes_of_the_products_after_them(vit_bench: Any, precision: str, carrier: str) -> None:
+    plan = vit_bench.planner.plan(vit_bench.recipe(linear=precision))
+    lowered = lower(plan, vit_bench.kernels)
+    calls = {call.id: call for call in lowered.schedule.calls}
+    norms = [step.op for step in plan.steps if step.op.kind == "layer_norm"]
+    assert len(norms) == 4
+    for op in norms:
+        assert plan.kernels[op.id] == "explorer layer_norm"
+        assert calls[op.id].inside == (f"cast:{op.name}:{carrier}",)
+        assert calls[op.id].makes == (op.name, carrier)
+        assert calls[op.id].key.endswith(f" + {carrier}")
+        assert inside_of(plan)[f"cast:{op.name}:{carrier}"] == op.id
+    assert torch.equal(lowered(*vit_bench.inputs), vit_bench.run(plan.recipe))
+
+
+class Normed(nn.Module):
+    """[n, 3, 16] -> [n, 3, 16]: norms that two products read, that a sum reads too, and that a view reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both, self.residual, self.viewed = (nn.LayerNorm(16) for _ in range(3))
+        self.left, self.right, self.up, self.down = (nn.Linear(16, 16) for _ in range(4))
+        self.last = nn.LayerNorm(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.both(x)
+        x = self.residual(self.left(x) * self.right(x))
+        x = self.viewed(x + self.up(x))
+        out: Tensor = self.last(self.down(x.transpose(0, 1)))
+        return out
+
+
+@OWN_NORMS
+def test_norms_that_are_read_as_they_are_stay_those_of_torch(make_bench: Any) -> None:
+    bench = make_bench(Normed().eval(), torch.randn(5, 3, 16))
+    for recipe, own in (
+        (bench.base, set()),
+        (bench.recipe(linear="int8"), {"both/layer_norm"}),
+        (bench.recipe(linear="int8").with_precision(["left/linear"], "bf16", "test"), set()),
+        (bench.recipe(linear="int8").with_precision(["left/linear"], "int8_static", "test"), set()),
+        (bench.recipe(linear="int8", layer_norm="bf16"), set()),
+    ):
+        plan = bench.planner.plan(recipe)
+        assert {op for op, kernel in plan.kernels.items() if kernel == "explorer layer_norm"} == own
+        lowered = lower(plan, bench.kernels)
+        assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
+        casts = [call.id for call in lowered.schedule.calls if call.id == "cast:layer_norm:int8:token"]
+        assert not (own and casts)
+
+
 class Sums(nn.Module):
     """[n, 3, 16] -> [n, 3, 16]: adds that look like a residual's and are none that a product could take in."""
 
