@@ -27,14 +27,18 @@ def build_layer_norm(site: Site) -> Packed:
     def extend(post: Post) -> Callable[..., Any] | None:
         return None if post.addend or post.activation else lambda x: norm(x, post)
 
-    return Packed(lambda x: norm(x), extend=extend)
+    weight_bytes = sum(tensor.nbytes for tensor in (weight, bias) if tensor is not None)
+    return Packed(lambda x: norm(x), weight_bytes, extend=extend)
 
 
 def _parameters(site: Site) -> tuple[Tensor | None, Tensor | None, float]:
     given = site.op.args[2:5]
     weight, bias, eps = (*given, *DEFAULTS[len(given) :])
-    tensors = (site.constants[arg.name] if isinstance(arg, Ref) else None for arg in (weight, bias))
-    return (*tensors, float(eps))  # type: ignore[return-value]
+
+    def constant(arg: Any) -> Tensor | None:
+        return site.constants[arg.name] if isinstance(arg, Ref) else None
+
+    return constant(weight), constant(bias), float(eps)
 
 
 def refuse_layer_norm(site: Site, device: Device) -> str:

@@ -122,6 +122,7 @@ def test_the_kernel_computes_what_the_module_does(module: nn.LayerNorm) -> None:
     packed = KERNEL.build(site)
     plain = packed.run(x)
     assert torch.allclose(plain, module(x), rtol=1e-5, atol=1e-5)
+    assert packed.weight_bytes == sum(parameter.nbytes for parameter in module.parameters())
     assert packed.extend is not None
     tokens, codes = packed.extend(Post(tokens=True)), packed.extend(Post(codes=FIXED))
     assert tokens is not None and codes is not None
