@@ -246,7 +246,8 @@ def test_best_fp32_without_onednn_is_torch(monkeypatch: pytest.MonkeyPatch, site
 def test_every_rival_of_this_cpu_agrees(winners: Winners, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the table offers for one problem takes part: none fails or differs."""
     monkeypatch.setattr(contest, "SECONDS", 0.0)
-    sites = [site_of(nn.Linear(128, 64), torch.randn(4, 128)), site_of(nn.Conv2d(16, 8, 3), torch.randn(2, 16, 6, 6))]
+    modules = (nn.Linear(128, 64), (4, 128)), (nn.Conv2d(16, 8, 3), (2, 16, 6, 6)), (nn.LayerNorm(48), (5, 48))
+    sites = [site_of(module, torch.randn(shape)) for module, shape in modules]
     told = 0
     for each in sites:
         for precision in ("int8", "int8_static", "w8", "w4", "w4_hqq", "w4_g128", BEST_FP32):

@@ -29,8 +29,8 @@ Read = Callable[[Any, Any], Any]
 def normalise(typing_context: Any, call: Any, first: Any, last: Any) -> Any:
     """Write the layer norm of the rows ``first`` to ``last`` of X [ROWS, GROUP_WIDTH] FP32 to OUT.
 
-    Each row minus its mean, times 1 / sqrt(variance + EPS), times COLUMN_SCALE plus BIAS rounded once. With ROW_SCALE
-    as INT8 codes and a scale there, else as the job's ending says.
+    Each row minus its mean, times 1 / sqrt(variance + EPS), times COLUMN_SCALE plus BIAS. With ROW_SCALE as INT8 codes
+    and a scale there, else as the job's ending says.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -84,11 +84,12 @@ def _normalised(v: Vectors, end: Ending, source: Any, columns: Any) -> Read:
     variance = builder.select(builder.fcmp_ordered("<", variance, zero), zero, variance)
     eps = builder.bitcast(builder.trunc(end.field(job.EPS), INT32), FLOAT)
     factor = v.spread(builder.fdiv(one, v.root(builder.fadd(variance, eps))))
+    shift = builder.fneg(builder.fmul(missed, factor))
     weight, bias = end.field(job.COLUMN_SCALE), end.field(job.BIAS)
 
     def read(at: Any, mask: Any) -> Any:
-        distance = builder.fsub(builder.fsub(load(source, at, mask), mean), missed)
-        value = v.fused(builder.fmul(distance, factor), load(weight, at, mask), load(bias, at, mask))
+        distance = v.fused(builder.fsub(load(source, at, mask), mean), factor, shift)
+        value = v.fused(distance, load(weight, at, mask), load(bias, at, mask))
         return builder.select(mask, value, v.floats(0.0))
 
     return read
