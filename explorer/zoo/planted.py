@@ -32,7 +32,7 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Attention over [n, tokens, width], step by step: the scores are a value of the graph, scaled after the product."""
+    """Attention over [n, tokens, width], step by step: scores are a value of the graph, scaled after the product."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,9 +147,15 @@ def build_reader(fault: Callable[[Reader], None] | None = None) -> Reader:
     return model
 
 
+def _block(model: Reader, index: int) -> Block:
+    block = model.blocks[index]
+    assert isinstance(block, Block)
+    return block
+
+
 def large_scores(model: Reader) -> None:
     """In block 1, queries and keys 256 times as large, and their product divided by 256 twice afterwards."""
-    attention = model.blocks[1].attn
+    attention = _block(model, 1).attn
     attention.qkv.weight[: 2 * WIDTH] *= 256.0
     attention.qkv.bias[: 2 * WIDTH] *= 256.0
     attention.scale /= 256.0**2
@@ -157,7 +163,7 @@ def large_scores(model: Reader) -> None:
 
 def wide_channel(model: Reader) -> None:
     """In block 1, one channel before the MLP 512 times as large, and the weights that read it as much smaller."""
-    block, channel = model.blocks[1], 11
+    block, channel = _block(model, 1), 11
     block.norm2.weight[channel] *= 512.0
     block.norm2.bias[channel] *= 512.0
     block.fc1.weight[:, channel] /= 512.0
@@ -165,18 +171,19 @@ def wide_channel(model: Reader) -> None:
 
 def tiny_branch(model: Reader) -> None:
     """In block 2, an MLP that ends 2**-30 times as large; the norm after it brings it back to size."""
-    model.blocks[2].fc2.weight *= 2.0**-30
-    model.blocks[2].fc2.bias *= 2.0**-30
+    ending = _block(model, 2).fc2
+    ending.weight *= 2.0**-30
+    ending.bias *= 2.0**-30
 
 
 def sharp_attention(model: Reader) -> None:
-    """In block 1, scores that reach beyond 88.7 for some inputs: no trouble for a softmax that subtracts the largest."""
-    model.blocks[1].attn.scale *= 220.0
+    """In block 1, scores beyond 88.7 for some inputs: no trouble for a softmax that subtracts the largest."""
+    _block(model, 1).attn.scale *= 220.0
 
 
 def sharp_attention_by_hand(model: Reader) -> None:
     sharp_attention(model)
-    model.blocks[1].attn.soften = softmax_by_hand
+    _block(model, 1).attn.soften = softmax_by_hand
 
 
 def build_counter() -> Counter:
@@ -260,7 +267,7 @@ PLANTED: Mapping[str, Planted] = {
         ),
     )
 }
-"""Models to diagnose, by the name that ``explorer.open`` takes. The one of the calibration has its fault in its data."""
+"""Models to diagnose, by the name that ``explorer.open`` takes. That of the calibration has its fault in its data."""
 
 
 def load_planted(name: str) -> Loaded:
