@@ -172,8 +172,8 @@ def wide_channel(model: Reader) -> None:
 def tiny_branch(model: Reader) -> None:
     """In block 2, an MLP that ends 2**-30 times as large; the norm after it brings it back to size."""
     ending = _block(model, 2).fc2
-    ending.weight *= 2.0**-30
-    ending.bias *= 2.0**-30
+    ending.weight.mul_(2.0**-30)
+    ending.bias.mul_(2.0**-30)
 
 
 def sharp_attention(model: Reader) -> None:
