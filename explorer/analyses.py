@@ -1,4 +1,4 @@
-"""What a session says about the numbers in a model: each method hands the session's subject to the one that computes."""
+"""What a session says about the numbers in a model: each method hands its subject to the one that computes."""
 
 from __future__ import annotations
 
