@@ -16,6 +16,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** An SVG element with attributes. */
+export function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 /** Writes an attribute or the text only where it differs, so that nothing is laid out or announced twice. */
 export function put(element, name, value) {
   if (name === "text") {
