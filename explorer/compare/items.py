@@ -22,7 +22,7 @@ class Batch:
     count: int
 
     def pick(self, x: Tensor, op: Op) -> Tensor:
-        """The elements of the samples that count, samples first [count, ...]; all, where no dimension is the batch's."""
+        """The elements of the samples that count, samples first [count, ...]; all, where no dimension is the batch."""
         found = samples_first(x, op, self.size)
         return x if found is None else found[: self.count]
 
@@ -44,13 +44,13 @@ def samples_first(x: Tensor, op: Op, batch: int) -> Tensor | None:
         return x if x.dim() and len(x) == batch else None
     for dim, size in enumerate(shape):
         if isinstance(size, str) and "batch" in size and x.shape[dim] % batch == 0:
-            split = x if x.shape[dim] == batch else x.unflatten(dim, (batch, -1))
+            split = x.reshape(*x.shape[:dim], batch, -1, *x.shape[dim + 1 :]) if x.shape[dim] > batch else x
             return split.movedim(dim, 0)
     return None
 
 
 def tokens_second(x: Tensor, op: Op, batch: int, tokens: int) -> Tensor | None:
-    """Return ``x`` as [batch, tokens, ...], or None where it has no dimension of tokens: the first, where it has two."""
+    """Return ``x`` as [batch, tokens, ...], or None where it has no dimension of tokens; of two, the first counts."""
     found = samples_first(x, op, batch)
     if found is None:
         return None

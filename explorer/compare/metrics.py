@@ -13,10 +13,10 @@ from torch import Tensor
 
 from explorer.formats import FloatSpec, find_format
 from explorer.formats.ordinals import Grid, find_grid
-from explorer.measure.quality import sqnr_db
+from explorer.measure import sqnr_db
 
-_BLOCK = 1 << 16
-"""Elements compared at a time: few enough that their FP64 copies stay in the second cache."""
+_BLOCK = 1 << 18
+"""Elements compared at a time: few enough to stay in the second cache between the loops."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class PairError:
     """How far ``y`` is from its reference ``x``, over any number of pairs of tensors.
 
     The sums and maxima are over the elements that are finite in both; where ``x`` is NaN or Inf itself nothing can be
-    said of the error. ``new_nan`` and ``new_inf`` count the elements of ``y`` that are so where ``x`` was finite.
+    said of the error. ``new_nan`` and ``new_inf`` count the elements of ``y`` that are so where ``x`` was finite,
+    ``recovered`` those that are finite where ``x`` was not.
 
     elements: all that were compared. signal, other, dot, noise: the sums of x**2, y**2, x * y and (y - x)**2, in FP64.
     max_abs: the largest \\|y - x\\|. max_ulps: the largest distance in steps of FP32's grid, counted over zero where
@@ -42,6 +43,7 @@ class PairError:
     output_ulps: float = 0.0
     new_nan: int = 0
     new_inf: int = 0
+    recovered: int = 0
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, format: str = "fp32") -> PairError:
@@ -50,7 +52,7 @@ class PairError:
         Neither is modified. Pairs without elements are no error.
         """
         x, y = x.float().reshape(-1), y.float().reshape(-1)
-        blocks = zip(x.split(_BLOCK), y.split(_BLOCK), strict=True)
+        blocks = zip(torch.split(x, _BLOCK), torch.split(y, _BLOCK), strict=True)
         return merge_all(_compare_block(a, b, format) for a, b in blocks if len(a))
 
     def merge(self, other: PairError) -> PairError:
@@ -66,6 +68,7 @@ class PairError:
             _larger(self.output_ulps, other.output_ulps),
             self.new_nan + other.new_nan,
             self.new_inf + other.new_inf,
+            self.recovered + other.recovered,
         )
 
     @property
@@ -137,10 +140,8 @@ def _compare_block(x: Tensor, y: Tensor, format: str) -> PairError:
     known = x.isfinite()
     both = known & y.isfinite()
     inside = _compare_block(x[both], y[both], format) if bool(both.any()) else PairError()
-    born = PairError(
-        len(x) - inside.elements, new_nan=int((known & y.isnan()).sum()), new_inf=int((known & y.isinf()).sum())
-    )
-    return inside.merge(born)
+    nan, inf, recovered = (int(part.sum()) for part in (known & y.isnan(), known & y.isinf(), ~known & y.isfinite()))
+    return inside.merge(PairError(len(x) - inside.elements, new_nan=nan, new_inf=inf, recovered=recovered))
 
 
 def _equal(elements: int, sums: tuple[float, float, float, float], format: str) -> PairError:
@@ -191,8 +192,8 @@ def _find_ulps_on_cpu(x: Tensor, y: Tensor, format: str) -> float:
     from explorer.compare.loops import find_farthest
 
     grid = _grid(format)
-    patterns = (np.ascontiguousarray(part.numpy()).view(np.int32) for part in (x, y))
-    return float(find_farthest(*patterns, np.int32(grid.min_exponent + 127))) * 2.0**-grid.fraction_bits
+    first, second = (part.contiguous().view(torch.int32).numpy() for part in (x, y))
+    return float(find_farthest(first, second, np.int32(grid.min_exponent + 127))) * 2.0**-grid.fraction_bits
 
 
 def _larger(a: float, b: float) -> float:
