@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from explorer.diagnosis.births import explain
 from explorer.diagnosis.evidence import CALIBRATED, LATER, Born, Evidence, Held, OpEvidence
-from explorer.diagnosis.findings import Measured
+from explorer.diagnosis.findings import Measured, tell_number
 from explorer.diagnosis.limits import limit
-from explorer.formats import find_format
+from explorer.formats import FORMATS, find_format
 from explorer.formats.elements import FloatSpec
+from explorer.ranges.bins import FP32_MANTISSA
 
 Found = Measured | None
 
@@ -36,6 +37,7 @@ def overflows(op: OpEvidence, evidence: Evidence) -> Found:
         "absmax": held.range.absmax,
         "format": held.label,
         "limit": float(held.scheme.spec.largest),
+        "end": _tell_end(held.scheme.spec.largest),
         "share": held.expected.saturated,
     }
 
@@ -105,7 +107,11 @@ def small_values_lost(op: OpEvidence, evidence: Evidence) -> Found:
     if held.lost < limit("lost"):
         return None
     smallest = held.scheme.spec.smallest_positive if not held.scheme.scaled else math.nan
-    end = f"the smallest number of {held.label} is {smallest:.1e}" if smallest == smallest else "its scale is too large"
+    end = (
+        f"the smallest number of {held.label} is {tell_number(smallest)}"
+        if smallest == smallest
+        else "its scale is too large"
+    )
     return {
         "tensor": held.words,
         "share": held.lost,
@@ -139,8 +145,8 @@ def weight_outliers(op: OpEvidence, evidence: Evidence) -> Found:
 
 def narrow_sum(op: OpEvidence, evidence: Evidence) -> Found:
     """The products are added up in a float format so narrow that the sum's rounding exceeds that of the operands."""
-    spec = find_format(op.precision.accumulate)
-    if not isinstance(spec, FloatSpec) or spec.mantissa_bits >= find_format("fp32").mantissa_bits or not op.reduction:  # type: ignore[union-attr]
+    spec = FORMATS.get(op.precision.accumulate)  # INT32, in which integers are added, is no format of the table
+    if not isinstance(spec, FloatSpec) or spec.mantissa_bits >= FP32_MANTISSA or not op.reduction:
         return None
     local = _noise(op.local_sqnr_db)
     operands = _noise(op.input_sqnr_db) + _noise(op.weight_sqnr_db) + _rounding(op.precision.output)
@@ -236,6 +242,11 @@ def _typical(held: Held) -> float:
         if total and 2 * reached >= total:
             return float(edge)
     return 0.0
+
+
+def _tell_end(largest: float) -> str:
+    """The largest value of a format: in full where people know it by heart, 65,504 and 448."""
+    return f"{largest:,.0f}" if largest < 1e6 else tell_number(largest)
 
 
 def _tell_lengths(these: tuple[int, ...], others: tuple[int, ...]) -> str:

@@ -107,7 +107,7 @@ def cost_of(nonfinite: int, kl: float, relative: float) -> float:
 
 
 def _total(subject: Subject, plan: Plan, ranges: RangeSet, progress: Progress | None, cancel: Any) -> float:
-    """What the whole recipe costs on all samples: infinite where it gives NaN or Inf, NaN where the model itself does."""
+    """What the recipe costs on all samples: infinite where it gives NaN or Inf, NaN where the model itself does."""
     output = ranges.values.get(plan.graph.output.name)
     if output is not None and output.histogram.nan + output.histogram.inf > 0:
         return math.nan

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from explorer.compare import PairError
 from explorer.diagnosis.evidence import Held, Weights
+from explorer.diagnosis.limits import limit
 from explorer.formats import Scheme, quantize, round_to
 from explorer.graph import ModelGraph
 from explorer.kernels import CARRIERS, Product, StaticScale, as_float, bind
@@ -139,15 +140,19 @@ def store(weight: Tensor, precision: Precision) -> Tensor:
 
 
 def compare_weights(step: Step, precision: Precision, able: frozenset[str]) -> Weights | None:
-    """Return how the weight of a product fares in its precision, and in others; None without a weight in codes."""
+    """Return how the weight of a product fares in its precision, and in others where it has outliers; None without a
+    weight in codes."""
     product, scheme = step.site.product, precision.weight
     if product is None or scheme is None or not scheme.scaled or scheme.granularity not in ("channel", "group"):
         return None
     weight = product.weight[:ROWS].float()
-    ways = (precision.name, *(name for name in WAYS if name in able and name != precision.name))
-    sqnr_db = {name: PairError.of(weight, store(weight, _precision(name, precision))).sqnr_db for name in ways}
     group = scheme.group or weight[0].numel()
-    return Weights(sqnr_db, group, _spread(weight.reshape(-1, group)), _normal_spread(group))
+    spread = _spread(weight.reshape(-1, group))
+    outlying = spread >= limit("group_ratio") * _normal_spread(group)
+    others = WAYS if outlying else ()  # some of these search for their scales, which takes time
+    ways = (precision.name, *(name for name in others if name in able and name != precision.name))
+    sqnr_db = {name: PairError.of(weight, store(weight, _precision(name, precision))).sqnr_db for name in ways}
+    return Weights(sqnr_db, group, spread, _normal_spread(group))
 
 
 def _precision(name: str, own: Precision) -> Precision:

@@ -5,6 +5,7 @@ The order matters: an op gets the first rule that applies, so the special causes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ from explorer.diagnosis.limits import limit
 from explorer.formats import find_format
 from explorer.precision import PRECISIONS
 
+NAMED = 3
+"""How many ops are named of those that a finding holds for as well."""
+
 Remedies = Callable[[OpEvidence, Evidence, Measured], tuple[Remedy, ...]]
 
 
@@ -24,7 +28,7 @@ class Rule:
 
     symptom: what a user notices. find: what was measured where the rule applies to an op, else None. title and cause:
     templates that take those numbers, ``{op}`` and ``{precision}``. remedies: the best first; their words are templates
-    too.
+    too. together: ops that it gives one key are one finding, named after the worst of them.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Rule:
     title: str
     cause: str
     remedies: Remedies
+    together: Callable[[OpEvidence], str] | None = None
 
 
 def change_model(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
@@ -42,7 +47,7 @@ def change_model(op: OpEvidence, evidence: Evidence, measured: Measured) -> tupl
 def widen_format(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
     """A format with more exponent bits for everything that touches the tensor: its maker, and what reads it."""
     ops = (op.op.id, *op.readers) if measured["tensor"] == "its output" else (op.op.id,)
-    those = "it and what reads it" if len(ops) > 1 else "it"
+    those = "{it} and what reads it" if len(ops) > 1 else "{it}"
     bf16 = Remedy("precision", f"Run {those} in BF16, which reaches 3.4e38.", ops, op.first_able("bf16"))
     return (*((bf16,) if bf16.precision == "bf16" else ()), _keep(op, ops, f"Keep {those} in FP32."))
 
@@ -52,7 +57,7 @@ def calibrate_on_all(op: OpEvidence, evidence: Evidence, measured: Measured) -> 
     assert calibrated is not None
     words = f"Find the static scales anew from all {calibrated.total} samples."
     again = Remedy("calibrate", words, method=calibrated.method, samples=calibrated.total)
-    return again, _lift(op, "int8", "Run it in {to}, which finds its scales anew for every input.")
+    return again, _lift(op, "int8", "Run {it} in {to}, which finds its scales anew for every input.")
 
 
 def calibrate_otherwise(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
@@ -60,20 +65,20 @@ def calibrate_otherwise(op: OpEvidence, evidence: Evidence, measured: Measured) 
     assert calibrated is not None
     words = "Find the static scales with the calibrator {best!r}: {best_db:n} dB here instead of {sqnr_db:n}."
     other = Remedy("calibrate", words, method=str(measured["best"]), samples=calibrated.n)
-    return other, _lift(op, "int8", "Run it in {to}, which finds its scales anew for every input.")
+    return other, _lift(op, "int8", "Run {it} in {to}, which finds its scales anew for every input.")
 
 
 def even_out(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
     balance = Remedy("balance", "Balance its channels against the weight's columns (SmoothQuant); FP32 stays the same.")
-    plain = _lift(op, "w8", "bf16", "Run it in {to}, which leaves activations without a scale.")
+    plain = _lift(op, "w8", "bf16", "Run {it} in {to}, which leaves activations without a scale.")
     return (balance, plain) if op.balanced else (plain,)
 
 
 def finer_scale(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
     """A format that reaches lower: BF16 for a plain cast, small blocks for a shared scale."""
     if PRECISIONS.get(op.precision.name, op.precision).native or find_format(op.precision.compute).bits >= 16:
-        return _lift(op, "bf16", "Run it in {to}, which reaches down to 1.2e-38."), _keep(op)
-    return _lift(op, "mxfp8", "w8", "bf16", "Run it in {to}, whose scales are finer."), _keep(op)
+        return _lift(op, "bf16", "Run {it} in {to}, which reaches down to 1.2e-38."), _keep(op)
+    return _lift(op, "mxfp8", "w8", "bf16", "Run {it} in {to}, whose scales are finer."), _keep(op)
 
 
 def store_otherwise(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
@@ -93,19 +98,21 @@ def widen_sum(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[R
         and (other.compute, other.weight, other.activation) == (mine.compute, mine.weight, mine.activation)
     )
     wider = Remedy(
-        "precision", "Run it in {to}, which adds up in FP32.", (op.op.id,), next(alike, op.first_able("bf16"))
+        "precision", "Run {it} in {to}, which adds up in FP32.", (op.op.id,), next(alike, op.first_able("bf16"))
     )
     return _named(wider), _keep(op)
 
 
 def keep_higher(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
-    finer = _lift(op, *_finer(op), "Run it in {to}.")
+    finer = _lift(op, *_finer(op), "Run {it} in {to}.")
     keep = _keep(op)
     return (keep,) if finer.precision == "fp32" else (keep, finer)
 
 
-def keep_ends(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
-    return keep_higher(op, evidence, measured)
+def keep_with_readers(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
+    """What reads the op must take its output unrounded, or the error is made again there."""
+    ops = (op.op.id, *op.readers)
+    return (_keep(op, ops, "Keep {it} and what reads it in FP32." if op.readers else "Keep {it} in FP32."),)
 
 
 RULES: tuple[Rule, ...] = (
@@ -123,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         "NaN or Inf, or answers that collapse, in a format with few exponent bits",
         conditions.overflows,
         "{format} overflows in {op}",
-        "{tensor} reaches {absmax:n}, and {format} ends at {limit:n}: {share:%} of the elements become Inf.",
+        "{tensor} reaches {absmax:n}, and {format} ends at {end}: {share:%} of the elements become Inf.",
         widen_format,
     ),
     Rule(
@@ -154,15 +161,6 @@ RULES: tuple[Rule, ...] = (
         even_out,
     ),
     Rule(
-        "flushed",
-        "answers that are finite and wrong, with nothing large in the model",
-        conditions.small_values_lost,
-        "{format} flushes the small values of {op}",
-        "Of {tensor}, {flushed:%} become zero and {subnormal:%} keep only a subnormal's bits: they are around "
-        "{typical:n}, and {end}.",
-        finer_scale,
-    ),
-    Rule(
         "weight-outliers",
         "weight-only formats lose more than the number of bits explains",
         conditions.weight_outliers,
@@ -170,6 +168,15 @@ RULES: tuple[Rule, ...] = (
         "In groups of {group:i} weights that share a scale the largest is {spread:n} times the typical one ({normal:n} "
         "where weights are normally distributed), so the weight is held to {sqnr_db:n} dB.",
         store_otherwise,
+    ),
+    Rule(
+        "flushed",
+        "answers that are finite and wrong, with nothing large in the model",
+        conditions.small_values_lost,
+        "{format} flushes the small values of {op}",
+        "Of {tensor}, {flushed:%} become zero and {subnormal:%} a subnormal with few bits: they are around "
+        "{typical:n}, and {end}.",
+        finer_scale,
     ),
     Rule(
         "narrow-sum",
@@ -188,6 +195,7 @@ RULES: tuple[Rule, ...] = (
         "With only this op lowered, {elements:i} elements of the output of {where}, in {samples:i} of {all:i} samples, "
         "are {kind}: {why}.",
         keep_higher,
+        together=lambda op: op.op.layer,
     ),
     Rule(
         "amplified",
@@ -196,7 +204,7 @@ RULES: tuple[Rule, ...] = (
         "What comes after {op} amplifies its error",
         "Its own output is right to {local_db:n} dB, the model's to {output_db:n} dB with only this op lowered: what "
         "follows takes the difference of nearly equal numbers, or decides on a narrow margin.",
-        keep_higher,
+        keep_with_readers,
     ),
     Rule(
         "costly-end",
@@ -204,7 +212,7 @@ RULES: tuple[Rule, ...] = (
         conditions.costly_end,
         "The {place} product, {op}, costs the most",
         "It alone costs {ratio:n} times as much as the model's median product: {role}.",
-        keep_ends,
+        keep_higher,
     ),
     Rule(
         "too-coarse",
@@ -214,45 +222,80 @@ RULES: tuple[Rule, ...] = (
         "Its steps leave {local_db:n} dB in its own output and {output_db:n} dB in the model's; most of it comes from "
         "{side}.",
         keep_higher,
+        together=lambda op: op.precision.name,
     ),
 )
 
 
 def judge(evidence: Evidence, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
-    """Return one finding for each op that breaks the output or costs more than the limit, the worst first.
+    """Return what goes wrong, the worst first: of each op that breaks the output or costs more than the limit.
 
-    Each op gets the first of ``rules`` that applies. Ops that break the output come first, in order of execution.
+    Each op gets the first of ``rules`` that applies. Ops that break the output come first; of equal severity (within a
+    quarter) the one that runs first, as it may be what the others suffer from.
     """
-    found = [finding for op in evidence.ops if (finding := judge_op(op, evidence, rules)) is not None]
-    return tuple(sorted(found, key=lambda finding: -finding.severity))  # stable: equal ones stay in order of execution
+    found: dict[tuple[str, str], list[OpEvidence]] = {}
+    known = {rule.name: rule for rule in rules}
+    for op in evidence.ops:
+        rule = find_rule(op, evidence, rules)
+        if rule is not None:
+            found.setdefault((rule.name, rule.together(op) if rule.together else op.op.id), []).append(op)
+    findings = [conclude(known[name], sorted(ops, key=_rank), evidence) for (name, _), ops in found.items()]
+    return tuple(sorted(findings, key=lambda finding: _rank_of(finding.severity)))  # stable: equals stay in order
 
 
-def judge_op(op: OpEvidence, evidence: Evidence, rules: tuple[Rule, ...] = RULES) -> Finding | None:
-    """Return what the first rule that applies says of an op, or None where its cost is below the limit."""
+def find_rule(op: OpEvidence, evidence: Evidence, rules: tuple[Rule, ...] = RULES) -> Rule | None:
+    """Return the first rule that applies to an op; None where its cost is below the limit."""
     if not op.breaks and not op.cost >= limit("cost"):
         return None
-    for rule in rules:
-        measured = rule.find(op, evidence)
-        if measured is not None:
-            return _conclude(rule, op, evidence, measured)
-    return None
+    return next((rule for rule in rules if rule.find(op, evidence) is not None), None)
 
 
-def _conclude(rule: Rule, op: OpEvidence, evidence: Evidence, measured: Measured) -> Finding:
-    measured = {**measured, "op": op.op.id, "precision": op.precision.name, "cost": op.cost, "unit": evidence.unit}
-    proposed = (replace(each, words=fill(each.words, measured)) for each in rule.remedies(op, evidence, measured))
-    remedies = tuple(dict.fromkeys(proposed))
+def _rank(op: OpEvidence) -> float:
+    return _rank_of(op.cost)
+
+
+def _rank_of(severity: float) -> float:
+    return -math.inf if math.isinf(severity) else -float(math.floor(math.log(severity, 1.25)))
+
+
+def conclude(rule: Rule, ops: list[OpEvidence], evidence: Evidence) -> Finding:
+    """Return what ``rule`` says of ``ops``, to all of which it applies: named after the first, for all of them."""
+    op, others = ops[0], [other.op.id for other in ops[1:]]
+    found = rule.find(op, evidence)
+    assert found is not None, "a rule that does not apply concludes nothing"
+    measured = {
+        **found,
+        "op": op.op.id,
+        "precision": op.precision.name,
+        "cost": op.cost,
+        "unit": evidence.unit,
+        "it": f"these {len(ops)} ops" if others else "it",
+        "also": ", ".join(others),
+    }
+    remedies = tuple(
+        replace(
+            each, words=fill(each.words, measured), ops=tuple(dict.fromkeys((*each.ops, *others))) if each.ops else ()
+        )
+        for each in dict.fromkeys(rule.remedies(op, evidence, measured))
+    )
     return Finding(
         rule.name,
         op.op.id,
         op.precision.name,
         fill(rule.title, measured),
-        _capitalised(fill(rule.cause, measured)),
+        _capitalised(fill(rule.cause, measured)) + _tell_others(others),
         remedies[0].words,
         op.cost,
         remedies,
         measured,
     )
+
+
+def _tell_others(others: list[str]) -> str:
+    if not others:
+        return ""
+    more = ", and others" if len(others) > NAMED else ""
+    return f" The same holds for {len(others)} more: {', '.join(others[:NAMED])}{more}."
 
 
 def _finer(op: OpEvidence) -> tuple[str, ...]:
@@ -269,11 +312,11 @@ def _lift(op: OpEvidence, *names_and_words: str) -> Remedy:
 def _named(remedy: Remedy) -> Remedy:
     """The remedy with the precision's name in its words."""
     if remedy.precision == "fp32":
-        return replace(remedy, words="Keep it in FP32.")
+        return replace(remedy, words="Keep {it} in FP32.")
     return replace(remedy, words=remedy.words.replace("{to}", remedy.precision))
 
 
-def _keep(op: OpEvidence, ops: tuple[str, ...] = (), words: str = "Keep it in FP32.") -> Remedy:
+def _keep(op: OpEvidence, ops: tuple[str, ...] = (), words: str = "Keep {it} in FP32.") -> Remedy:
     return Remedy("precision", words, ops or (op.op.id,), "fp32")
 
 
