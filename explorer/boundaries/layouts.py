@@ -30,6 +30,8 @@ from explorer.run import Plan, Step
 from explorer.run.fuse import Fusion, find_fusions
 
 COLUMNS = ["op", "where", "value", "kernel", "wants", "arrives", "elements", "bytes", "time_us"]
+Demand = tuple[str, tuple[str, ...]]
+"""A layout, and the values of which it is wanted."""
 Layouts = Mapping[str, Tensor | None]
 
 
@@ -66,18 +68,25 @@ def find_reformats(plan: Plan) -> tuple[tuple[Reformat, ...], Layouts]:
     pack as they see fit), and the layout in which a caller's batch arrives: contiguous is assumed. A value whose
     strides depend on data is None, and nothing is said about who reads it.
     """
+    demands = {step.op.id: _demand(step) for step in plan.steps}  # asked before: weights that have data answer
     with FakeTensorMode() as mode, torch.no_grad():
-        tracer = _Tracer(plan, mode)
+        tracer = _Tracer(plan, mode, demands)
         for position, step in enumerate(plan.steps):
             tracer.run(position, step)
     return tuple(tracer.found), tracer.values
 
 
+def _demand(step: Step) -> Demand:
+    """What a step's kernel wants; that of an emulation says nothing about the precision."""
+    names = step.site.operands if step.op.role == "compute" else tuple(step.takes)
+    return (ANY if step.kernel is None or step.emulated else step.kernel.layout(step.site)), names
+
+
 class _Tracer:
     """Runs a plan step by step on tensors without data; ``found`` are the copies so far."""
 
-    def __init__(self, plan: Plan, mode: FakeTensorMode) -> None:
-        self.plan, self.mode = plan, mode
+    def __init__(self, plan: Plan, mode: FakeTensorMode, demands: Mapping[str, Demand]) -> None:
+        self.plan, self.mode, self.demands = plan, mode, demands
         self.fusions = find_fusions(plan)
         self.fused = {position for fusion in self.fusions.values() for position in fusion.positions}
         self.found: list[Reformat] = []
@@ -102,12 +111,11 @@ class _Tracer:
             self._fuse(step, self.fusions[position], out)
 
     def _run_kernel(self, step: Step, inputs: list[Any]) -> Any:
-        kernel, site = step.kernel, step.site
-        assert kernel is not None
-        wants = ANY if step.emulated else kernel.layout(site)
-        named = dict(zip(site.inputs, inputs, strict=True))
-        for name in site.operands if step.op.role == "compute" else step.takes:
-            self._note(step.op.id, "kernel", name, kernel.name, wants, named[name], step.takes[name])
+        assert step.kernel is not None
+        wants, names = self.demands[step.op.id]
+        named = dict(zip(step.site.inputs, inputs, strict=True))
+        for name in names:
+            self._note(step.op.id, "kernel", name, step.kernel.name, wants, named[name], step.takes[name])
         out = self._call(step, inputs)
         return put_so(out, wants) if isinstance(out, Tensor) else out
 
@@ -115,7 +123,7 @@ class _Tracer:
         """What a product takes in lies as the product's own result; a term that is added must lie so too."""
         assert step.kernel is not None
         if fusion.addend:
-            wants = CHANNELS_LAST if step.kernel.layout(step.site) in (CHANNELS_LAST, PADDED) else CONTIGUOUS
+            wants = CHANNELS_LAST if self.demands[step.op.id][0] in (CHANNELS_LAST, PADDED) else CONTIGUOUS
             addend = self._read(step.op.id, fusion.addend, fusion.addend_carrier)
             self._note(step.op.id, "kernel", fusion.addend, step.kernel.name, wants, addend, fusion.addend_carrier)
         for position in fusion.positions:
