@@ -123,11 +123,11 @@ def _makes_one(
 
 def _count(graph: ModelGraph, op: Op, output: Any, batch: Batch) -> _Count:
     parts = [x for x in floats_in(output) if not _is_finite(x)]
-    if not parts or (all(_only_minus_inf(x) for x in parts) and _is_mask(graph, op)):
+    found = [batch.pick(x, op) for x in parts]
+    if not parts or (all(_only_minus_inf(x) for x in found) and _is_mask(graph, op)):
         return _Count()
     nan = inf = samples = 0
-    for x in parts:
-        real = batch.pick(x, op)
+    for x, real in zip(parts, found, strict=True):
         bad = ~real.isfinite()
         nan += int(real.isnan().sum())
         inf += int(real.isinf().sum())

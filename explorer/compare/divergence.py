@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explorer.compare.items import floats_in, samples_first, sum_by_item, tokens_second
+from explorer.compare.items import floats_in, norm_by_item, samples_first, tokens_second
 from explorer.compare.runs import Extent, in_step
 from explorer.errors import Cancelled
 from explorer.graph import ModelGraph, Op
@@ -18,10 +18,10 @@ from explorer.subject import Subject
 
 SHARE = 0.5
 """A sample diverges at the first op whose jump is at least this share of its largest."""
-MASKED = 1e30
+MASKED = 1e15
 """Elements beyond this, and NaN and Inf, are masks: what FP32 has there says nothing of an error."""
-QUIET = 1e-6
-"""A sample's signal counts as at least this share of the batch's mean, so that one that is all zeros has no jump."""
+QUIET = 1e-3
+"""The norm of a place counts as at least this share of its batch's mean: one that is all zeros has no error beyond."""
 
 
 @dataclass(frozen=True, order=True)
@@ -65,10 +65,10 @@ def find_departures(subject: Subject, plan: Plan, places: Sequence[Place], exten
 
     FP32 and the plan run side by side on the batches that hold the places. At every op a place has a relative error r,
     that of its own elements of the output. The op's jump is r less the largest r among what the op reads: the error
-    that is new there, made by the op, grown in it, or brought from other places (as attention does). The place
-    diverges at the first op whose jump is at least half of its largest jump. So an error that is made once and carried
-    on is found where it is made, and one that grows in steps at the first large one. An output that becomes NaN or Inf
-    is an infinite jump.
+    that is new there, made by the op, grown in it, or brought from other places (as attention does). Views hand on what
+    they read, and so do ops whose results stay inside a fold. The place diverges at the first op whose jump is at least
+    half of its largest. So an error that is made once and carried on is found where it is made, and one that grows in
+    steps at the first large one. An output that becomes NaN or Inf is an infinite jump.
     """
     size = subject.samples.batch_size
     batches = sorted({place.sample // size for place in places})
@@ -112,7 +112,7 @@ class _Watch:
         before = torch.zeros(1, 1, dtype=torch.float64)
         for error in reads:
             before = torch.maximum(before, error)
-        if not op.has_precision:
+        if not op.has_precision or _stays_in_fold(self._graph, op):
             self._errors[op.name] = before
             return
         error = self._errors[op.name] = self._relative(op, wanted, given)
@@ -135,30 +135,39 @@ class _Watch:
         return found
 
     def _relative_of(self, op: Op, x: Tensor, y: Tensor) -> Tensor:
-        sums = [self._sum(op, part) for part in _squares(x, y)]
-        signal, noise = (part.cpu() for part in sums)
-        noise = noise.nan_to_num(nan=math.inf, posinf=math.inf)
-        relative = (noise / torch.maximum(signal, QUIET * signal.mean())).sqrt()
-        return torch.where(noise > 0, relative, 0.0)
+        x, y = _without_masks(x, y)
+        signal, noise = (self._norm(op, part).cpu().nan_to_num(nan=math.inf, posinf=math.inf) for part in (x, y - x))
+        return torch.where(noise > 0, noise / torch.maximum(signal, QUIET * signal.mean()), 0.0)
 
-    def _sum(self, op: Op, x: Tensor) -> Tensor:
-        """Sum by place: [real, tokens], [real, 1] where tokens cannot be told apart, [1, 1] where samples cannot."""
+    def _norm(self, op: Op, x: Tensor) -> Tensor:
+        """Norm by place: [real, tokens], [real, 1] where tokens cannot be told apart, [1, 1] where samples cannot."""
         if self._tokens and (found := tokens_second(x, op, self._size, self._tokens)) is not None:
-            return sum_by_item(found[: self._real], 2)
+            return norm_by_item(found[: self._real], 2)
         by_sample = samples_first(x, op, self._size)
         if by_sample is None:
-            return x.double().sum().reshape(1, 1)
-        return sum_by_item(by_sample[: self._real], 1).unsqueeze(1)
+            return norm_by_item(x, 0).reshape(1, 1)
+        return norm_by_item(by_sample[: self._real], 1).unsqueeze(1)
 
 
-def _squares(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The squares of the signal and of the error, zero where FP32 has a mask."""
+def _stays_in_fold(graph: ModelGraph, op: Op) -> bool:
+    """Whether only ops of the same fold read an op: a norm in pieces is looked at as a whole (its squares alone have
+    twice the error of what is squared)."""
+    readers = graph.users.get(op.name, ())
+    return bool(op.fold and readers) and all(reader.fold == op.fold for reader in readers)
+
+
+def _without_masks(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with zeros where FP32 has a mask. (One pass where it has none, as is usual.)"""
+    if not x.numel():
+        return x, y
+    low, high = torch.aminmax(x)
+    if bool((low > -MASKED) & (high < MASKED)):
+        return x, y
     known = x.abs() < MASKED
-    x, y = x.double(), y.double()
-    return torch.where(known, x.square(), 0.0), torch.where(known, (y - x).square(), 0.0)
+    return x.where(known, 0.0), y.where(known, 0.0)
 
 
 def _decibels(relative: float) -> float:
     if relative == 0:
         return math.inf
-    return -math.inf if math.isinf(relative) else -20 * math.log10(relative)
+    return -math.inf if math.isinf(relative) else 20 * math.log10(1 / relative)

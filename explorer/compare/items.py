@@ -61,7 +61,7 @@ def tokens_second(x: Tensor, op: Op, batch: int, tokens: int) -> Tensor | None:
     return None if dim is None else found.movedim(dim, 1)
 
 
-def sum_by_item(x: Tensor, dims: int) -> Tensor:
-    """Sum over all but the first ``dims`` dimensions, in FP64."""
-    flat = x.double().flatten(dims) if x.dim() > dims else x.double().unsqueeze(-1)
-    return torch.sum(flat, -1)
+def norm_by_item(x: Tensor, dims: int) -> Tensor:
+    """The Euclidean norm over all but the first ``dims`` dimensions, in FP32."""
+    rest = tuple(range(dims, x.dim()))
+    return torch.linalg.vector_norm(x, dim=rest) if rest else x.abs()
