@@ -17,9 +17,9 @@ from explorer.boundaries.redundant import SAME_ELEMENTS
 from explorer.kernels import CARRIERS, bind
 from explorer.kernels.layout import (
     ANY,
+    BY_PIXEL,
     CHANNELS_LAST,
     CONTIGUOUS,
-    PADDED,
     describe_layout,
     lies_so,
     put_so,
@@ -123,7 +123,7 @@ class _Tracer:
         """What a product takes in lies as the product's own result; a term that is added must lie so too."""
         assert step.kernel is not None
         if fusion.addend:
-            wants = CHANNELS_LAST if self.demands[step.op.id][0] in (CHANNELS_LAST, PADDED) else CONTIGUOUS
+            wants = CHANNELS_LAST if self.demands[step.op.id][0] in BY_PIXEL else CONTIGUOUS
             addend = self._read(step.op.id, fusion.addend, fusion.addend_carrier)
             self._note(step.op.id, "kernel", fusion.addend, step.kernel.name, wants, addend, fusion.addend_carrier)
         for position in fusion.positions:

@@ -20,7 +20,11 @@ CHANNELS_LAST = "channels_last"
 DENSE = "dense"
 """Contiguous, or channels-last of two spatial dimensions."""
 PADDED = "padded"
-"""Copied whatever it is: into a frame of padding, channels-last, or into longer rows."""
+"""Copied whatever it is, into longer rows or more of them."""
+FRAMED = "framed"
+"""Copied whatever it is, into a frame of padding, channels-last."""
+BY_PIXEL = (CHANNELS_LAST, FRAMED)
+"""Layouts whose kernels give channels-last."""
 
 KEPT_CONTIGUOUS = frozenset(("layer_norm", "log_softmax", "softmax"))
 """Kinds of ops whose kernels in torch copy what is not contiguous."""
@@ -58,7 +62,7 @@ def as_torch_wants(site: Site) -> str:
 
 def lies_so(x: Tensor, layout: str) -> bool:
     """Return whether ``x`` is in a layout already, so that nothing is copied."""
-    if layout == PADDED:
+    if layout in (PADDED, FRAMED):
         return False
     if layout in (ANY, CONTIGUOUS):
         return layout == ANY or x.is_contiguous()
@@ -70,7 +74,7 @@ def lies_so(x: Tensor, layout: str) -> bool:
 
 def put_so(x: Tensor, layout: str) -> Tensor:
     """Return ``x`` in a layout, as it comes out of a kernel that wants this layout of what goes in."""
-    if layout in (CHANNELS_LAST, PADDED) and x.dim() > 2:
+    if layout in BY_PIXEL:
         return x.movedim(1, -1).contiguous().movedim(-1, 1)
     return x if layout in (ANY, ROWS) or lies_so(x, layout) else x.contiguous()
 

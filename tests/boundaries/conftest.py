@@ -77,7 +77,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "NORM_KERNELS", {})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> type[Planned]:
     """A test's own model, planned: ``make(model, *inputs)``."""
     return Planned

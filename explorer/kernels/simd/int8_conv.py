@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
-from explorer.kernels.layout import CHANNELS_LAST, PADDED
+from explorer.kernels.layout import CHANNELS_LAST, FRAMED
 from explorer.kernels.simd.ending import as_result, result_type
 from explorer.kernels.simd.product import Rows, Scaled, multiply
 from explorer.kernels.simd.weight import pack_int8
@@ -43,7 +43,7 @@ def refuse_shape(weight_shape: Sequence[int], groups: int) -> str:
 
 def layout_of(weight_shape: Sequence[int], groups: int) -> str:
     """Return how the input of a convolution with a weight [N, C / groups, ...] must lie, so that it is not copied."""
-    return PADDED if _is_framed(weight_shape[1] * groups) else CHANNELS_LAST
+    return FRAMED if _is_framed(weight_shape[1] * groups) else CHANNELS_LAST
 
 
 def _is_framed(channels: int) -> bool:
