@@ -16,7 +16,7 @@ class Ask:
     """One question to the engine. ``topic``: what listeners hear; ``title``: the running job in words.
 
     ``about``: what the question is about besides the recipe, such as an op. ``follows``: it is asked again by itself
-    for every recipe, after its quality is known; else a person asked, and it goes before everything else.
+    for every recipe, after its numbers are known; else a person asked, and it goes before everything else.
     """
 
     topic: str

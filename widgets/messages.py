@@ -9,6 +9,7 @@ import explorer as px
 from widgets import boundary_rows, culprit_rows, finding_rows
 from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field, whole_field
 from widgets.measuring import ask, measure, open_model
+from widgets.plain import text
 from widgets.remedies import apply_remedy, go_back
 from widgets.state import PageState
 
@@ -79,12 +80,13 @@ def _preset(state: PageState, fields: Fields) -> None:
     _after(state)
 
 
-def _apply(state: PageState, fields: Fields) -> None:
+def _apply(state: PageState, fields: Fields) -> Reply:
     words, session = text_field(fields, "json", MAX_RECIPE), _session(state)
     if not words.strip():
         raise BadMessage("there is no recipe: paste its JSON or choose a file")
     session.apply(px.Recipe.from_json(words))
     _after(state)
+    return {"warning": text(session.misfit(session.recipe))}
 
 
 def _undo(state: PageState, fields: Fields) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.diagnosis import apply
 from widgets.jobs import Task
 from widgets.measuring import measure
 from widgets.state import CameFrom, PageState
@@ -14,13 +13,13 @@ def apply_remedy(state: PageState, remedy: Any) -> None:
     """Does what ``remedy`` proposes: at once where it chooses precisions, else in the worker, for it runs the model."""
     session = state.session
     if remedy.kind == "precision":
-        apply(remedy, session)
+        session.treat(remedy)
         state.recipe_changed()
         measure(state)
         return
 
     def work(task: Task) -> None:
-        found = apply(remedy, session)
+        found = session.treat(remedy)
         task.post(lambda: _take(state, session, found, remedy.words))
 
     state.jobs.submit("Applying a remedy", work)

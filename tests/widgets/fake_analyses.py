@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from explorer.diagnosis import Finding, Remedy
+from explorer.diagnosis import Finding, Remedy, apply
 from explorer.ranges import Histogram
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class FakeAnalyses:
         steps = [self._step(row, recipe[row["id"]]) for row in self.rows]
         shapes = dict.fromkeys(["input", *self.ids], (32, 64, 192))
         scales = {op: SimpleNamespace(scale=0.02, zero_point=128) for op in shapes}
-        return SimpleNamespace(steps=steps, shapes=shapes, scales=scales)
+        casts = [SimpleNamespace(id=f"cast {row.source} to {row.to}") for row in self.casts_of(recipe).itertuples()]
+        return SimpleNamespace(steps=steps, shapes=shapes, scales=scales, casts=casts)
 
     def _step(self, row: dict[str, Any], precision: str) -> SimpleNamespace:
         given, native = self._before(row["id"]), precision in ("bf16", "fp16")
@@ -132,6 +133,12 @@ class FakeAnalyses:
         self._wait(cancel)
         before, after = (SimpleNamespace(kl=kl, n=64, sqnr_db=20.0, emulated=False) for kl in (math.nan, 2e-6))
         return SimpleNamespace(remedy=remedy, recipe=recipe, before=before, after=after, helps=True)
+
+    def treat(self, remedy: Remedy) -> Any:
+        return apply(remedy, self)  # type: ignore[arg-type]  # a fake keeps what it is asked for
+
+    def misfit(self, recipe: FakeRecipe | None = None) -> str:
+        return ""
 
     def calibrate(self, method: str = "percentile", n: int = 64, **_: Any) -> None:
         self.calls.append(f"calibrate {method}")

@@ -1,6 +1,6 @@
 // What the casts panel says, row by row: payload -> words. Pure.
 import { bytes, duration, isNumber, plural } from "./numbers.js";
-import { nameOf } from "./time_rows.js";
+import { lastName, nameOf } from "./time_rows.js";
 
 /** "blocks.0.mlp.fc1, blocks.0.mlp.fc2 and 3 more": the ops of a row, short. */
 export function opsWords(ops, count = ops.length, most = 2) {
@@ -12,6 +12,7 @@ export function opsWords(ops, count = ops.length, most = 2) {
 /** A cast's time: measured, not yet, or without meaning. */
 export function castTime(row) {
   if (row.emulated) return "emulated";
+  if (row.inside) return `in ${lastName(row.inside)}`;
   return isNumber(row.us) ? duration(row.us) : "\u2013";
 }
 
@@ -21,7 +22,9 @@ export function castsSummary(casts) {
   if (!rows.length) return "No casts: every op takes its input in the format in which it comes.";
   const of = (direction) => rows.filter((row) => row.direction === direction).length;
   const timed = rows.filter((row) => isNumber(row.us) && !row.emulated);
-  const time = timed.length ? `${duration(timed.reduce((sum, row) => sum + row.us, 0))} measured${timed.length < rows.length ? ` for ${timed.length} of them` : ""}` : "not timed yet";
+  const inside = rows.filter((row) => row.inside).length;
+  const own = `${duration(timed.reduce((sum, row) => sum + row.us, 0))} measured for ${timed.length === rows.length ? "all of them" : `${timed.length} of them`}`;
+  const time = (timed.length || inside ? own : "not timed yet") + (inside ? `, ${inside} done inside another call at no cost of their own` : "");
   const moved = bytes(rows.reduce((sum, row) => sum + row.bytes, 0));
   return `${plural(rows.length + casts.more, "cast")}: ${of("down")} down, ${of("up")} up, ${moved} read and written per batch, ${time}.`;
 }
