@@ -3,8 +3,22 @@
 from widgets.app import Page, explore
 from widgets.format_lab import FormatLab
 from widgets.views.delta_bar import DeltaBar
+from widgets.views.errors_chart import ErrorsChart
+from widgets.views.inspector import Inspector
+from widgets.views.plot import Plot
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
 from widgets.views.time_table import TimeTable
 
-__all__ = ["DeltaBar", "FormatLab", "Page", "PrecisionMap", "RecipePanel", "TimeTable", "explore"]
+__all__ = [
+    "DeltaBar",
+    "ErrorsChart",
+    "FormatLab",
+    "Inspector",
+    "Page",
+    "Plot",
+    "PrecisionMap",
+    "RecipePanel",
+    "TimeTable",
+    "explore",
+]

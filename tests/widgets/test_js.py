@@ -13,6 +13,8 @@ from widgets.views.casts_panel import CastsPanel
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.errors_chart import ErrorsHead
+from widgets.views.inspector import InspectorHead
 from widgets.views.message_banner import MessageBanner
 from widgets.views.number_bits import NumberBits
 from widgets.views.plot import Plot
@@ -39,6 +41,8 @@ VIEWS = [
     ValueGrid,
     SectionHead,
     Plot,
+    InspectorHead,
+    ErrorsHead,
 ]
 
 
