@@ -62,9 +62,12 @@ class Answers:
         self._asked[ask.topic, ask.about] = ask
 
     def drop(self) -> list[str]:
-        """Takes back what a person asked and was not answered; returns the topics."""
+        """Takes back what was not answered, for this recipe; returns the topics."""
         topics = [topic for topic, _ in self._asked]
         self._asked = {}
+        while question := self.next_following():
+            self._known[question.topic, question.about, self._recipe] = Answer()
+            topics.append(question.topic)
         return topics
 
     def take(self, ask: Ask, answer: Answer) -> None:

@@ -15,7 +15,9 @@ from widgets.state import PageState
 from widgets.views.casts_panel import CastsPanel
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
+from widgets.views.errors_chart import ErrorsChart
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
@@ -25,7 +27,9 @@ from widgets.views.top_bar import TopBar
 
 SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
     ("Findings: what goes wrong, why, and what to do", FindingsPanel),
+    ("Inspector: one op's tensors against any number format", Inspector),
     ("Casts: where tensors change their format", CastsPanel),
+    ("Errors: where error is made and what becomes of it, op by op", ErrorsChart),
     ("Culprits: the samples that moved most", CulpritsPanel),
 )
 """Below the map, each made when it is first opened."""

@@ -17,6 +17,7 @@ QUESTION = Ask(
     "findings",
     "Looking for causes",
     lambda session, recipe, **work: session.diagnose(recipe, **work),
+    follows=True,
 )
 PREVIEW = "preview"
 """The topic of what a remedy brings; it is about one remedy of one finding."""
@@ -61,7 +62,7 @@ def preview_of(finding: int, remedy: int, what: Any) -> Ask:
 def _finding(state: PageState, at: int, finding: Any) -> Row:
     return {
         "at": at, "rule": text(finding.rule, 60), "op": text(finding.op, 200), "precision": text(finding.precision, 40),
-        "title": text(finding.title), "cause": text(finding.cause, 800), "remedy": text(finding.remedy, 800),
+        "title": text(finding.title), "cause": text(finding.cause, 800),
         "breaks": math.isinf(finding.severity), "severity": number(finding.severity),
         "evidence": [[text(k, 60), _evidence(v)] for k, v in list(finding.evidence.items())[:MOST_EVIDENCE]],
         "remedies": [_remedy(state, at, place, remedy) for place, remedy in enumerate(finding.remedies)],

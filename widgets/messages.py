@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import explorer as px
@@ -157,7 +158,7 @@ def _analyse(state: PageState, fields: Fields) -> None:
     _session(state)
     if topic not in QUESTIONS:
         raise BadMessage(f"nobody answers {topic[:40]!r}; known: {', '.join(QUESTIONS)}")
-    ask(state, QUESTIONS[topic])
+    ask(state, replace(QUESTIONS[topic], follows=False))
 
 
 def _on_show(state: PageState, fields: Fields) -> None:

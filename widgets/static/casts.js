@@ -109,7 +109,7 @@ class CastsView {
       one.element.hidden = !ready && name !== "removals";
       table.fill(found.rows);
       put(one.note, "data-tone", beyond.state === "failed" ? "bad" : null);
-      put(one.note, "text", ready ? noteOf(name, found) : beyond.state === "failed" ? beyond.error : "Looking for changes that make casts unnecessary\u2026");
+      put(one.note, "text", ready ? noteOf(name, found) : beyond.state === "failed" ? beyond.error : beyond.state === "idle" ? "Cancelled: looked for again after the next change." : "Looking for changes that make casts unnecessary\u2026");
       one.note.hidden = !one.note.textContent;
     }
   }

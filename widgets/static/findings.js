@@ -12,7 +12,7 @@ function remedyOf(finding, remedy, act) {
   const where = { finding: finding.at, remedy: remedy.at };
   const id = `${finding.at}.${remedy.at}`;
   const button = (name, text, type) => h("button", { class: "px-btn", type: "button", "data-testid": `${name}:${id}`, disabled: remedy.state === "waiting", text, onclick: () => act(type, where) });
-  return h("div", { class: "px-remedy", "data-testid": `remedy-row:${id}` }, h("span", { class: "px-remedy-words", text: remedy.words }),
+  return h("div", { class: "px-remedy", "data-testid": `remedy-row:${id}` }, h("span", { class: "px-explained px-sub", "data-term": "remedy", text: remedy.at === 0 ? "remedy" : "or" }), h("span", { class: "px-remedy-words", text: remedy.words }),
     remedy.can && h("span", { class: "px-remedy-tools" }, button("preview", "Preview", "preview"), button("remedy", "Apply", "remedy")),
     said.words && h("b", { class: "px-tried", "data-tone": said.tone || null, role: "status", text: said.words }));
 }
@@ -26,7 +26,6 @@ function findingOf(row, kind, act) {
       row.precision && h("span", { class: `px-format px-fam-${family(row.precision)}` }, h("i"), row.precision),
       h("span", { class: "px-sub", text: costWords(row, kind) })),
     h("p", {}, h("span", { class: "px-explained px-sub", "data-term": "cause", text: "cause" }), " ", row.cause),
-    row.remedy && h("p", {}, h("span", { class: "px-explained px-sub", "data-term": "remedy", text: "remedy" }), " ", row.remedy),
     row.remedies.map((remedy) => remedyOf(row, remedy, act)), evidence);
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from widgets import finding_rows
+from widgets.measuring import ask
 from widgets.views.view import View, script, style, synced
 
 
@@ -14,6 +15,10 @@ class FindingsPanel(View):
     shows = frozenset({"model", "recipe", "findings", "preview"})
 
     findings = synced()
+
+    def __init__(self, source: object = None) -> None:
+        super().__init__(source)
+        ask(self.page_state, finding_rows.QUESTION)
 
     def update(self, topics: frozenset[str]) -> None:
         self.findings = finding_rows.findings(self.page_state)
