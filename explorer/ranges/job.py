@@ -88,7 +88,8 @@ class Job:
         self._threads = min(torch.get_num_threads(), MOST_THREADS) if rows.rows * rows.width >= SMALL else 1
         self._sizes = np.array(rows.outer, np.int64).reshape(-1, 3)
         shift = 23 - mantissa_bits
-        self._clean_bytes = at.clean_bytes(shift, channels.size)
+        clean_bytes = at.clean_bytes(shift, channels.size)
+        self._needed = clean_bytes * self._threads
         fields = {
             at.ROWS: rows.rows,
             at.WIDTH: rows.width,
@@ -103,7 +104,7 @@ class Job:
             at.ALONG: int(rows.along),
             at.SHIFT: shift,
             at.MOMENTS: int(moments),
-            at.CLEAN_BYTES: self._clean_bytes,
+            at.CLEAN_BYTES: clean_bytes,
             at.COUNTS: counts.ctypes.data,
             at.FACTS: facts.ctypes.data,
             at.LIMBS: limbs.ctypes.data,
@@ -115,25 +116,34 @@ class Job:
     def run(self, x: Tensor) -> None:
         """Count x: FP32 on the CPU, of the shape and the strides that the job was made for."""
         block = self._block
-        clean, work = _lend(self._clean_bytes * self._threads), _work()
+        clean, work = _lend(self._needed), _work()
         block[at.CLAIMED] = block[at.THREADS_IN] = 0
-        block[at.X], block[at.CLEAN], block[at.WORK] = x.data_ptr(), clean.ctypes.data, work.ctypes.data
+        block[at.X], block[at.CLEAN], block[at.WORK] = x.data_ptr(), clean.address, work.address
         loops.count(block, self._threads)
 
 
-def _lend(size: int) -> NDArray[np.uint8]:
+class _Memory:
+    """Zeros, and where they begin."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._array = np.zeros(size, np.uint8)
+        self.address = self._array.ctypes.data
+
+
+def _lend(size: int) -> _Memory:
     """So many bytes of zeros, which whoever borrows them leaves as zeros."""
-    held: NDArray[np.uint8] | None = getattr(_kept, "memory", None)
+    held: _Memory | None = getattr(_kept, "clean", None)
     if held is None or held.size < size:
-        held = np.zeros(size, np.uint8)
+        held = _Memory(size)
         if size <= _KEPT_BYTES:
-            _kept.memory = held
+            _kept.clean = held
     return held
 
 
-def _work() -> NDArray[np.uint8]:
+def _work() -> _Memory:
     """The memory of the threads whose content no call relies on."""
-    held: NDArray[np.uint8] | None = getattr(_kept, "work", None)
+    held: _Memory | None = getattr(_kept, "work", None)
     if held is None:
-        held = _kept.work = np.empty(at.WORK_BYTES * MOST_THREADS, np.uint8)
+        held = _kept.work = _Memory(at.WORK_BYTES * MOST_THREADS)
     return held

@@ -1,4 +1,5 @@
-# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator,return-value"
+# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator"
+# mypy: disable-error-code="return-value,no-any-return,var-annotated"
 """The loops that count a tensor on a CPU. Importing this file imports Numba. (Effect: JIT, cache on disk, threads.)
 
 A tensor is cut into chunks that stay in the first cache while one short loop after another runs over them: extremes and
@@ -25,6 +26,7 @@ MAGNITUDE = np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
 NEGATIVE_INFINITY = np.uint32(0xFF800000)
 NEGATIVE_ZERO = np.uint32(0x80000000)
+SIGN = np.int64(0x80000000)
 MANTISSA = np.uint32(0x7FFFFF)
 HIDDEN_BIT = np.uint32(0x800000)
 EXPONENT_SHIFT = np.uint32(23)
@@ -34,7 +36,7 @@ BIAS = 127
 OCTAVES = 21
 """Octaves below the largest element of a chunk whose sums FP64 holds exactly: 16 lanes of 256 elements each have
 24 + 21 + 8 = 53 bits. A square is the sum of a multiple of 2**-43 of the largest and a rest, of 53 bits each."""
-NEAR = 32
+NEAR = 128
 """Elements among which one with new mantissa bits is looked for."""
 
 
@@ -99,25 +101,18 @@ def _sum_window(typing_context: Any, source: Any, count: Any, low: Any, span: An
 
 
 @njit(nogil=True)
-def _fold_extremes(chunk: Any, facts: Any) -> int:
-    """Fold the extreme patterns into ``facts`` and return the largest magnitude's; -1, and nothing else, where an
-    element is not finite. Integer reductions, which vectorise."""
-    high, low = np.uint32(0), np.uint32(0xFFFFFFFF)
-    above, below = np.int32(-(2**31)), np.int32(2**31 - 1)
+def _find_extremes(chunk: Any) -> Any:
+    """The largest pattern as INT32 and as UINT32, and twice the least magnitude's pattern less one, which makes of a
+    zero the largest. Integer reductions, which vectorise."""
+    above, high, least = np.int32(-(2**31)), np.uint32(0), NO_LEAST
     for i in range(chunk.size):
         pattern = chunk[i]
         signed = np.int32(pattern)
-        high = pattern if pattern > high else high
-        low = pattern if pattern < low else low
+        before = np.uint32(np.uint32(pattern << np.uint32(1)) - np.uint32(1))
         above = signed if signed > above else above
-        below = signed if signed < below else below
-    if above >= np.int32(INFINITY) or high >= NEGATIVE_INFINITY:
-        return -1
-    facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], np.int64(high))
-    facts[at.UNSIGNED_MIN] = min(facts[at.UNSIGNED_MIN], np.int64(low))
-    facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], np.int64(above))
-    facts[at.SIGNED_MIN] = min(facts[at.SIGNED_MIN], np.int64(below))
-    return max(np.int64(above), np.int64(high & MAGNITUDE) if high > MAGNITUDE else np.int64(0))
+        high = pattern if pattern > high else high
+        least = before if before < least else least
+    return np.int64(above), np.int64(high), np.int64(least)
 
 
 @njit(nogil=True)
@@ -138,22 +133,22 @@ def _keep_finite(chunk: Any, kept: Any, facts: Any) -> int:
 
 
 @njit(nogil=True)
-def _fold_least(chunk: Any, facts: Any) -> int:
-    """Fold the smallest magnitude but zero, and the zeros, into ``facts``; return twice that magnitude's pattern less
-    one, which makes of a zero the largest."""
-    least, zeros = NO_LEAST, np.int32(0)
+def _fold_zeros(chunk: Any, facts: Any) -> None:
+    zeros, negative = np.int32(0), np.int32(0)
     for i in range(chunk.size):
-        before = np.uint32(np.uint32(chunk[i] << np.uint32(1)) - np.uint32(1))
-        least = before if before < least else least
-        zeros += np.int32(before == NO_LEAST)
-    if zeros:
-        negative = np.int32(0)
-        for i in range(chunk.size):
-            negative += np.int32(chunk[i] == NEGATIVE_ZERO)
-        facts[at.ZEROS] += zeros
-        facts[at.NEGATIVE_ZEROS] += negative
-    facts[at.LEAST] = min(facts[at.LEAST], np.int64(least))
-    return np.int64(least)
+        zeros += np.int32(np.uint32(chunk[i] << np.uint32(1)) == np.uint32(0))
+        negative += np.int32(chunk[i] == NEGATIVE_ZERO)
+    facts[at.ZEROS] += zeros
+    facts[at.NEGATIVE_ZEROS] += negative
+
+
+@njit(nogil=True)
+def _count_lowest(bins: Any) -> int:
+    """The elements in the lowest bins of both signs, where the zeros are."""
+    total, half = 0, bins.size >> 1
+    for lane in range(at.LANES):
+        total += bins[lane] + bins[half + lane]
+    return total
 
 
 @njit(nogil=True)
@@ -169,44 +164,42 @@ def _add_counts(chunk: Any, shift: Any, bins: Any) -> None:
 
 @njit(nogil=True)
 def _find_filled(masks: Any, filled: Any) -> None:
-    """The longest run of octaves of each sign whose mantissa bits are all in use, as [2, 2] first pattern and span."""
-    for sign in range(2):
-        best = start = length = 0
-        for exponent in range(1, 255):
-            length = length + 1 if masks[256 * sign + exponent] == MANTISSA else 0
-            if length > best:
-                best, start = length, exponent - length + 1
-        filled[sign, 0] = np.uint32((256 * sign + start) << 23)
-        filled[sign, 1] = np.uint32(best << 23)
+    """The longest run of octaves whose mantissa bits are all in use, in each sign that there is: the first magnitude's
+    pattern, the one after the last, and which signs those are, positive 1 and negative 2."""
+    positive, negative = masks[:256].any(), masks[256:].any()
+    best, start, length = 0, 1, 0
+    for exponent in range(1, 255):
+        used = masks[exponent] if positive else MANTISSA
+        used = used & masks[256 + exponent] if negative else used
+        length = length + 1 if used == MANTISSA else 0
+        if length > best:
+            best, start = length, exponent - length + 1
+    filled[0], filled[1] = start << 23, (start + best) << 23
+    filled[2] = np.int64(positive) + 2 * np.int64(negative)
 
 
 @njit(nogil=True)
-def _count_new(chunk: Any, a: Any, a_span: Any, b: Any, b_span: Any) -> int:
-    """How many elements are of no filled octave and use any bit of their mantissa."""
-    new = np.int32(0)
+def _count_below(chunk: Any, limit: Any) -> int:
+    """How many elements but zeros have a magnitude's pattern below ``limit``."""
+    below, last = np.int32(0), np.uint32(limit - np.uint32(1))
     for i in range(chunk.size):
-        pattern = chunk[i]
-        outside = (np.uint32(pattern - a) >= a_span) & (np.uint32(pattern - b) >= b_span)
-        new += np.int32(outside & ((pattern & MANTISSA) != 0))
-    return new
+        below += np.int32(np.uint32(np.uint32(chunk[i] & MAGNITUDE) - np.uint32(1)) < last)
+    return below
 
 
 @njit(nogil=True)
-def _add_masks(chunk: Any, masks: Any, filled: Any) -> None:
-    """Or the mantissas into ``masks`` by sign and exponent; mostly there is nothing new."""
-    a, a_span, b, b_span = filled[0, 0], filled[0, 1], filled[1, 0], filled[1, 1]
-    left = _count_new(chunk, a, a_span, b, b_span)
-    if left == 0:
+def _add_masks(chunk: Any, signs: Any, least: Any, top: Any, masks: Any, filled: Any) -> None:
+    """Or the mantissas into ``masks`` by sign and exponent. Most octaves are filled soon; what is left to look at are
+    the few elements that are nearer to zero."""
+    unknown = top >= filled[1] or (signs & ~filled[2]) != 0
+    if not unknown and least >= filled[0]:
         return
-    if left > chunk.size >> 3:
-        for i in range(chunk.size):
-            masks[chunk[i] >> EXPONENT_SHIFT] |= chunk[i] & MANTISSA
-    else:
-        for start in range(0, chunk.size, NEAR):
-            near = chunk[start : start + NEAR]
-            if _count_new(near, a, a_span, b, b_span):
-                for i in range(near.size):
-                    masks[near[i] >> EXPONENT_SHIFT] |= near[i] & MANTISSA
+    limit = np.uint32(filled[0])
+    for start in range(0, chunk.size, NEAR):
+        near = chunk[start : start + NEAR]
+        if unknown or _count_below(near, limit):
+            for i in range(near.size):
+                masks[near[i] >> EXPONENT_SHIFT] |= near[i] & MANTISSA
     _find_filled(masks, filled)
 
 
@@ -230,19 +223,19 @@ def _gather_lanes(sums: Any, scale: Any) -> int:
 
 @njit(nogil=True)
 def _largest_below(chunk: Any, limit: Any) -> int:
+    """The largest magnitude's pattern below ``limit``, 0 where there is none: what is below wraps round to the top."""
     largest = np.uint32(0)
     for i in range(chunk.size):
-        magnitude = chunk[i] & MAGNITUDE
-        magnitude = magnitude if magnitude < limit else np.uint32(0)
-        largest = magnitude if magnitude > largest else largest
-    return np.int64(largest)
+        wrapped = np.uint32(np.uint32(chunk[i] & MAGNITUDE) - limit)
+        largest = wrapped if wrapped > largest else largest
+    return np.int64(np.uint32(largest + limit)) if largest > MAGNITUDE else np.int64(0)
 
 
 @njit(nogil=True)
 def _add_denormals(chunk: Any, limbs: Any) -> None:
     total, square = np.int64(0), np.int64(0)
     for i in range(chunk.size):
-        magnitude = chunk[i] & MAGNITUDE
+        magnitude = np.uint32(chunk[i] & MAGNITUDE)
         mantissa = np.int64(magnitude if magnitude < HIDDEN_BIT else np.uint32(0))
         total += mantissa if chunk[i] <= MAGNITUDE else -mantissa
         square += mantissa * mantissa
@@ -283,16 +276,11 @@ def _fold_row(row: Any, channels: Any, along: Any) -> None:
     """Fold the finite magnitudes of a row's elements into its channels: one each, or one in all."""
     if along:
         for i in range(row.size):
-            magnitude = row[i] & MAGNITUDE
+            magnitude = np.uint32(row[i] & MAGNITUDE)
             magnitude = magnitude if magnitude < INFINITY else np.uint32(0)
             channels[i] = magnitude if magnitude > channels[i] else channels[i]
     else:
-        largest = np.uint32(0)
-        for i in range(row.size):
-            magnitude = row[i] & MAGNITUDE
-            magnitude = magnitude if magnitude < INFINITY else np.uint32(0)
-            largest = magnitude if magnitude > largest else largest
-        channels[0] = max(channels[0], largest)
+        channels[0] = max(channels[0], np.uint32(_largest_below(row, INFINITY)))
 
 
 @njit(nogil=True)
@@ -305,6 +293,12 @@ def _place_row(row: Any, sizes: Any) -> Any:
         place += index * sizes[outer, 1]
         channel += index * sizes[outer, 2]
     return place, channel
+
+
+@njit(nogil=True)
+def _copy(source: Any, target: Any) -> None:
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @njit(nogil=True)
@@ -331,7 +325,7 @@ def _take_item(item: Any, job: Any, sizes: Any, held: Any, channels: Any) -> Any
         if index == 0:
             address = start
         if job[at.DENSE] == 0:
-            held[index * width : (index + 1) * width] = row
+            _copy(row, held[index * width :])
         elif job[at.CHANNELS] == 0:
             break
         if job[at.CHANNELS] > 0:
@@ -374,7 +368,7 @@ def _count_team(call: Any) -> None:
     facts, sums, masks, held, tail = _work_memory(job, thread)
     sizes = carray(pointer(job[at.SIZES]), (job[at.OUTER], 3), np.int64)
     known = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
-    filled = np.zeros((2, 2), np.uint32)
+    filled = np.zeros(3, np.int64)
     for place in range(at.FACT_PLACES):
         facts[place] = at.NO_FACTS[place]
     masks[:] = known
@@ -385,15 +379,22 @@ def _count_team(call: Any) -> None:
         for item in range(start, min(start + share, job[at.ITEMS])):
             address, size = _take_item(item, job, sizes, held, channels)
             chunk = carray(pointer(address), (size,), np.uint32)
-            top = _fold_extremes(chunk, facts)
-            if top < 0:
+            above, high, least = _find_extremes(chunk)
+            if above >= INFINITY or high >= NEGATIVE_INFINITY:
                 chunk = held[: _keep_finite(chunk, held, facts)]
                 address = np.int64(held.ctypes.data)
-                top = _fold_extremes(chunk, facts)
-            least = _fold_least(chunk, facts)
+                above, high, least = _find_extremes(chunk)
+            facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], above)
+            facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], high)
+            facts[at.LEAST] = min(facts[at.LEAST], least)
+            before = _count_lowest(bins)
             _add_counts(chunk, shift, bins)
+            if _count_lowest(bins) != before:
+                _fold_zeros(chunk, facts)
             if job[at.MOMENTS]:
-                _add_masks(chunk, masks, filled)
+                top = max(above, high - SIGN)
+                signs = np.int64(above > 0) + 2 * np.int64(high > SIGN)
+                _add_masks(chunk, signs, (least + 1) >> 1, top, masks, filled)
                 _add_sums(address, chunk, tail, top, least, sums, limbs)
         start = claim(call) * share
 
@@ -417,8 +418,7 @@ def _fold_team(call: Any) -> None:
     own_limbs = carray(pointer(job[at.LIMBS]), (2, at.LIMB_PLACES), np.int64)
     own_masks = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
     own_channels = carray(pointer(job[at.CHANNEL_MAX]), (job[at.CHANNELS],), np.uint32)
-    threads: int = job[at.THREADS_IN]
-    for thread in range(threads):
+    for thread in range(job[at.THREADS_IN]):
         bins, limbs, channels = _clean_memory(job, thread)
         facts, _, masks, _, _ = _work_memory(job, thread)
         half = counts.size >> 1
@@ -433,8 +433,7 @@ def _fold_team(call: Any) -> None:
                 _fold_bins(bins, half + low, half + (high >> job[at.SHIFT]), counts)
         for place in (at.UNSIGNED_MAX, at.SIGNED_MAX):
             own_facts[place] = max(own_facts[place], facts[place])
-        for place in (at.UNSIGNED_MIN, at.SIGNED_MIN, at.LEAST):
-            own_facts[place] = min(own_facts[place], facts[place])
+        own_facts[at.LEAST] = min(own_facts[at.LEAST], facts[at.LEAST])
         for place in (at.ZEROS, at.NEGATIVE_ZEROS, at.NANS, at.INFS):
             own_facts[place] += facts[place]
         own_limbs += limbs

@@ -34,10 +34,11 @@ from __future__ import annotations
 ) = range(24)
 JOB_PLACES = 24
 
-UNSIGNED_MAX, UNSIGNED_MIN, SIGNED_MAX, SIGNED_MIN, LEAST, ZEROS, NEGATIVE_ZEROS, NANS, INFS = range(9)
-FACT_PLACES = 9
-"""Extremes of bit patterns, twice the least magnitude's less one, and numbers of elements."""
-NO_FACTS = (0, 2**32 - 1, -(2**31), 2**31 - 1, 2**32 - 1, 0, 0, 0, 0)
+SIGNED_MAX, UNSIGNED_MAX, LEAST, ZEROS, NEGATIVE_ZEROS, NANS, INFS = range(7)
+FACT_PLACES = 7
+"""The largest patterns of finite elements as INT32 and as UINT32, twice the least magnitude's less one, and numbers of
+elements."""
+NO_FACTS = (-(2**31), 0, 2**32 - 1, 0, 0, 0, 0)
 
 LIMB_PLACES = 20
 """Sums in units of 2**-149, and of squares in units of 2**-298, as limbs of 32 bits that are not carried."""

@@ -103,7 +103,7 @@ class Counter:
     @property
     def saw_finite(self) -> bool:
         """Whether there was a finite element."""
-        return bool(self._facts[0] >= self._facts[1])  # largest and smallest pattern, once there is one
+        return bool((self._facts[:2] > NO_FACTS[:2]).any())
 
     def _count_with_loops(self, x: Tensor) -> None:
         job = self._find_job(x)
@@ -150,7 +150,7 @@ class Counter:
         bits = x.view(torch.int32).long().bitwise_and_(0xFFFFFFFF)
         size = bits & _MAGNITUDE
         nans, finite = int((size > _INFINITY).sum()), bits[size < _INFINITY]
-        self._facts[7:] += (nans, x.numel() - nans - finite.numel())
+        self._facts[5:] += (nans, x.numel() - nans - finite.numel())
         _fold_facts(finite, self._facts)
         bins = finite >> (FP32_MANTISSA - self.mantissa_bits)
         counts = _add_at(bins, torch.ones_like(bins), self._counts.size)
@@ -224,27 +224,26 @@ def _or_at(place: Tensor, mantissas: Tensor) -> Counts:
 
 
 def _fold_facts(bits: Tensor, facts: Counts) -> None:
-    """Folds extremes and zeros of finite elements' patterns into the first seven facts."""
+    """Folds extremes and zeros of finite elements' patterns into the first five facts."""
     if not bits.numel():
         return
     signed = torch.where(bits > _MAGNITUDE, bits - 2**32, bits)
     least = (bits * 2 - 1) & 0xFFFFFFFF
-    facts[0], facts[1] = max(facts[0], int(bits.max())), min(facts[1], int(bits.min()))
-    facts[2], facts[3] = max(facts[2], int(signed.max())), min(facts[3], int(signed.min()))
-    facts[4] = min(facts[4], int(least.min()))
-    facts[5] += int((bits & _MAGNITUDE == 0).sum())
-    facts[6] += int((bits == _MAGNITUDE + 1).sum())
+    facts[0], facts[1] = max(facts[0], int(signed.max())), max(facts[1], int(bits.max()))
+    facts[2] = min(facts[2], int(least.min()))
+    facts[3] += int((bits & _MAGNITUDE == 0).sum())
+    facts[4] += int((bits == _MAGNITUDE + 1).sum())
 
 
 def _read(counts: Counts, facts: Counts, masks: NDArray[np.uint32], mantissa_bits: int) -> Tally:
     """The tally but for its sums. The counts of zeros are taken off: those that lie in the lowest bins."""
-    highest, lowest, above, below, least, zeros, negative_zeros, nan, inf = map(int, facts)
+    above, high, least, zeros, negative_zeros, nan, inf = map(int, facts)
     smallest, largest, nearest = math.inf, -math.inf, math.inf
-    if counts.any():
-        smallest = _value(highest if highest > _MAGNITUDE else below)
-        largest = _value(above if above >= 0 else lowest)
-    if least != 2**32 - 1:
+    if least != NO_FACTS[2]:
         nearest = _value((least + 1) >> 1)
+    if counts.any():
+        smallest = _value(high) if high > _MAGNITUDE else 0.0 if zeros else nearest
+        largest = _value(above) if above >= 0 else 0.0 if zeros else -nearest
     counts = counts.reshape(2, -1)[:, : bins_per_sign(mantissa_bits)].copy()
     counts[:, 0] -= (zeros - negative_zeros, negative_zeros)
     mantissas = masks.reshape(2, -1)[:, :FINITE_EXPONENTS].astype(np.int64)
