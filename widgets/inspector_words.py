@@ -88,6 +88,8 @@ def _share(share: float) -> str:
     if not share:
         return "0 %"
     percent = 100 * share
+    if percent >= 9.95:
+        return f"{percent:.0f} %" if percent < 99.5 or share == 1 else "> 99 %"
     return f"{percent:.2g} %" if percent >= 0.0095 else "< 0.01 %"
 
 

@@ -12,8 +12,8 @@ import pytest
 from widgets.views.casts_panel import CastsPanel
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
-from widgets.views.findings_panel import FindingsPanel
 from widgets.views.errors_chart import ErrorsHead
+from widgets.views.findings_panel import FindingsPanel
 from widgets.views.inspector import InspectorHead
 from widgets.views.message_banner import MessageBanner
 from widgets.views.number_bits import NumberBits
