@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from explorer.compare import PairError, count_ulps, merge_all
+from explorer.compare.metrics import compare_with_loops, compare_with_torch
 from explorer.formats import all_values, round_to
 
 
@@ -74,6 +75,31 @@ def test_rounding_leaves_at_most_half_an_ulp_of_the_format(format: str, scale: f
     assert 0.4 < error.output_ulps <= 0.5
     assert error.output_ulps == count_ulps(x, round_to(x, format), format).max(), "compiled loops against plain torch"
     assert error.max_ulps == count_ulps(x, round_to(x, format)).max()
+
+
+@pytest.mark.parametrize("format", ["fp32", "bf16", "fp16", "uint8"])
+@pytest.mark.parametrize("size", [1, 300, 200_000])
+def test_compiled_loops_and_plain_torch_agree(format: str, size: int) -> None:
+    """Torch compares where there is no CPU; sums may be added in another order."""
+    x, y = pair(size)
+    y[::97], x[5::113], y[7::211] = math.nan, math.inf, -math.inf
+    x[11::301] = y[11::301] = math.nan
+    compiled, plain = (compare(x, y, format) for compare in (compare_with_loops, compare_with_torch))
+    for each in fields(PairError):
+        assert getattr(compiled, each.name) == pytest.approx(getattr(plain, each.name), rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
+    x, y = pair(500_000)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = PairError.of(x, y, "bf16")
+        torch.set_num_threads(threads)
+        assert PairError.of(x, y, "bf16") == alone
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_codes_have_no_ulps_of_their_own() -> None:
