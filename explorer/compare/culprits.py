@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from explorer.compare.divergence import Departure, Place, find_departures
+from explorer.compare.departures import Departure, Place, find_departures
 from explorer.compare.runs import Extent
 from explorer.errors import DataError
 from explorer.evaluate import Pair
@@ -45,7 +45,7 @@ class Culprits:
     sample, token: which; token is -1 where a sample has one output. kl: nats (NaN where outputs are no logits);
     squared_error: mean over the output's elements. score_fp32, score: the task's, of the whole sample.
     prediction_fp32, prediction: the top class, or the number that is the output. target: the label, NaN where there is
-    none. diverges_at: the op where this one leaves FP32's way (:mod:`explorer.compare.divergence`), sqnr_db: its own
+    none. diverges_at: the op where this one leaves FP32's way (:mod:`explorer.compare.departures`), sqnr_db: its own
     there, usual_sqnr_db: the median one's of its batch there.
     """
 
@@ -98,7 +98,7 @@ def culprits(
         raise DataError(f"show {k} culprits", "that is no number of samples", "a number from 1")
     plan, extent = subject.plan(recipe), Extent(n, progress, cancel)
     if recipe.is_baseline:
-        return Culprits(_table([], {}), subject.samples)
+        return Culprits(_table([], {}, subject.task), subject.samples)
     pairs = subject.evaluator.pairs(plan, subject.baseline, subject.kernels, n, cancel)
     done, total = 0, extent.of(len(subject.samples))
     found: list[_Moved] = []
@@ -108,7 +108,7 @@ def culprits(
         done += len(pair.output)
         extent.tell(done, total, "looking for the outputs that moved most")
     departures = find_departures(subject, plan, [moved.place for moved in found], extent)
-    return Culprits(_table(found, departures), subject.samples)
+    return Culprits(_table(found, departures, subject.task), subject.samples)
 
 
 def _find_moved(subject: Subject, pair: Pair, start: int, k: int) -> list[_Moved]:
@@ -154,21 +154,15 @@ def _targets(target: Tensor, like: Tensor) -> Tensor:
     return torch.full_like(like, math.nan)
 
 
-def _table(found: Iterable[_Moved], departures: dict[Place, Departure]) -> pd.DataFrame:
-    rows = []
-    for moved in found:
-        departure = departures[moved.place]
-        place, seen = moved.place, (departure.op, departure.sqnr_db, departure.usual_sqnr_db)
-        rows.append(
-            (
-                place.sample,
-                place.token,
-                moved.kl,
-                moved.squared_error,
-                *moved.scores,
-                *moved.predictions,
-                moved.target,
-                *seen,
-            )
-        )
-    return pd.DataFrame(rows, columns=COLUMNS)
+def _table(found: Iterable[_Moved], departures: Mapping[Place, Departure], task: Task) -> pd.DataFrame:
+    table = pd.DataFrame([_row(moved, departures[moved.place]) for moved in found], columns=COLUMNS)
+    classes = ["prediction_fp32", "prediction"] if task.logits else []
+    if task.logits and bool((table["target"] % 1 == 0).all()):
+        classes.append("target")
+    return table.astype(dict.fromkeys(classes, "int64"))
+
+
+def _row(moved: _Moved, departure: Departure) -> tuple[object, ...]:
+    where = departure.op, departure.sqnr_db, departure.usual_sqnr_db
+    outcome = *moved.scores, *moved.predictions, moved.target
+    return moved.place.sample, moved.place.token, moved.kl, moved.squared_error, *outcome, *where

@@ -34,6 +34,8 @@ def find_local(subject: Subject, plan: Plan, extent: Extent) -> Errors:
     One pass in FP32, in which each such op runs once more, through the casts, scales and kernel of the plan.
     """
     alone = {op.id: Alone(plan, plan.step_of[op.id], subject.kernels) for op in lowered_ops(plan)}
+    if not alone:
+        return Errors({}, {})
     errors = dict.fromkeys(alone, PairError())
     baseline = Executor(subject.baseline, subject.kernels)
     for inputs, batch in each_batch(subject, extent, "comparing each op on clean inputs"):
@@ -52,6 +54,8 @@ def find_isolated(subject: Subject, plan: Plan, extent: Extent) -> Errors:
     only, so those that later runs need stay FP32's. One batch is held at a time.
     """
     ops = [op.id for op in reversed(lowered_ops(plan))]
+    if not ops:
+        return Errors({}, {})
     executors = {op: Executor(_only(subject, plan.recipe, op), subject.kernels) for op in ops}
     found = dict.fromkeys(reversed(ops), OutputError())
     baseline = Executor(subject.baseline, subject.kernels)
@@ -80,7 +84,7 @@ def find_cumulative(subject: Subject, plan: Plan, extent: Extent) -> Errors:
     Nothing is kept but the values that ops still to come will read.
     """
     graph = plan.graph
-    if plan.recipe.is_baseline:
+    if not lowered_ops(plan):
         return Errors({}, {})
     errors = {op.id: PairError() for op in graph.rows}
     output = OutputError()

@@ -90,11 +90,13 @@ def find_departures(subject: Subject, plan: Plan, places: Sequence[Place], exten
 
 
 def _tokens(subject: Subject, places: Iterable[Place]) -> int:
-    """How many tokens a sample has; 0 where places are whole samples."""
+    """How many tokens a sample has; 0 where places are whole samples, or positions that inputs do not have."""
     if all(place.token < 0 for place in places):
         return 0
-    shape = next((x.shape for x in subject.samples.inputs if x.dim() == 2 and not x.is_floating_point()), (0, 0))
-    return int(shape[1])
+    last = subject.graph.producer[subject.graph.output.name].output
+    follows = last is not None and len(last.shape) == 3 and last.shape[1] == "seq"
+    ids = [x for x in subject.samples.inputs if x.dim() == 2 and not x.is_floating_point()]
+    return ids[0].shape[1] if follows and ids else 0
 
 
 class _Watch:
