@@ -11,7 +11,6 @@ import numpy as np
 from explorer.formats import IntSpec, Scheme
 from explorer.formats.elements import FloatSpec
 from explorer.graph import Op
-from explorer.kernels import StaticScale
 from explorer.precision import Precision
 from explorer.ranges import Forecast, TensorRange
 
@@ -24,8 +23,7 @@ class Held:
     """A tensor at an op, as the op's precision holds it.
 
     port: ``output``, ``input:<k>`` or ``weight:<name>``. source: the op that makes it, or the name of an input or
-    weight. scheme: what it is held in. scale: where that is static. outside: share of the elements beyond the static
-    scale's ends, by slice. rivals: calibrator -> forecast SQNR in dB of the scale that it would find in this tensor.
+    weight. scheme: what it is held in. outside: share of the elements beyond a static scale's ends, by slice.
     """
 
     port: str
@@ -33,9 +31,7 @@ class Held:
     range: TensorRange
     scheme: Scheme
     expected: Forecast
-    scale: StaticScale | None = None
     outside: Mapping[str, float] = field(default_factory=dict)
-    rivals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
@@ -101,6 +97,19 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
+class Sides:
+    """Where the error of a product comes from: SQNR in dB of its output, computed in FP32 on rounded operands.
+
+    inputs: only what it reads is rounded. weight: only its weight is. Infinite where it has none, or rounding changes
+    nothing. rivals: by calibrator, what ``inputs`` would be under the static scales that this one finds in all data.
+    """
+
+    inputs: float = math.inf
+    weight: float = math.inf
+    rivals: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Born:
     """Where NaN or Inf first appear: in FP32 (``in_fp32``), or because of an op's precision, there or further down.
 
@@ -122,9 +131,7 @@ class OpEvidence:
     """What was measured of one op under the recipe.
 
     cost: what it alone costs at the model's output, see :class:`Finding`. local_sqnr_db: of its own output, on FP32
-    inputs. output_sqnr_db: of the model's output, with only this op lowered. input_sqnr_db, weight_sqnr_db: of its
-    output in FP32 arithmetic where only its operands, or only its weight, are rounded (infinite where it has none).
-    born: what it breaks, where it does.
+    inputs. output_sqnr_db: of the model's output, with only this op lowered. born: what it breaks, where it does.
     reduction: how many products each element of its output adds up. readers: ops that read its output, looking through
     views. able: the precisions it could take here. first, last: whether it is the first or last product of the model.
     balanced: whether its input's channels can be traded for its weight's columns.
@@ -137,8 +144,7 @@ class OpEvidence:
     local_sqnr_db: float
     output_sqnr_db: float
     tensors: tuple[Held, ...] = ()
-    input_sqnr_db: float = math.inf
-    weight_sqnr_db: float = math.inf
+    sides: Sides = field(default_factory=lambda: Sides())
     weights: Weights | None = None
     reduction: int = 0
     readers: tuple[str, ...] = ()

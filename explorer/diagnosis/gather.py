@@ -13,17 +13,18 @@ import torch
 from explorer.compare.births import first_nonfinite
 from explorer.compare.runs import Extent
 from explorer.compare.views import find_isolated, find_local
-from explorer.diagnosis.evidence import CALIBRATED, LATER, Born, Calibrated, Evidence, OpEvidence
-from explorer.diagnosis.holding import compare_weights, find_sides, hold
+from explorer.diagnosis.evidence import Born, Calibrated, Evidence, OpEvidence, Sides
+from explorer.diagnosis.holding import Outside, compare_weights, find_sides, hold
 from explorer.diagnosis.lengths import real_lengths
 from explorer.diagnosis.limits import limit
+from explorer.diagnosis.reading import find_outside, read_inputs
 from explorer.graph import ModelGraph, Op
 from explorer.graph.pairs import find_pairs
-from explorer.observe import RangeSet, observe
+from explorer.observe import RangeSet
 from explorer.precision import PRECISIONS, find_precision
 from explorer.progress import Progress
 from explorer.recipe import Recipe
-from explorer.run import Executor, Plan
+from explorer.run import Plan
 from explorer.samples import Samples
 from explorer.subject import Subject
 
@@ -61,14 +62,14 @@ def gather(
     born = _find_births(subject, plan, range_set, breaking, total, cancel)
     worth |= {op: replace(costs.get(op, Costs(math.inf)), cost=math.inf) for op in born}
     calibrated = _calibrated(subject) if recipe.is_static and worth else None
-    if calibrated is not None:
-        range_set = observe(subject, None, _sides_of(subject, calibrated), progress, cancel)
+    outside = find_outside(subject, plan, calibrated.n, cancel) if calibrated is not None else {}
+    near = Near(few, plan, range_set, read_inputs(few, set(worth)), outside)
     products = [costs[op.id].cost for op in plan.graph.rows if op.role == "compute" and op.id in costs]
     return Evidence(
         unit="nats" if subject.task.logits else "relative squared error",
         cost=total,
         n=len(few.samples),
-        ops=tuple(_look(few, plan, op.id, worth, range_set, born) for op in plan.graph.rows if op.id in worth),
+        ops=tuple(_look(near, op.id, worth[op.id], born.get(op.id)) for op in plan.graph.rows if op.id in worth),
         typical=median([cost for cost in products if math.isfinite(cost)] or [0.0]),
         calibrated=calibrated,
         samples=len(subject.samples),
@@ -156,16 +157,22 @@ def _row_at(graph: ModelGraph, where: str) -> tuple[Op, str]:
     return (graph.by_id[readers[0]] if readers else graph.rows[0]), where
 
 
-def _look(
-    subject: Subject, plan: Plan, op: str, worth: Mapping[str, Costs], ranges: RangeSet, born: Mapping[str, Born]
-) -> OpEvidence:
-    costs = worth[op]
-    step, graph = plan.step_of[op], plan.graph
-    precision = find_precision(plan.recipe[op])
-    able = frozenset(name for name in PRECISIONS if subject.planner.option(op, name).possible)
-    of_inputs, of_weight = math.inf, math.inf
-    if step.op.role == "compute" and precision.name != "fp32":
-        of_inputs, of_weight = find_sides(plan, step, precision, _inputs_of(subject, op))
+@dataclass(frozen=True, eq=False)
+class Near:
+    """What it takes to look at ops closely: their FP32 inputs on a batch, and what lies beyond static scales."""
+
+    subject: Subject
+    plan: Plan
+    ranges: RangeSet
+    inputs: Mapping[str, tuple[Any, ...]]
+    outside: Outside
+
+
+def _look(near: Near, op: str, costs: Costs, born: Born | None) -> OpEvidence:
+    plan, graph = near.plan, near.plan.graph
+    step, precision = plan.step_of[op], find_precision(plan.recipe[op])
+    able = frozenset(name for name in PRECISIONS if near.subject.planner.option(op, name).possible)
+    lowered = step.op.role == "compute" and precision.name != "fp32"
     compute = [row.id for row in graph.rows if row.role == "compute"]
     return OpEvidence(
         op=step.op,
@@ -174,27 +181,17 @@ def _look(
         cost=costs.cost,
         local_sqnr_db=costs.local_sqnr_db,
         output_sqnr_db=costs.output_sqnr_db,
-        tensors=hold(plan, op, precision, ranges),
-        input_sqnr_db=of_inputs,
-        weight_sqnr_db=of_weight,
+        tensors=hold(plan, op, precision, near.ranges, near.outside),
+        sides=find_sides(plan, op, precision, near.inputs[op], near.ranges) if lowered else Sides(),
         weights=compare_weights(step, precision, able),
         reduction=_reduction(plan, step.op),
         readers=tuple(reader for reader in _readers(graph, step.op) if plan.recipe[reader] == precision.name),
         able=able,
-        first=op == compute[0] if compute else False,
-        last=op == compute[-1] if compute else False,
+        first=op in compute[:1],
+        last=op in compute[-1:],
         balanced=any(op in pair.consumers for pair in find_pairs(graph).pairs),
-        born=born.get(op),
+        born=born,
     )
-
-
-def _inputs_of(subject: Subject, op: str) -> tuple[Any, ...]:
-    """What an op reads in FP32, of the first batch."""
-    values = dict(zip(subject.graph.inputs, subject.samples.batch(0), strict=True))
-    for visit in Executor(subject.baseline, subject.kernels).walk(values):
-        if visit.step.op.id == op:
-            return visit.inputs
-    raise AssertionError(f"{op} is no op of the plan")
 
 
 def _reduction(plan: Plan, op: Op) -> int:
@@ -220,8 +217,3 @@ def _calibrated(subject: Subject) -> Calibrated:
         return Calibrated(calibration.method, n, len(samples))
     ends = [(int(part.min()), int(part.max())) for part in (lengths[:n], lengths[n:])]
     return Calibrated(calibration.method, n, len(samples), *ends)
-
-
-def _sides_of(subject: Subject, calibrated: Calibrated) -> list[str]:
-    """Whether static scales were found from each sample."""
-    return [CALIBRATED if index < calibrated.n else LATER for index in range(len(subject.samples))]

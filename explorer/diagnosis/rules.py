@@ -147,8 +147,8 @@ RULES: tuple[Rule, ...] = (
         "a few large values that decide, under a static scale that leaves them out",
         conditions.tail_clipped,
         "The static scale of {op} clips what matters",
-        "{share:%} of {tensor} lie beyond the ends that {method!r} chose; they reach {absmax:n}. That leaves "
-        "{sqnr_db:n} dB, and {best_db:n} with {best!r}.",
+        "{share:%} of {tensor} lie beyond the ends that {method!r} chose; they reach {absmax:n}. Its output is then "
+        "right to {sqnr_db:n} dB, and to {best_db:n} dB with {best!r}.",
         calibrate_otherwise,
     ),
     Rule(
