@@ -17,7 +17,7 @@ from widgets.charts.spreads import draw_error, draw_slices
 from widgets.inspection import ASSIGNED, Judged, Seen, judge_as, tensors_at
 from widgets.inspector_words import choices_of, error_figures, facts_of, figures_of
 from widgets.jobs import Jobs, Task
-from widgets.measuring import ask
+from widgets.measuring import ask, measure
 from widgets.plain import text
 from widgets.state import Shown, describe
 from widgets.views.plot import Plot
@@ -151,6 +151,7 @@ class InspectorHead(View):
         elif state.range_set is None:
             words = {"state": "failed" if state.range_error else "pending", "op": op, "error": text(state.range_error)}
             self._take(Picture(words, {}))
+            self._want_ranges()
         else:
             asked = (state.session, state.shown, state.range_set, op, self.choice)
 
@@ -160,6 +161,12 @@ class InspectorHead(View):
 
             self._jobs = self._jobs or Jobs(self._main, self._ended)
             self._jobs.submit("inspect", work)
+
+    def _want_ranges(self) -> None:
+        """Has the ranges read next, where a click interrupted that: someone looks at them now."""
+        if not self.page_state.range_error:
+            self.page_state.range_tried = False
+            measure(self.page_state)
 
     def _take(self, found: Picture) -> None:
         for name, (figure, data) in found.plots.items():
