@@ -36,7 +36,7 @@ BIAS = 127
 OCTAVES = 21
 """Octaves below the largest element of a chunk whose sums FP64 holds exactly: 16 lanes of 256 elements each have
 24 + 21 + 8 = 53 bits. A square is the sum of a multiple of 2**-43 of the largest and a rest, of 53 bits each."""
-NEAR = 128
+NEAR = 64
 """Elements among which one with new mantissa bits is looked for."""
 
 
@@ -194,13 +194,16 @@ def _add_masks(chunk: Any, signs: Any, least: Any, top: Any, masks: Any, filled:
     unknown = top >= filled[1] or (signs & ~filled[2]) != 0
     if not unknown and least >= filled[0]:
         return
-    limit = np.uint32(filled[0])
+    limit, new = np.uint32(filled[0]), np.uint32(0)
     for start in range(0, chunk.size, NEAR):
         near = chunk[start : start + NEAR]
         if unknown or _count_below(near, limit):
             for i in range(near.size):
-                masks[near[i] >> EXPONENT_SHIFT] |= near[i] & MANTISSA
-    _find_filled(masks, filled)
+                place, mantissa = near[i] >> EXPONENT_SHIFT, np.uint32(near[i] & MANTISSA)
+                new |= np.uint32(mantissa & ~masks[place])
+                masks[place] |= mantissa
+    if new:
+        _find_filled(masks, filled)
 
 
 @njit(nogil=True)
