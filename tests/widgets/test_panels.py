@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -253,6 +254,12 @@ def test_inputs_become_pictures_or_tokens() -> None:
     far = culprit_rows.tokens(torch.arange(500), 400, "")
     assert far is not None and far["tokens"][far["moved"]] == "400" and len(far["tokens"]) == culprit_rows.MOST_TOKENS
     assert culprit_rows.tokens(torch.rand(4), 0, "") is None
+
+
+def test_a_position_that_is_not_scored_has_no_right_answer() -> None:
+    row = {"kl": 0.5, "target": -100.0}
+    assert [culprit_rows._target({**row, "target": x}, "abc") for x in (-100.0, math.nan, 1.0)] == ["", "", "b"]
+    assert culprit_rows._target({"kl": math.nan, "target": -3.5}, "") == "-3.5"
 
 
 def test_before_a_model_is_open_panels_wait() -> None:
