@@ -87,14 +87,14 @@ def outlier_channel(op: OpEvidence, evidence: Evidence) -> Found:
     if held is None or not held.shares_scale or not _from_input(op):
         return None
     channel, ratio = held.outlier
-    if held.typical_codes >= limit("codes") or ratio <= 1:
+    if held.typical_codes >= limit("codes") or held.typical_codes >= held.all_codes:
         return None
     return {
         "tensor": held.words,
         "channel": float(channel),
         "ratio": ratio,
         "codes": held.typical_codes,
-        "all_codes": held.typical_codes * ratio,
+        "all_codes": held.all_codes,
         "per": held.scheme.granularity,
         "format": held.label,
     }

@@ -62,23 +62,30 @@ class Held:
 
     @property
     def outlier(self) -> tuple[int, float]:
-        """The channel with the largest magnitude, and how many times the median channel's that is (1 without)."""
+        """The channel with the largest magnitude, and how many times that of the median channel it is: of those that
+        are not zero throughout. Channel -1 and 1 times where the tensor has no channels."""
         channels = self.range.channel_absmax
-        if channels is None or len(channels) < 2:
+        if channels is None or not (channels > 0).any():
             return -1, 1.0
-        typical = float(np.median(channels))
-        return int(np.argmax(channels)), float(channels.max()) / typical if typical > 0 else math.inf
+        return int(np.argmax(channels)), float(channels.max() / np.median(channels[channels > 0]))
+
+    @property
+    def all_codes(self) -> float:
+        """How many codes on each side of zero the largest channel has: of a float, in its highest octave."""
+        if isinstance(self.scheme.element, FloatSpec):
+            return float(2**self.scheme.element.mantissa_bits)
+        return self.scheme.largest_code if self.scheme.symmetric else self.scheme.largest_code / 2
 
     @property
     def typical_codes(self) -> float:
-        """How many codes on each side of zero reach up to the median channel's largest magnitude."""
+        """How many codes on each side of zero reach up to the median channel's largest magnitude: of a float, in the
+        octave of that magnitude, and fewer only among subnormals."""
         _, ratio = self.outlier
-        spec, top = self.scheme.element, self.scheme.largest_code
-        top = top / 2 if isinstance(spec, IntSpec) and not self.scheme.symmetric else top
-        if isinstance(spec, FloatSpec):
-            step = max(2.0 ** (math.floor(math.log2(top / ratio)) - spec.mantissa_bits), spec.smallest_subnormal)
-            return top / ratio / step
-        return top / ratio
+        spec = self.scheme.element
+        if isinstance(spec, IntSpec):
+            return self.all_codes / ratio
+        typical = spec.largest / ratio
+        return min(self.all_codes, typical / spec.smallest_subnormal)
 
 
 @dataclass(frozen=True, eq=False)

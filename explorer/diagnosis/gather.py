@@ -140,8 +140,15 @@ def _find_birth(subject: Subject, recipe: Recipe, ranges: RangeSet, cancel: Any)
     if birth is None:
         return None
     op, given = _row_at(subject.graph, birth.op)
+    given = given or _broken_weight(subject.graph, op)
     largest = max((ranges.values[name].absmax for name in op.refs if name in ranges.values), default=0.0)
     return Born(op, birth.kind, birth.elements, birth.samples, False, largest, given)
+
+
+def _broken_weight(graph: ModelGraph, op: Op) -> str:
+    """The name of a weight of the op that holds NaN or Inf itself, else empty."""
+    broken = (name for name in graph.weights_of(op) if not bool(graph.constants[name].isfinite().all()))
+    return next((graph.parameters.get(name, name) for name in broken), "")
 
 
 def _row_at(graph: ModelGraph, where: str) -> tuple[Op, str]:

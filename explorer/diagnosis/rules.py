@@ -75,10 +75,11 @@ def even_out(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Re
 
 
 def finer_scale(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
-    """A format that reaches lower: BF16 for a plain cast, small blocks for a shared scale."""
-    if PRECISIONS.get(op.precision.name, op.precision).native or find_format(op.precision.compute).bits >= 16:
+    """A format that reaches lower: BF16 for a plain cast, else scales that fewer elements share, or more bits."""
+    if op.precision.weight is None and op.precision.activation is None:
         return _lift(op, "bf16", "Run {it} in {to}, which reaches down to 1.2e-38."), _keep(op)
-    return _lift(op, "mxfp8", "w8", "bf16", "Run {it} in {to}, whose scales are finer."), _keep(op)
+    blocks = ("mxfp8",) if op.precision.activation is not None else ()
+    return _lift(op, *blocks, *_finer(op), "bf16", "Run {it} in {to}, whose steps are finer."), _keep(op)
 
 
 def store_otherwise(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
@@ -121,8 +122,7 @@ RULES: tuple[Rule, ...] = (
         "NaN or Inf in FP32 too",
         conditions.born_in_model,
         "{kind} is born in {op}, in FP32 already",
-        "{elements:i} elements of its output, in {samples:i} of {all:i} samples, are {kind}, and all that it reads is "
-        "finite: {why}.",
+        "{elements:i} elements of its output, in {samples:i} of {all:i} samples, are {kind}: {why}.",
         change_model,
     ),
     Rule(

@@ -92,3 +92,11 @@ def test_every_limit_has_a_reason_and_is_used(root: Path) -> None:
     for name, limit in LIMITS.items():
         assert len(limit.why) > 20
         assert f'limit("{name}")' in sources
+
+
+def test_the_document_has_every_rule_and_every_limit(root: Path) -> None:
+    text = (root / "docs" / "diagnosis.md").read_text()
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [f"`{rule.name}`" for rule in RULES] + [f"`{name}`" for name in LIMITS]
+    for name, limit in LIMITS.items():
+        assert f"| `{name}` | {limit.value:g} | {limit.why} |" in text
