@@ -128,5 +128,8 @@ class OutputError:
 
     @property
     def kl(self) -> float:
-        """Nats per position, as :class:`explorer.Quality` has it; NaN where outputs are no logits."""
-        return self.kl_sum / self.positions if self.positions else math.nan
+        """Nats per position, as :class:`explorer.Quality` has it, but never below 0, where rounding may bring it; NaN
+        where outputs are no logits."""
+        if not self.positions:
+            return math.nan
+        return 0.0 if self.kl_sum < 0 else self.kl_sum / self.positions
