@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from explorer.formats import Scheme, find_format
+from explorer.formats.spec import IntSpec
 from explorer.graph import ModelGraph
 from explorer.observe.range_set import WEIGHT, Ranges, RangeSet, ports
 from explorer.ranges import Forecast, TensorRange, forecast
@@ -40,6 +41,14 @@ def range_table(graph: ModelGraph, found: RangeSet, formats: Sequence[str] | Non
     return pd.DataFrame(rows, columns=[*COLUMNS, *forecasts])
 
 
+def kind_of(name: str) -> str | Scheme:
+    """What the table's columns of a format foretell: a cast, or a scheme of one scale for the tensor."""
+    spec = find_format(name)
+    if spec.bits >= 16:
+        return name
+    return Scheme(name, symmetric=not (isinstance(spec, IntSpec) and spec.symmetric_limit is None))
+
+
 def _tables(found: RangeSet, port: str) -> Iterable[tuple[str, Ranges]]:
     """Slice -> ranges by name; weights have none."""
     if port.startswith(WEIGHT):
@@ -51,7 +60,7 @@ class _Describer:
     """The columns of a range, each range once however often it is in the table."""
 
     def __init__(self, formats: tuple[str, ...]) -> None:
-        self._kinds = [Scheme(name) if find_format(name).bits < 16 else name for name in formats]
+        self._kinds = [kind_of(name) for name in formats]
         self._found: dict[int, tuple[float, ...]] = {}
 
     def __call__(self, found: TensorRange) -> tuple[float, ...]:

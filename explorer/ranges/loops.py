@@ -179,25 +179,26 @@ def _find_filled(masks: Any, filled: Any) -> None:
 
 
 @njit(nogil=True)
-def _count_below(chunk: Any, limit: Any) -> int:
-    """How many elements but zeros have a magnitude's pattern below ``limit``."""
-    below, last = np.int32(0), np.uint32(limit - np.uint32(1))
+def _count_outside(chunk: Any, low: Any, high: Any) -> int:
+    """How many elements but zeros have a magnitude's pattern below ``low``, or ``high`` and above."""
+    outside, last = np.int32(0), np.uint32(low - np.uint32(1))
     for i in range(chunk.size):
-        below += np.int32(np.uint32(np.uint32(chunk[i] & MAGNITUDE) - np.uint32(1)) < last)
-    return below
+        magnitude = np.uint32(chunk[i] & MAGNITUDE)
+        outside += np.int32((np.uint32(magnitude - np.uint32(1)) < last) | (magnitude >= high))
+    return outside
 
 
 @njit(nogil=True)
 def _add_masks(chunk: Any, signs: Any, least: Any, top: Any, masks: Any, filled: Any) -> None:
     """Or the mantissas into ``masks`` by sign and exponent. Most octaves are filled soon; what is left to look at are
-    the few elements that are nearer to zero."""
-    unknown = top >= filled[1] or (signs & ~filled[2]) != 0
-    if not unknown and least >= filled[0]:
+    the few elements that are smaller or larger."""
+    unknown = (signs & ~filled[2]) != 0
+    if not unknown and least >= filled[0] and top < filled[1]:
         return
-    limit, new = np.uint32(filled[0]), np.uint32(0)
+    low, high, new = np.uint32(filled[0]), np.uint32(filled[1]), np.uint32(0)
     for start in range(0, chunk.size, NEAR):
         near = chunk[start : start + NEAR]
-        if unknown or _count_below(near, limit):
+        if unknown or _count_outside(near, low, high):
             for i in range(near.size):
                 place, mantissa = near[i] >> EXPONENT_SHIFT, np.uint32(near[i] & MANTISSA)
                 new |= np.uint32(mantissa & ~masks[place])
