@@ -160,7 +160,7 @@ def test_gathering_can_be_cancelled_and_reports() -> None:
     ("value", "words"),
     [
         (0.0, "0"), (65504.0, "65,500"), (3.4e38, "3.4e38"), (2.13e-9, "2.1e-9"), (0.0312, "0.0312"), (-7.0, "-7"),
-        (math.inf, "infinity"), (-math.inf, "minus infinity"), (math.nan, "NaN"), (999.6, "1,000"), (999999.0, "1,000,000"),
+        (math.inf, "infinity"), (-math.inf, "minus infinity"), (math.nan, "NaN"), (999.6, "1,000"),
     ],
 )  # fmt: skip
 def test_a_number_is_told_to_three_digits(value: float, words: str) -> None:
