@@ -121,6 +121,8 @@ test("a failed measurement is shown in its card", () => {
 
 test("outputs without logits have no KL rather than an endless wait", () => {
   assert.equal(by({ kl: { kind: "measured", n: 10, total: 10, value: null } })["delta-kl"].big, "none");
+  const broken = by({ kl: { kind: "measured", n: 10, total: 10, value: null, agreement: 0.2 } })["delta-kl"];
+  assert.deepEqual([broken.big, broken.tone], ["NaN", "bad"]);
 });
 
 test("weights count their scales, casts their directions and time", () => {

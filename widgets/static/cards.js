@@ -37,6 +37,7 @@ export function qualityCard(payload) {
 export function klCard(payload) {
   const k = payload.kl;
   const title = "KL to FP32";
+  if (k.kind !== "pending" && !isNumber(k.value) && isNumber(k.agreement)) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
   if (k.kind !== "pending" && !isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", samples(k)], "quiet");
   if (!isNumber(k.value)) return card(title, k, "\u2026", [k.error || waiting(payload)]);
   if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
