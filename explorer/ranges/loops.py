@@ -321,20 +321,33 @@ def _take_item(item: Any, job: Any, sizes: Any, held: Any, channels: Any) -> Any
         return address, size
     first = item * job[at.GROUP]
     rows = min(job[at.GROUP], job[at.ROWS] - first)
-    address = job[at.X]
-    for index in range(rows):
-        place, channel = _place_row(first + index, sizes)
-        start = job[at.X] + place * 4
-        row = carray(pointer(start), (width,), np.uint32)
-        if index == 0:
-            address = start
-        if job[at.DENSE] == 0:
-            _copy(row, held[index * width :])
-        elif job[at.CHANNELS] == 0:
-            break
-        if job[at.CHANNELS] > 0:
-            _fold_row(row, channels[channel:], job[at.ALONG])
+    place, channel = _place_row(first, sizes)
+    address = job[at.X] + place * 4
+    if job[at.DENSE] == 0 or job[at.CHANNELS] > 0:
+        _walk_rows(first, rows, job, sizes, held, channels)
     return (address if job[at.DENSE] else np.int64(held.ctypes.data)), rows * width
+
+
+@njit(nogil=True)
+def _walk_rows(first: Any, rows: Any, job: Any, sizes: Any, held: Any, channels: Any) -> None:
+    """Fold the channels of some rows, and copy rows that are no neighbours to ``held``."""
+    width, last = job[at.WIDTH], sizes.shape[0] - 1
+    dense, along, has_channels = job[at.DENSE] != 0, job[at.ALONG], job[at.CHANNELS] > 0
+    index = 0
+    while index < rows:
+        place, channel = _place_row(first + index, sizes)
+        # The rows along the innermost of the outer dimensions are one step apart: no division for each.
+        run = rows if last < 0 else min(rows, index + sizes[last, 0] - (first + index) % sizes[last, 0])
+        while index < run:
+            row = carray(pointer(job[at.X] + place * 4), (width,), np.uint32)
+            if not dense:
+                _copy(row, held[index * width :])
+            if has_channels:
+                _fold_row(row, channels[channel:], along)
+            index += 1
+            if last >= 0:
+                place += sizes[last, 1]
+                channel += sizes[last, 2]
 
 
 @njit(nogil=True)
