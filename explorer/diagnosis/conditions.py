@@ -18,12 +18,12 @@ Found = Measured | None
 
 def born_in_model(op: OpEvidence, evidence: Evidence) -> Found:
     """NaN or Inf begin at this op in FP32 already, and reach the output."""
-    return _tell_birth(op.born, evidence) if op.born is not None and op.born.in_fp32 else None
+    return _tell_birth(op.born) if op.born is not None and op.born.in_fp32 else None
 
 
 def born_in_recipe(op: OpEvidence, evidence: Evidence) -> Found:
     """What this op's precision does to its output makes NaN or Inf, there or further down; nothing told why before."""
-    return _tell_birth(op.born, evidence) if op.born is not None and not op.born.in_fp32 else None
+    return _tell_birth(op.born) if op.born is not None and not op.born.in_fp32 else None
 
 
 def overflows(op: OpEvidence, evidence: Evidence) -> Found:
@@ -46,7 +46,7 @@ def calibration_misses(op: OpEvidence, evidence: Evidence) -> Found:
     """Under static scales, samples that these were not found from lie beyond their ends far more often."""
     calibrated = evidence.calibrated
     held = _worst(op, lambda held: held.outside.get(LATER, 0.0) - held.outside.get(CALIBRATED, 0.0))
-    if calibrated is None or held is None or LATER not in held.outside:
+    if calibrated is None or held is None or LATER not in held.outside or not _from_input(op):
         return None
     inside, outside = held.outside[CALIBRATED], held.outside[LATER]
     if outside < limit("outside") or outside < limit("outside_ratio") * inside:
@@ -192,14 +192,14 @@ def too_coarse(op: OpEvidence, evidence: Evidence) -> Found:
     return {"local_db": op.local_sqnr_db, "output_db": op.output_sqnr_db, "side": side}
 
 
-def _tell_birth(born: Born, evidence: Evidence) -> Measured:
+def _tell_birth(born: Born) -> Measured:
     why, what_to_do = explain(born.op.kind, born.largest, born.given)
     return {
         "kind": "NaN" if born.kind == "nan" else "Inf",
         "where": born.op.id,
         "elements": float(born.elements),
         "samples": float(born.samples),
-        "all": float(evidence.samples),
+        "all": float(born.of),
         "why": why,
         "what_to_do": what_to_do,
         "largest": born.largest,

@@ -120,14 +120,16 @@ class Sides:
 class Born:
     """Where NaN or Inf first appear: in FP32 (``in_fp32``), or because of an op's precision, there or further down.
 
-    op: that makes them. kind: ``nan`` or ``inf``. elements: how many. samples: in how many samples. largest: the
-    largest finite magnitude that the op reads in FP32. given: the input or weight that holds them already, else empty.
+    op: that makes them. kind: ``nan`` or ``inf``. elements: how many. samples: in how many samples, ``of`` those that
+    were looked at. largest: the largest finite magnitude that the op reads in FP32. given: the input or weight that
+    holds them already, else empty.
     """
 
     op: Op
     kind: str
     elements: int
     samples: int
+    of: int
     in_fp32: bool
     largest: float
     given: str = ""
@@ -198,7 +200,7 @@ class Evidence:
     unit: of every cost, ``nats`` or ``relative squared error``. cost: the whole recipe's, NaN where the model itself
     gives NaN or Inf. n: samples that costs were
     measured on. ops: those that cost something worth a look, in order of execution; typical: the median cost of the
-    recipe's products. samples: of the whole data, on which NaN and Inf are looked for.
+    recipe's products.
     """
 
     unit: str
@@ -207,4 +209,3 @@ class Evidence:
     ops: tuple[OpEvidence, ...] = ()
     typical: float = 0.0
     calibrated: Calibrated | None = None
-    samples: int = 0

@@ -59,11 +59,15 @@ def gather(
     costs = {} if total < limit("cost") else measure_costs(few, plan, Extent(None, progress, cancel))
     worth = {op: found for op, found in costs.items() if found.cost >= limit("cost")}
     breaking = [op for op, found in worth.items() if math.isinf(found.cost)]
-    born = _find_births(subject, plan, range_set, breaking, total, cancel)
+    if math.isnan(total) or (math.isinf(total) and not breaking):
+        born = _find_first(subject, recipe, range_set, math.isnan(total), cancel)
+    else:
+        born = {op: _find_birth(few, _alone(subject, recipe, op), range_set, cancel) for op in breaking}
     worth |= {op: replace(costs.get(op, Costs(math.inf)), cost=math.inf) for op in born}
     calibrated = _calibrated(subject) if recipe.is_static and worth else None
     outside = find_outside(subject, plan, calibrated.n, cancel) if calibrated is not None else {}
-    near = Near(few, plan, range_set, read_inputs(few, set(worth)), outside)
+    balanced = frozenset(op for pair in find_pairs(plan.graph).pairs for op in pair.consumers) if worth else frozenset()
+    near = Near(few, plan, range_set, read_inputs(few, set(worth)), outside, balanced)
     products = [costs[op.id].cost for op in plan.graph.rows if op.role == "compute" and op.id in costs]
     return Evidence(
         unit="nats" if subject.task.logits else "relative squared error",
@@ -72,7 +76,6 @@ def gather(
         ops=tuple(_look(near, op.id, worth[op.id], born.get(op.id)) for op in plan.graph.rows if op.id in worth),
         typical=median([cost for cost in products if math.isfinite(cost)] or [0.0]),
         calibrated=calibrated,
-        samples=len(subject.samples),
     )
 
 
@@ -119,19 +122,17 @@ def _total(subject: Subject, plan: Plan, ranges: RangeSet, progress: Progress | 
     return cost if math.isfinite(cost) else math.inf
 
 
-def _find_births(
-    subject: Subject, plan: Plan, ranges: RangeSet, breaking: list[str], total: float, cancel: Any
-) -> Mapping[str, Born]:
-    """Where NaN or Inf begin, by the op to blame: the op where they do so in FP32; else each of those that are
-    ``breaking`` the output when lowered alone; and where only the whole recipe does, the op where they begin then."""
-    if math.isnan(total):
-        born = _find_birth(subject, subject.baseline.recipe, ranges, cancel)
-        return {} if born is None else {born.op.id: replace(born, in_fp32=True)}
-    alone = {op: subject.baseline.recipe.with_precision([op], plan.recipe[op], "diagnosis") for op in breaking}
-    births = {op: _find_birth(subject, recipe, ranges, cancel) for op, recipe in alone.items()}
-    if math.isinf(total) and not births and (first := _find_birth(subject, plan.recipe, ranges, cancel)):
-        births[first.op.id] = first
-    return {op: born for op, born in births.items() if born is not None}
+def _find_first(
+    subject: Subject, recipe: Recipe, ranges: RangeSet, in_fp32: bool, cancel: Any
+) -> dict[str, Born | None]:
+    """Where NaN or Inf of the output begin, by their op: in FP32 or under a recipe."""
+    first = _find_birth(subject, subject.baseline.recipe if in_fp32 else recipe, ranges, cancel)
+    return {} if first is None else {first.op.id: replace(first, in_fp32=in_fp32)}
+
+
+def _alone(subject: Subject, recipe: Recipe, op: str) -> Recipe:
+    """FP32 but for one op."""
+    return subject.baseline.recipe.with_precision([op], recipe[op], "diagnosis")
 
 
 def _find_birth(subject: Subject, recipe: Recipe, ranges: RangeSet, cancel: Any) -> Born | None:
@@ -142,7 +143,7 @@ def _find_birth(subject: Subject, recipe: Recipe, ranges: RangeSet, cancel: Any)
     op, given = _row_at(subject.graph, birth.op)
     given = given or _broken_weight(subject.graph, op)
     largest = max((ranges.values[name].absmax for name in op.refs if name in ranges.values), default=0.0)
-    return Born(op, birth.kind, birth.elements, birth.samples, False, largest, given)
+    return Born(op, birth.kind, birth.elements, birth.samples, len(subject.samples), False, largest, given)
 
 
 def _broken_weight(graph: ModelGraph, op: Op) -> str:
@@ -166,13 +167,18 @@ def _row_at(graph: ModelGraph, where: str) -> tuple[Op, str]:
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """What it takes to look at ops closely: their FP32 inputs on a batch, and what lies beyond static scales."""
+    """What it takes to look at ops closely.
+
+    inputs: what they read in FP32, of one batch. outside: what lies beyond static scales. balanced: ops whose inputs'
+    channels can be balanced.
+    """
 
     subject: Subject
     plan: Plan
     ranges: RangeSet
     inputs: Mapping[str, tuple[Any, ...]]
     outside: Outside
+    balanced: frozenset[str]
 
 
 def _look(near: Near, op: str, costs: Costs, born: Born | None) -> OpEvidence:
@@ -196,7 +202,7 @@ def _look(near: Near, op: str, costs: Costs, born: Born | None) -> OpEvidence:
         able=able,
         first=op in compute[:1],
         last=op in compute[-1:],
-        balanced=any(op in pair.consumers for pair in find_pairs(graph).pairs),
+        balanced=op in near.balanced,
         born=born,
     )
 
