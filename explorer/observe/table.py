@@ -10,7 +10,7 @@ from explorer.formats import Scheme, find_format
 from explorer.formats.spec import IntSpec
 from explorer.graph import ModelGraph
 from explorer.observe.range_set import WEIGHT, Ranges, RangeSet, ports
-from explorer.ranges import Forecast, TensorRange, forecast
+from explorer.ranges import Forecast, TensorRange, forecast_each
 
 FORMATS = ("bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int4")
 PERCENTILES = {"p0.1": 0.001, "p1": 0.01, "p50": 0.5, "p99": 0.99, "p99.9": 0.999}
@@ -72,7 +72,7 @@ class _Describer:
         each = found.histogram
         quantiles = (each.quantile(q) for q in PERCENTILES.values())
         numbers = (each.count, each.min, each.max, each.absmax, each.mean, each.std, *quantiles)
-        expected = (_numbers(forecast(each, kind)) for kind in self._kinds)
+        expected = map(_numbers, forecast_each(each, self._kinds) if self._kinds else ())
         joined = (number for numbers in expected for number in numbers)
         return (*numbers, each.zeros, each.nan, each.inf, found.outlier_ratio, *joined)
 

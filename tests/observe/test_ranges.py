@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from explorer.errors import Cancelled, DataError, SelectionError
 from explorer.graph import capture, fold_batch_norms, interpret
 from explorer.observe import RangeSet, observe, ports, range_table
-from explorer.ranges import Histogram
+from explorer.observe.table import kind_of
+from explorer.ranges import Histogram, forecast, forecast_each
 from explorer.samples import Samples
 
 BATCH = 8
@@ -334,3 +335,9 @@ def test_progress_and_cancelling(tokens: Any) -> None:
     assert seen == [(0, 11), (8, 11)]
     with pytest.raises(Cancelled):
         observe(tokens, cancel=SimpleNamespace(is_set=lambda: True))
+
+
+def test_several_forecasts_at_once_are_those_made_alone(found: RangeSet) -> None:
+    kinds = [kind_of(name) for name in ("fp16", "fp8_e4m3", "uint8", "int4", "mxfp4")]
+    for each in list(found.values.values())[:3]:
+        assert forecast_each(each.histogram, kinds) == tuple(forecast(each.histogram, kind) for kind in kinds)
