@@ -79,8 +79,9 @@ export function castsCard(payload) {
   const c = payload.casts;
   if (!isNumber(c.count)) return card("Casts", c, "\u2026", [c.error || waiting(payload)]);
   if (c.count === 0) return card("Casts", c, "0", ["no tensor changes format"]);
-  const time = isNumber(c.time_us) ? duration(c.time_us) : "time not measured";
-  return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time]);
+  const inside = c.inside ? `${count(c.inside)} done inside other calls` : "";
+  const time = isNumber(c.time_us) ? (c.inside === c.count ? "" : duration(c.time_us)) : "time not measured";
+  return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time, inside]);
 }
 
 /** The five cards in reading order, each with its test id. */
