@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from explorer.kernels.simd import job
 from explorer.kernels.simd.activations import EMITTERS
+from explorer.kernels.simd.quantise import write_codes
 from explorer.kernels.simd.vectors import (
     BYTES,
     FLOAT,
@@ -172,6 +173,24 @@ class Ending:
             return []
 
         self._choose(self.field(job.OUT_CODES), [floats, codes])
+
+    def write_row(self, read: Callable[[Any, Any], Any], row: Any, columns: Any) -> None:
+        """Write the row ``row`` of OUT, whose values ``read(at, mask)`` emits: 0 off the mask, and more than once.
+
+        Where the job has row scales, as INT8 codes with a scale there.
+        """
+        builder, v = self.builder, self.v
+        scales, start_of_row = self.field(job.ROW_SCALE), builder.mul(row, columns)
+
+        def write(start: Any, masks: list[Any]) -> None:
+            values = [read(builder.add(start, whole(n * LANES)), mask) for n, mask in enumerate(masks)]
+            self.write(values, builder.add(start_of_row, start), masks)
+
+        with builder.if_else(builder.icmp_signed("!=", scales, whole(0))) as (by_row, as_it_ends):
+            with by_row:
+                write_codes(v, read, builder.add(self.field(job.OUT), start_of_row), v.at(scales, row, 4), columns)
+            with as_it_ends:
+                v.each_four(columns, write)
 
     def _note_nan(self, masks: list[Any]) -> None:
         builder, bits = self.builder, ir.IntType(LANES)

@@ -91,7 +91,7 @@ def multiply(x: Rows, scaled: Scaled, post: Post, addend: Tensor | Quantized | N
         prepared = scaled.prepared[key] = _prepare(x, scaled, post, threads)
     block = prepared.template.copy()
     block[job.X], block[job.ROW_SCALE] = x.codes.data_ptr(), x.scale.data_ptr()
-    block[job.SCRATCH] = _scratch(prepared.scratch_bytes).data_ptr()
+    block[job.SCRATCH] = scratch(prepared.scratch_bytes).data_ptr()
     if x.offsets is not None and x.padding is not None:
         block[job.OFFSETS], block[job.PADDING] = x.offsets.data_ptr(), x.padding.data_ptr()
     set_out(block, out)
@@ -183,7 +183,7 @@ def _scratch_bytes(share: int, taps: int, row_bytes: int) -> int:
 _local = threading.local()
 
 
-def _scratch(count: int) -> Tensor:
+def scratch(count: int) -> Tensor:
     """Return this Python thread's scratch memory of at least ``count`` bytes, the same one from call to call."""
     found: Tensor | None = getattr(_local, "scratch", None)
     if found is None or found.numel() < count:

@@ -129,6 +129,10 @@ class Vectors:
             x = self.builder.fadd(x, self.builder.shuffle_vector(x, x, other))
         return x
 
+    def shuffled(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """Lanes of two registers by their numbers, the second one's from sixteen on."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(INTS, lanes))
+
     def root(self, scalar: Any) -> Any:
         """The square root of one FP32 number."""
         return self.builder.call(self._function("llvm.sqrt.f32", FLOAT, [FLOAT]), [scalar])
