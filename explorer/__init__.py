@@ -12,9 +12,10 @@ from explorer.recipe import Recipe
 from explorer.session import Session
 from explorer.version import __version__
 from explorer.zoo.bundled import BUNDLED
+from explorer.zoo.planted import PLANTED
 
-MODELS = tuple(BUNDLED)
-"""Names of the bundled models, for :func:`open`."""
+MODELS = (*BUNDLED, *PLANTED)
+"""Names of the bundled models, for :func:`open`: trained ones, and small ones with a planted fault."""
 
 __all__ = [
     "FORMATS",

@@ -130,6 +130,8 @@ def _installed_version(package: str) -> str | None:
 
 def _refuse_unknown(model: str) -> None:
     from explorer.zoo.bundled import BUNDLED
+    from explorer.zoo.planted import PLANTED
 
-    if model not in BUNDLED and ":" not in model:
-        raise ModelError(f"open the model {model!r}", "no bundled model has that name", " or ".join(sorted(BUNDLED)))
+    if model not in BUNDLED and model not in PLANTED and ":" not in model:
+        known = ", ".join((*sorted(BUNDLED), *PLANTED))
+        raise ModelError(f"open the model {model!r}", "no bundled model has that name", f"one of {known}")

@@ -22,6 +22,7 @@ from explorer.session import Session
 from explorer.trials import TrialStore, default_path
 from explorer.zoo.bundled import BUNDLED, load_bundled
 from explorer.zoo.loaded import Loaded
+from explorer.zoo.planted import PLANTED, load_planted
 from explorer.zoo.sources import load_source
 
 STEPS = ("loading the model", "capturing its graph", "preparing the kernels", "running it once in FP32")
@@ -42,9 +43,10 @@ def open(  # noqa: A001  explorer.open is the name users read best
 ) -> Session:
     """Open a model and return its :class:`Session`.
 
-    model: the name of a bundled model (``"digits-vit"``, ``"digits-cnn"``, ``"adder-gpt"``), ``"hf:<name>"``,
-        ``"timm:<name>"``, ``"torchvision:<name>"``, a local folder or ``.safetensors``/state dict (with ``builder``, a
-        function that returns the module to fill), or an ``nn.Module`` in eval mode. A module is not changed.
+    model: the name of a bundled model (``"digits-vit"``, ``"digits-cnn"``, ``"adder-gpt"``), of one with a planted
+        fault (``"planted/fp16-overflow"``, ...), ``"hf:<name>"``, ``"timm:<name>"``, ``"torchvision:<name>"``, a local
+        folder or ``.safetensors``/state dict (with ``builder``, a function that returns the module to fill), or an
+        ``nn.Module`` in eval mode. A module is not changed.
     inputs: example inputs of ``forward``: a tensor, a tuple, or a mapping by argument name; needed for a module.
     data: ``(x, y)``, a DataLoader of such batches, or None: then the inputs serve as data, without labels.
     task: ``"classification"``, ``"causal-lm"`` (labels [n, seq], -100 where not asked, aligned with the logits),
@@ -94,10 +96,10 @@ def _load(
         return _from_module(model, inputs, data, task, name)
     if not isinstance(model, (str, Path)):
         raise ModelError("open a model", f"it is {type(model).__name__}", "an nn.Module, a name or a path")
-    if str(model) in BUNDLED:
+    if str(model) in BUNDLED or str(model) in PLANTED:
         if inputs is not None or builder is not None:
             raise ModelError(f"open {model!r}", "a bundled model has its own inputs", "px.open(name) without them")
-        loaded = load_bundled(str(model))
+        loaded = load_bundled(str(model)) if str(model) in BUNDLED else load_planted(str(model))
     else:
         args = None if inputs is None else split_inputs(inputs)[0] or tuple(split_inputs(inputs)[1].values())
         loaded = load_source(model, inputs=args, builder=builder)

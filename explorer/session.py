@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from explorer import bundle
+from explorer.analyses import Analyses
 from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
@@ -24,6 +25,7 @@ from explorer.progress import Progress, terminal_progress, with_progress
 from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
 from explorer.run import METHOD, Calibration, KernelCache, Plan, Planner, calibrate, weigh
 from explorer.samples import Samples, check_targets
+from explorer.subject import Subject
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
 
@@ -34,7 +36,7 @@ PACKED_SHARE, PACKED_LEAST = 4, 256 << 20
 """Packed weights are kept up to so many times the model's own bytes, and so many more."""
 
 
-class Session:
+class Session(Analyses):
     """An open model. Made by :func:`explorer.open`; see there for the arguments.
 
     Thread-safe enough for one worker that measures recipes given explicitly while another thread sets and asks.
@@ -67,6 +69,19 @@ class Session:
         self._planner = Planner(graph, device, self._evaluator.shapes, lambda: self.calibration.scales)
         self._baseline = self._planner.plan(
             Recipe.baseline(graph.name, graph.fingerprint, (op.id for op in graph.rows))
+        )
+        super().__init__(
+            Subject(
+                graph,
+                samples,
+                task,
+                self._kernels,
+                self._baseline,
+                self._planner,
+                self._evaluator,
+                self.plan_of,
+                lambda: self.calibration,
+            )
         )
         self._latencies = LatencyTable()
         self._stopwatch = Stopwatch(

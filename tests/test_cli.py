@@ -155,7 +155,7 @@ def test_a_server_that_ends_shows_its_last_words(tmp_path: Path, capsys: pytest.
     [
         (
             ["demo", "--model", "digits-vti"],
-            "no bundled model has that name. Try: adder-gpt or digits-cnn or digits-vit",
+            "no bundled model has that name. Try: one of adder-gpt, digits-cnn, digits-vit, planted/",
         ),
         (["demo", "--port", "70000"], "a port is a number from 1 to 65535"),
     ],

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import explorer as px
 
@@ -43,11 +43,15 @@ class MainLoop:
 
 
 class Task:
-    """One piece of work: its cancel flag, and its line back to the main loop while it is still wanted."""
+    """One piece of work: its cancel flag, and its line back to the main loop while it is still wanted.
 
-    def __init__(self, name: str, main: MainLoop) -> None:
-        self.name = name
+    ``then`` is called on the main loop after a success that nothing superseded.
+    """
+
+    def __init__(self, name: str, main: MainLoop, key: Hashable = None, then: Callable[[], None] | None = None) -> None:
+        self.name, self.key, self.then = name, key, then
         self.cancel = threading.Event()
+        self.ended = False
         self._main = main
         self._last: dict[str, float] = {}
 
@@ -77,9 +81,11 @@ class Jobs:
         self._running: Task | None = None
         self._thread: threading.Thread | None = None
 
-    def submit(self, name: str, work: Callable[[Task], None]) -> Task:
-        """Asks for ``work(task)`` in the worker; returns its task at once."""
-        task = Task(name, self._main)
+    def submit(
+        self, name: str, work: Callable[[Task], None], key: Hashable = None, then: Callable[[], None] | None = None
+    ) -> Task:
+        """Asks for ``work(task)`` in the worker; returns its task at once. ``key``: what it is, for ``busy_with``."""
+        task = Task(name, self._main, key, then)
         with self._wake:
             if self._running:
                 self._running.cancel.set()
@@ -101,6 +107,12 @@ class Jobs:
             task.cancel.set()
         return bool(tasks)
 
+    def busy_with(self, key: Hashable) -> bool:
+        """Whether the task of this key is the one that runs or waits, and is still wanted."""
+        with self._wake:
+            task = self._waiting[0] if self._waiting else self._running
+            return task is not None and task.key == key and not task.cancel.is_set() and not task.ended
+
     def superseded(self, task: Task) -> bool:
         """Whether a later task waits already, so that the end of this one is no news."""
         with self._wake:
@@ -120,6 +132,7 @@ class Jobs:
                 task, work = self._waiting
                 self._waiting, self._running = None, task
             error = _run(task, work)
+            task.ended = True
             self._main.call(lambda task=task, error=error: self._done(task, error))  # type: ignore[misc]
             with self._wake:
                 self._running = None

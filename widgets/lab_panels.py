@@ -8,12 +8,13 @@ from collections.abc import Callable
 import ipywidgets
 
 from explorer.arithmetic import accumulate
-from widgets import plots
 from widgets.panels.cast_flow import CastFlow
 from widgets.panels.delayed_scale import DelayedScale
 from widgets.panels.long_sum import LongSum
 from widgets.panels.promotion import Promotion
 from widgets.panels.softmax import SoftmaxOverflow
+from widgets.plots import load
+from widgets.views.plot import library
 
 Make = Callable[[], ipywidgets.Widget]
 
@@ -32,10 +33,11 @@ def panels() -> list[tuple[str, Make]]:
 def warm_up() -> threading.Thread:
     """Loads in the background what the first experiments would wait for: plotly, and the compiled loop of sums."""
 
-    def load() -> None:
-        plots.load()
+    def prepare() -> None:
+        load()
+        library()
         accumulate([1.0, 1.0], "fp16")
 
-    thread = threading.Thread(target=load, name="lab warm-up", daemon=True)
+    thread = threading.Thread(target=prepare, name="lab warm-up", daemon=True)
     thread.start()
     return thread

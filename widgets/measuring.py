@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import explorer as px
+from widgets.analysing import answer, forecast_bands, observe
+from widgets.answers import Ask
 from widgets.jobs import Task
 from widgets.state import PageState, describe
 
@@ -13,6 +16,8 @@ LATENCY_SECONDS = (0.5, 1.5)
 """The first look is shown at once; where it leaves something open, a longer one follows."""
 LATENCY_WITHIN = 0.05
 """An interval of this fraction of the speed-up, either side, is enough for the page."""
+PARTS = ("memory", "quality", "latency")
+"""The numbers of a recipe; one that failed is tried again after the next change, or when it is asked for."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -44,28 +49,68 @@ def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = 
 
 
 def measure(state: PageState) -> None:
-    """Starts measuring what is missing for the current recipe; nothing missing stops what runs.
+    """Starts the next thing that is missing for the current recipe, and after it the one after; none stops what runs.
 
     Waits until a browser shows the page: a server's spare kernels must not disturb the measurements of a visitor.
     """
     if not state.watched or state.opening or state.session is None or state.shown is None:
         return
-    if not state.missing:
+    step = _next_step(state)
+    if step is None:
         state.jobs.cancel()
-        return
+    elif not state.jobs.busy_with(step.key):
+        state.jobs.submit("Measuring", step.work, step.key, then=lambda: measure(state))
+        state.progress("measuring")
+        state.changed("measured")
+
+
+def ask(state: PageState, question: Ask) -> None:
+    """Asks the engine a question; the answer is in ``state.answers``, and its topic is told."""
+    state.answers.add(question)
+    state.changed(question.topic)
+    measure(state)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the worker does; equal keys are the same thing."""
+
+    key: Hashable
+    work: Callable[[Task], None]
+
+
+def _next_step(state: PageState) -> Step | None:
+    """What a person asked; ranges at first sight; then the recipe's numbers, latency after all that computes."""
+    assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
+    about = (id(session), recipe.hash)
+    whole = state.quality is not None and state.quality.n == state.quality.total
+    open_ = state.errors.keys().isdisjoint
+    ranges_missing = state.range_set is None and not state.range_error
+    if question := state.answers.next_asked():
+        return _answer_step(state, question, about)
+    if ranges_missing and not state.range_tried:
+        state.range_tried = True
+        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
+    if state.memory is None and open_(["memory"]):
+        return Step(("memory", *about), lambda task: _weigh(state, session, recipe, task))
+    if not whole and open_(["quality", "memory"]):
+        return Step(("quality", *about), lambda task: _evaluate(state, session, recipe, task))
+    if ranges_missing:
+        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
+    if state.range_set is not None and recipe.hash not in state.banded:
+        return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))
+    if question := state.answers.next_following():
+        return _answer_step(state, question, about)
+    if state.latency is None and open_(PARTS):
+        return Step(("latency", *about), lambda task: _time(state, session, recipe, task))
+    return None
 
-    def work(task: Task) -> None:
-        if state.memory is None:
-            _weigh(state, session, recipe, task)
-        if state.quality is None or state.quality.n < state.quality.total:
-            _evaluate(state, session, recipe, task)
-        if state.latency is None and not task.cancel.is_set():
-            _time(state, session, recipe, task)
 
-    state.jobs.submit("Measuring", work)
-    state.progress("measuring")
-    state.changed("measured")
+def _answer_step(state: PageState, question: Ask, about: tuple[Hashable, ...]) -> Step:
+    assert state.shown is not None
+    session, recipe = state.session, state.shown.recipe
+    return Step(("answer", id(question), *about), lambda task: answer(state, question, session, recipe, task))
 
 
 def _reporter(state: PageState, task: Task, phase: str) -> Progress:

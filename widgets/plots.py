@@ -1,15 +1,13 @@
-"""Plotly figures that fit the page: made on first need, in the page's colours, readable in light and dark."""
+"""Plotly figures that fit the page: in its colours, readable in light and dark, on paper, and as a table."""
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLORS = {
     "fp32": "#6b7688",
@@ -23,90 +21,63 @@ COLORS = {
 BAD = "#c8452f"
 SOFT = "#7b8494"
 """A grey that can be read on white and on black, for what a theme cannot reach."""
+INK, PAPER = "#22262d", "#ffffff"
+CLEAR = "rgba(0,0,0,0)"
 HEIGHT = 340
-_LOADING = threading.Lock()
+AXIS = {
+    "gridcolor": "rgba(123,132,148,.25)",
+    "linecolor": SOFT,
+    "zeroline": False,
+    "ticks": "outside",
+    "automargin": True,
+}
+"""What every axis of a figure shares."""
 
 
-def make_figure(x_title: str, y_title: str, **layout: Any) -> Any:
-    """An empty ``plotly.graph_objects.FigureWidget`` as wide as its place; ``layout`` goes to its layout.
+def make_figure(x_title: str, y_title: str, traces: Any = (), **layout: Any) -> Any:
+    """A ``plotly.graph_objects.Figure`` as wide as its place; ``layout`` goes to its layout.
 
-    Backgrounds are transparent, and ``experiment.css`` gives its text and lines the theme's colours, so that a change
-    of theme costs no message. The first figure loads plotly, and each sends the browser 5 MB of plotly.
+    Backgrounds are transparent, and ``plot.css`` gives text and lines the theme's colours, so that a change of theme
+    costs no message.
     """
-    figure = _figure_class()()
-    figure._config = {
-        "displaylogo": False,
-        "responsive": True,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-    }
-    clear = "rgba(0,0,0,0)"
-    axis = {
-        "gridcolor": "rgba(123,132,148,.25)",
-        "linecolor": SOFT,
-        "zeroline": False,
-        "ticks": "outside",
-        "automargin": True,
-    }
+    figure = load().Figure(list(traces))
     figure.update_layout(
-        paper_bgcolor=clear,
-        plot_bgcolor=clear,
-        font={"color": SOFT, "size": 12},
+        template="none",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font={"color": SOFT, "size": 12, "family": "system-ui, 'Segoe UI', Roboto, sans-serif"},
+        hoverlabel={"bgcolor": INK, "bordercolor": SOFT, "font": {"color": PAPER}},
         margin={"l": 10, "r": 12, "t": 10, "b": 10},
         height=HEIGHT,
         autosize=True,
         hovermode="closest",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        modebar={"bgcolor": clear, "color": SOFT, "activecolor": COLORS["fp16"]},
-        xaxis={"title": x_title, **axis},
-        yaxis={"title": y_title, **axis},
+        modebar={"bgcolor": CLEAR, "color": SOFT, "activecolor": COLORS["fp16"]},
+        xaxis={"title": {"text": x_title}, **AXIS},
+        yaxis={"title": {"text": y_title}, **AXIS},
     )
     figure.update_layout(**layout)
     return figure
 
 
+def on_paper(figure: Any) -> Any:
+    """A copy for a page of its own: dark on white, as wide as its window."""
+    copy = load().Figure(figure)
+    copy.update_layout(
+        paper_bgcolor=PAPER, plot_bgcolor=PAPER, font_color=INK, margin={"l": 40, "r": 40, "t": 60, "b": 40}
+    )
+    return copy
+
+
+def table_of(figure: Any) -> pd.DataFrame:
+    """Every point that a figure draws, one row each: the name of its series, x and y."""
+    import pandas as pd
+
+    parts = [pd.DataFrame({"series": trace.name, "x": trace.x, "y": trace.y}) for trace in figure.data]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["series", "x", "y"])
+
+
 @cache
 def load() -> Any:
-    """Plotly's module of figures, with all that its widgets import; half a second the first time."""
-    with _LOADING, _without_slow_check():
-        figures = import_module("plotly.graph_objects")
-        figures.FigureWidget  # noqa: B018  asking for the class is what imports its parts
-    return figures
-
-
-@cache
-def _figure_class() -> Any:
-    base: Any = load().FigureWidget
-    from plotly.serializers import custom_serializers
-
-    class Figure(base):
-        """A figure that tells a browser which comes later what it shows now.
-
-        Plotly's own tells what it showed when it was made or last displayed by itself. Inside a box, or for a page that
-        is reloaded, that is an empty figure.
-        """
-
-        def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
-            state = super().get_state(key, drop_defaults)
-            if key is None and hasattr(self, "_layout_obj"):
-                now = {"_widget_layout": self._layout_obj._props, "_widget_data": self._data}
-                state |= {name: custom_serializers["to_json"](deepcopy(value), self) for name, value in now.items()}
-            return state
-
-    return Figure
-
-
-@contextmanager
-def _without_slow_check() -> Iterator[None]:
-    """Plotly's widgets import jsonschema, which compiles a grammar of web addresses for seconds if it finds one.
-
-    jsonschema then leaves out one optional check ("iri"), which no notebook's format uses.
-    """
-    slow, missing = "rfc3987_syntax", object()
-    if sys.modules.get(slow, missing) is not missing:
-        yield
-        return
-    sys.modules[slow] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[slow]
+    """Plotly's module of figures; a seventh of a second the first time."""
+    return import_module("plotly.graph_objects")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import explorer as px
 from widgets import timings
+from widgets.answers import Answers
+from widgets.bands import Band, JudgedTensor
 from widgets.jobs import Jobs, MainLoop, Task
 from widgets.op_times import OpTime, read_op_times
 
@@ -58,7 +60,8 @@ def show(session: Any) -> Shown:
 class PageState:
     """Everything that views show and messages change; touched on the main loop only.
 
-    Topics told to listeners: model, model-kept, recipe, measured, times, job, message, selection, filter.
+    Topics told to listeners: model, model-kept, recipe, measured, times, ranges, bands, job, message, selection,
+    filter, and the topics of questions (see ``answers``).
     """
 
     def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
@@ -75,6 +78,13 @@ class PageState:
         self.eager_ms: float | None = None
         self.times: dict[tuple[str, str], OpTime] = {}
         self.errors: dict[str, str] = {}
+        self.range_set: Any = None
+        self.range_error = ""
+        self.range_tried = False
+        self.bands: dict[JudgedTensor, Band] = {}
+        self.banded: set[str] = set()
+        """The recipes (their hashes) whose bands are all known."""
+        self.answers = Answers()
         self.selection: tuple[str, ...] = ()
         self.filter = ""
         self.message = ""
@@ -115,13 +125,17 @@ class PageState:
         self.session, self.shown, self.presets = session, shown, presets
         self.opening, self.selection, self.filter, self.message = "", (), "", ""
         self.times, self.errors, self.eager_ms, self._seen = {}, {}, None, {}
+        self.range_set, self.range_error, self.range_tried, self.bands, self.banded = None, "", False, {}, set()
+        self.answers.forget()
+        self.answers.turn_to(shown.recipe.hash)
         self._recall()
-        self.changed("model", "recipe", "measured", "selection", "filter", "message", "job")
+        self.changed("model", "recipe", "measured", "ranges", "selection", "filter", "message", "job")
 
     def recipe_changed(self) -> None:
         """Reads the session again after its recipe changed, with what is already known about it."""
         self.shown = show(self.session)
         self.errors = {}
+        self.answers.turn_to(self.shown.recipe.hash)
         # What one call does for several ops holds for one recipe only; the other times hold for all.
         self.times = {key: time for key, time in self.times.items() if time.alone}
         self._recall()
@@ -176,15 +190,19 @@ class PageState:
         self.changed("job")
 
     def cancel(self) -> None:
-        """Asks the running job to stop; it says when it has."""
+        """Asks the running job to stop, and drops what waits; it says when it has."""
+        if dropped := self.answers.drop():
+            self.changed(*dropped)
         if self.jobs.cancel():
             self.job = Job("cancelling", f"cancelling: {self.job.text}", self.job.done, self.job.total)
             self.changed("job")
 
     def _job_ended(self, task: Task, error: Exception | None) -> None:
+        stopped = task.cancel.is_set() or isinstance(error, px.Cancelled)
+        if task.then and error is None and not stopped and not self.jobs.superseded(task):
+            task.then()
         if self.jobs.superseded(task):
             return
-        stopped = task.cancel.is_set() or isinstance(error, px.Cancelled)
         self.job = Job("idle", "cancelled" if stopped else "failed" if error else "")
         was_opening, self.opening = self.opening, ""
         if error is not None and not stopped:

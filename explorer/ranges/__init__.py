@@ -5,6 +5,7 @@ from explorer.ranges.delayed import DelayedScaling, ScalingStep, compare_scaling
 from explorer.ranges.forecast import Forecast, forecast
 from explorer.ranges.histogram import Histogram
 from explorer.ranges.tally import Counter
+from explorer.ranges.tensor_range import TensorRange
 
 __all__ = [
     "Calibrator",
@@ -13,6 +14,7 @@ __all__ = [
     "Forecast",
     "Histogram",
     "ScalingStep",
+    "TensorRange",
     "calibrate",
     "compare_scaling",
     "find_calibrator",

@@ -2,7 +2,18 @@
 
 from explorer.recipe.history import History
 from explorer.recipe.presets import build_presets
-from explorer.recipe.recipe import BASELINE, Choice, Recipe
+from explorer.recipe.recipe import BASELINE, Calibrated, Choice, Recipe, explains_misfit
 from explorer.recipe.select import Where, is_exact, select
 
-__all__ = ["BASELINE", "Choice", "History", "Recipe", "Where", "build_presets", "is_exact", "select"]
+__all__ = [
+    "BASELINE",
+    "Calibrated",
+    "Choice",
+    "History",
+    "Recipe",
+    "Where",
+    "build_presets",
+    "explains_misfit",
+    "is_exact",
+    "select",
+]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -27,18 +27,42 @@ class Choice:
     reason: str = "default"
 
 
+class StaticScales(Protocol):
+    """What a recipe needs to know of a calibration, such as :class:`explorer.run.Calibration`."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Under which static scales a recipe was stored: their fingerprint, the calibrator and its number of samples."""
+
+    fingerprint: str
+    method: str
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.method} of {self.n} samples (scales {self.fingerprint})"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A precision for every op of one model.
 
     ``recipe["blocks.0.mlp.fc1/linear"]`` is the name of a precision. ``hash`` depends on the model's fingerprint and
-    the precisions, not on reasons or notes.
+    the precisions, not on reasons, notes or ``calibration``: the static scales under which it was stored, if any.
     """
 
     model: str
     fingerprint: str
     choices: tuple[tuple[str, Choice], ...]
     notes: str = ""
+    calibration: Calibrated | None = None
 
     @staticmethod
     def baseline(model: str, fingerprint: str, ops: Iterable[str]) -> Recipe:
@@ -90,6 +114,12 @@ class Recipe:
         choice = Choice(precision, reason)
         return replace(self, choices=tuple((op, choice if op in chosen else old) for op, old in self.choices))
 
+    def with_calibration(self, scales: StaticScales | None) -> Recipe:
+        """Return this recipe with the calibration that its numbers rest on; without one where no op is static."""
+        if scales is None or not self.is_static:
+            return replace(self, calibration=None)
+        return replace(self, calibration=Calibrated(scales.fingerprint, scales.method, scales.n))
+
     def diff(self, other: Recipe) -> pd.DataFrame:
         """Return one row per op that differs: ``op``, ``from`` (this recipe) and ``to`` (the other)."""
         ours, theirs = self.precisions, other.precisions
@@ -100,7 +130,8 @@ class Recipe:
         """Return the recipe as stable, diffable JSON text."""
         ops = {op: {"precision": choice.precision, "reason": choice.reason} for op, choice in self.choices}
         model = {"name": self.model, "fingerprint": self.fingerprint}
-        return json.dumps({"schema": SCHEMA, "model": model, "notes": self.notes, "ops": ops}, indent=1)
+        scales = {} if self.calibration is None else {"calibration": vars(self.calibration)}
+        return json.dumps({"schema": SCHEMA, "model": model, "notes": self.notes, **scales, "ops": ops}, indent=1)
 
     @staticmethod
     def from_json(text: str) -> Recipe:
@@ -118,7 +149,38 @@ class Recipe:
         if not all(isinstance(text, str) for text in (model.get("name"), model.get("fingerprint"), notes)):
             raise _corrupt("its model's name, fingerprint or notes are not text")
         choices = tuple((op, _choice(op, entry)) for op, entry in ops.items())
-        return Recipe(model["name"], model["fingerprint"], choices, notes)
+        return Recipe(model["name"], model["fingerprint"], choices, notes, _calibrated(data.get("calibration")))
+
+
+def explains_misfit(recipe: Recipe, scales: StaticScales) -> str:
+    """Return why numbers of ``recipe`` that were found before will not be found again under ``scales``, in a sentence.
+
+    Empty where they fit, where the recipe was stored without a calibration, and where no op of it is static.
+    """
+    stored = recipe.calibration
+    if stored is None or not recipe.is_static or stored.fingerprint == scales.fingerprint:
+        return ""
+    now = Calibrated(scales.fingerprint, scales.method, scales.n)
+    if (stored.method, stored.n) == (now.method, now.n):
+        remedy = "Method and number are the same, so the data (or the device) differ: calibrate on the recipe's data."
+    else:
+        remedy = f"calibrate(method={stored.method!r}, n={stored.n}) on the recipe's data brings them back."
+    return (
+        f"This recipe was stored under static scales by {stored}; those in use are by {now}, so that its accuracy may "
+        f"differ from what was measured. {remedy}"
+    )
+
+
+def _calibrated(entry: Any) -> Calibrated | None:
+    """The calibration in a file; files of before there was one have none."""
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in ("fingerprint", "method")):
+        raise _corrupt("its calibration's fingerprint or method is not text")
+    n = entry.get("n")
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise _corrupt(f"its calibration's number of samples is {n!r}")
+    return Calibrated(entry["fingerprint"], entry["method"], n)
 
 
 def _choice(op: str, entry: Any) -> Choice:

@@ -3,7 +3,7 @@
 from explorer.run.calibration import METHOD, Calibration, calibrate
 from explorer.run.cost import Cost, costs_of, count_flops
 from explorer.run.engines import ENGINES, Engine, build_engine
-from explorer.run.execute import Executor, KernelCache, KernelError
+from explorer.run.execute import Executor, KernelCache, KernelError, Visit
 from explorer.run.faults import RunError, clear_faults
 from explorer.run.lower import Lowered, lower
 from explorer.run.memory import weigh
@@ -31,6 +31,7 @@ __all__ = [
     "RunError",
     "Schedule",
     "Step",
+    "Visit",
     "build_engine",
     "calibrate",
     "choose_cuts",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,14 @@ from explorer.run.plan import Plan, Step
 
 Observe = Callable[[Step, Any], None]
 Values = dict[str, Any]
+
+
+class Visit(NamedTuple):
+    """One op as it ran: what its kernel got, in the carriers that it takes, and what it gave."""
+
+    step: Step
+    inputs: tuple[Any, ...]
+    output: Any
 
 
 class KernelError(ExplorerError):
@@ -115,34 +123,51 @@ class Executor:
 
         ``stop_at(position, values)`` is called before every position, ``observe(step, output)`` after each op.
         """
-        plan, formats = self.plan, self.plan.format_of
         converted: dict[tuple[str, str], Any] = {}
-        for position in range(start, len(plan.steps)):
+        for position in range(start, len(self.plan.steps)):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("run a recipe")
             if stop_at is not None:
                 stop_at(position, values)
-            step = plan.steps[position]
-            inputs = [self._value(name, step, values, formats, converted) for name in step.site.inputs]
-            try:
-                output = values[step.op.name] = self._calls[position](*inputs)
-            except Exception as error:
-                raise KernelError(step, error) from error
+            output = self._do(position, values, converted).output
             if observe is not None:
-                observe(step, output)
-            gone = plan.dying[position]
-            for name in gone:
-                values.pop(name, None)
-            if gone:
-                for key in [key for key in converted if key[0] in gone]:
-                    del converted[key]
-        return values[plan.graph.output.name].float()  # type: ignore[no-any-return]
+                observe(self.plan.steps[position], output)
+            self._drop(position, values, converted)
+        return values[self.plan.graph.output.name].float()  # type: ignore[no-any-return]
 
-    def _value(
-        self, name: str, step: Step, values: dict[str, Any], formats: Any, converted: dict[tuple[str, str], Any]
-    ) -> Any:
+    @torch.no_grad()
+    def walk(self, values: Values, cancel: Any = None) -> Iterator[Visit]:
+        """Run on ``values`` (changed in place), yielding after each op before the next one runs.
+
+        Two plans of one graph can so be walked in step. Once done, ``values`` hold the output as it was made.
+        """
+        converted: dict[tuple[str, str], Any] = {}
+        for position in range(len(self.plan.steps)):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("run a recipe")
+            yield self._do(position, values, converted)
+            self._drop(position, values, converted)
+
+    def _do(self, position: int, values: Values, converted: dict[tuple[str, str], Any]) -> Visit:
+        step = self.plan.steps[position]
+        inputs = tuple(self._value(name, step, values, converted) for name in step.site.inputs)
+        try:
+            output = values[step.op.name] = self._calls[position](*inputs)
+        except Exception as error:
+            raise KernelError(step, error) from error
+        return Visit(step, inputs, output)
+
+    def _drop(self, position: int, values: Values, converted: dict[tuple[str, str], Any]) -> None:
+        gone = self.plan.dying[position]
+        for name in gone:
+            values.pop(name, None)
+        if gone:
+            for key in [key for key in converted if key[0] in gone]:
+                del converted[key]
+
+    def _value(self, name: str, step: Step, values: Values, converted: dict[tuple[str, str], Any]) -> Any:
         carrier = step.takes.get(name)
-        if carrier is None or formats[name] == carrier:
+        if carrier is None or self.plan.format_of[name] == carrier:
             return values[name]
         key = (name, carrier)
         if key not in converted:

@@ -33,8 +33,6 @@ KERNEL_IDLE = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
     return session?.isReady && session.session?.kernel?.status === "idle";
 }"""
-SLOW_PLOTLY = "[anywidget] Failed to initialize model."
-"""Said of a script that takes over two seconds, as plotly does on a busy machine; the widget is drawn all the same."""
 ANSWER_MS = 20_000
 """An answer takes milliseconds; two shared cores may be busy with a kernel that another test has just asked for."""
 PAGE_MS = 60_000
@@ -109,7 +107,7 @@ def visit(context: BrowserContext) -> Visit:
             seen.foreign.append(request.url)
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(SLOW_PLOTLY):
+        if message.type == "error":
             seen.errors.append(f"{message.text} ({message.location.get('url', '')})")
 
     context.route(lambda url: not _local(url), lambda route: route.abort())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -118,6 +119,18 @@ def _sections(page: Page) -> None:
     page.get_by_test_id("section:Add a long sum").click()
     expect(page.get_by_test_id("sum-words")).to_contain_text("BF16 stands still after 276 terms", timeout=PAGE_MS)
     expect(page.locator(".px-experiment .js-plotly-plot .scatterlayer .trace").nth(2)).to_be_visible(timeout=PAGE_MS)
+    _saves(page.locator(".px-section").filter(has_text="Add a long sum"))
+
+
+def _saves(section: Locator) -> None:
+    """A drawn plot is saved by the browser alone, and its table by Python."""
+    plot = section.get_by_test_id("plot")
+    expect(plot).to_have_attribute("data-state", "ready")
+    for kind, start in (("svg", "<svg"), ("csv", ",series,x,y")):
+        with section.page.expect_download() as found:
+            section.get_by_test_id(f"save-{kind}").click()
+        assert found.value.suggested_filename == f"long-sum.{kind}"
+        assert Path(found.value.path()).read_text(encoding="utf-8").startswith(start)
 
 
 def test_narrow_and_dark(open_lab: Callable[..., Page]) -> None:

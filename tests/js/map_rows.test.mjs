@@ -43,5 +43,5 @@ test("a cell names its kernel, or why there is none", () => {
 
 test("narrow cells shorten long names, columns do not", () => {
   assert.deepEqual(["int8", "int8_static", "w4_g128", "fp8_block"].map(shortName), ["int8", "static", "g128", "block"]);
-  assert.deepEqual(columnsOf(["int8_static"]).map((column) => column.title), ["layer", "casts", "int8_static", "kernel", "\u00b5s", "\u0394", "of limit"]);
+  assert.deepEqual(columnsOf(["int8_static"]).map((column) => column.title), ["layer", "casts", "range", "int8_static", "kernel", "\u00b5s", "\u0394", "of limit"]);
 });

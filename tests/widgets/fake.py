@@ -15,6 +15,7 @@ import pandas as pd
 
 import explorer as px
 from explorer.errors import PrecisionError, RecipeError
+from tests.widgets.fake_analyses import FakeAnalyses
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4")
 COMPUTE = {"linear", "conv2d"}
@@ -161,7 +162,7 @@ def _row(layer: str, kind: str, inputs: str, output: str, params: int = 0, fold:
     }
 
 
-class FakeSession:
+class FakeSession(FakeAnalyses):
     """Keeps the contract; ``gate`` holds every long call until it is set."""
 
     name, title, task, batch_size, samples, samples_label = (

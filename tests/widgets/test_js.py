@@ -12,6 +12,7 @@ import pytest
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.message_banner import MessageBanner
 from widgets.views.number_bits import NumberBits
+from widgets.views.plot import Plot
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
 from widgets.views.section import SectionHead
@@ -21,7 +22,18 @@ from widgets.views.value_grid import ValueGrid
 from widgets.views.view import STATIC, Pane
 
 JS_TESTS = Path(__file__).parents[1] / "js"
-VIEWS = [TopBar, MessageBanner, DeltaBar, PrecisionMap, RecipePanel, TimeTable, NumberBits, ValueGrid, SectionHead]
+VIEWS = [
+    TopBar,
+    MessageBanner,
+    DeltaBar,
+    PrecisionMap,
+    RecipePanel,
+    TimeTable,
+    NumberBits,
+    ValueGrid,
+    SectionHead,
+    Plot,
+]
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,13 +11,11 @@ import ipywidgets
 import numpy as np
 import pytest
 
-import explorer as px
 from explorer.arithmetic import compare_promotion
 from widgets.lab_panels import CastFlow, DelayedScale, LongSum, Promotion, SoftmaxOverflow, panels
 from widgets.panels.cast_flow import CHAINS, DATA, make_data
 from widgets.panels.experiment import Experiment, number, percent
 from widgets.panels.long_sum import TERMS, make_terms
-from widgets.plots import make_figure
 
 Panel = Experiment[Any, Any]
 
@@ -73,10 +69,10 @@ def test_a_long_sum_names_the_step_at_which_it_stalls(shown: Any) -> None:
     words = text(panel.words.value)
     assert "BF16 stands still after 276 terms, at 32" in words
     assert "FP16 stands still after 2,207 terms, at 256" in words
-    assert [trace.name for trace in panel.figure.data] == ["FP32", "BF16", "FP16", "exact"]
+    assert [trace.name for trace in panel.plot.figure.data] == ["FP32", "BF16", "FP16", "exact"]
     panel.method.label = "and with Kahan's correction"
     assert panel.wait(20)
-    assert len(panel.figure.data) == 7
+    assert len(panel.plot.figure.data) == 7
     assert "FP16 with Kahan ends at 1,000; exact is 1,000. It is off by nothing" in text(panel.words.value)
 
 
@@ -102,8 +98,8 @@ def test_the_chart_of_errors_has_only_what_a_logarithmic_axis_shows(shown: Any) 
     panel = shown(LongSum)
     panel.shown.label = "how far off it is"
     assert panel.wait(20)
-    assert [trace.name for trace in panel.figure.data] == ["FP32", "BF16", "FP16"]
-    for trace in panel.figure.data:
+    assert [trace.name for trace in panel.plot.figure.data] == ["FP32", "BF16", "FP16"]
+    for trace in panel.plot.figure.data:
         assert (np.asarray(trace.y) > 0).all()
         assert (np.diff(trace.x) > 0).all()
 
@@ -117,7 +113,7 @@ def test_no_format_is_a_message_and_not_a_failure(shown: Any) -> None:
     panel.formats.buttons["bf16"].value = True
     assert panel.wait(20)
     assert panel.message.value == ""
-    assert [trace.name for trace in panel.figure.data] == ["BF16", "exact"]
+    assert [trace.name for trace in panel.plot.figure.data] == ["BF16", "exact"]
 
 
 @pytest.mark.parametrize("kind", TERMS.values())
@@ -195,7 +191,7 @@ def test_a_chain_that_is_none_is_a_message(chain: str, said: str, shown: Any) ->
 
 def test_delayed_scaling_saturates_at_the_jump_and_remembers_it(shown: Any) -> None:
     panel = shown(DelayedScale)
-    amax, holds, crosses, delayed, own = panel.figure.data
+    amax, holds, crosses, delayed, own = panel.plot.figure.data
     jump = panel.at.value
     assert np.argmax(amax.y) == jump
     assert jump in crosses.x
@@ -292,15 +288,6 @@ def test_the_latest_settings_win(shown: Any) -> None:
     assert "px-computing" not in panel._dom_classes
 
 
-def test_a_page_that_comes_late_gets_the_figure_as_it_is_now() -> None:
-    figure = make_figure("x", "y")
-    figure.add_traces([{"type": "scatter", "x": np.arange(3.0), "y": [1, 2, 3], "name": "late"}])
-    figure.layout.title = "now"
-    state = figure.get_state()
-    assert [trace["name"] for trace in state["_widget_data"]] == ["late"]
-    assert state["_widget_layout"]["title"]["text"] == "now"
-
-
 def test_the_text_above_a_panel_cannot_be_written_by_the_browser(shown: Any) -> None:
     about = shown(Promotion).children[0]
     before = about.about
@@ -318,13 +305,3 @@ def test_numbers_in_words(value: float, said: str) -> None:
     assert number(value) == said
     assert percent(0.0) == "nothing"
     assert percent(-0.99744) == "99.74 %"
-
-
-def test_plotly_is_not_imported_before_a_figure_is_made() -> None:
-    script = "import sys, widgets.lab_panels as lab; lab.panels(); assert 'plotly' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_the_slow_check_is_left_out_only_while_plotly_starts() -> None:
-    make_figure("x", "y")
-    assert sys.modules.get("rfc3987_syntax", px) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 import torch
@@ -12,7 +13,8 @@ import torch
 import explorer as px
 from explorer.ranges import DelayedScaling, ScalingStep, compare_scaling
 from widgets.panels.experiment import Experiment, chip, listing, number, percent
-from widgets.plots import BAD, COLORS, SOFT, make_figure
+from widgets.plots import AXIS, BAD, COLORS, SOFT, make_figure
+from widgets.views.plot import Plot
 
 FORMATS = ("fp8_e4m3", "fp8_e5m2")
 STEPS, ELEMENTS = 48, 4096
@@ -20,6 +22,15 @@ SHARES = {"one value in a thousand": 0.001, "the whole tensor": 1.0}
 JUMPS = (1, 4, 16, 64, 256, 1024, 16_384, 262_144)
 WINDOWS = (1, 4, 16, 1024)
 ALGORITHMS = {"the largest of the window": "max", "the latest": "most_recent"}
+
+LAYOUT: dict[str, Any] = {
+    "height": 440,
+    "legend_y": 1.04,
+    "xaxis_anchor": "y2",
+    "yaxis": {"type": "log", "domain": [0.56, 1], "exponentformat": "power"},
+    "yaxis2": {**AXIS, "title": {"text": "SQNR, dB"}, "domain": [0, 0.46], "rangemode": "tozero"},
+}
+"""Two charts over one axis: what must be held and what can be, and the quality that follows."""
 
 ABOUT = (
     "A scale that fits a tensor needs its largest magnitude first: one more pass over the data. Delayed scaling takes "
@@ -50,12 +61,11 @@ class DelayedScale(Experiment[Jump, tuple[Jump, tuple[ScalingStep, ...]]]):
         self.window = ipywidgets.Dropdown(options=[(f"{window:,} steps", window) for window in WINDOWS], value=16)
         self.margin = ipywidgets.IntSlider(0, min=0, max=8)
         self.algorithm = ipywidgets.Dropdown(options=list(ALGORITHMS.items()))
-        self.figure = make_figure("step", "largest magnitude", xaxis_anchor="y2")
-        self._lay_out()
+        self.plot = Plot("delayed-scaling")
         self.words = ipywidgets.HTML()
         controls = {"format": self.format, "jumps by": self.times, "what jumps": self.share, "at step": self.at}
         controls |= {"window": self.window, "scale from": self.algorithm, "margin (powers of two)": self.margin}
-        super().__init__(ABOUT, controls, [self.figure, self.words])
+        super().__init__(ABOUT, controls, [self.plot, self.words])
 
     def settings(self) -> Jump:
         scaling = DelayedScaling(self.format.value, self.window.value, self.margin.value, self.algorithm.value)
@@ -70,20 +80,8 @@ class DelayedScale(Experiment[Jump, tuple[Jump, tuple[ScalingStep, ...]]]):
 
     def show(self, result: tuple[Jump, tuple[ScalingStep, ...]]) -> None:
         settings, steps = result
-        with self.figure.batch_update():
-            self.figure.data = []
-            self.figure.add_traces(_traces(settings, steps))
+        self.plot.show(make_figure("step", "largest magnitude", _traces(settings, steps), **LAYOUT))
         self.words.value = listing(_sentences(settings, steps), "delayed-words")
-
-    def _lay_out(self) -> None:
-        """Two charts over one axis: what must be held and what can be, and the quality that follows."""
-        axis = self.figure.layout.yaxis.to_plotly_json()
-        self.figure.update_layout(
-            height=440,
-            legend={"y": 1.04},
-            yaxis={"type": "log", "domain": [0.56, 1], "exponentformat": "power"},
-            yaxis2=axis | {"title": {"text": "SQNR, dB"}, "domain": [0, 0.46], "rangemode": "tozero"},
-        )
 
 
 def make_steps(settings: Jump) -> list[torch.Tensor]:

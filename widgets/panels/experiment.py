@@ -109,9 +109,9 @@ class Experiment(ipywidgets.VBox, Generic[Settings, Result]):
 
 
 class About(anywidget.AnyWidget):
-    """What an experiment is about; brings the panel's style and keeps figures as wide as it is."""
+    """What an experiment is about; brings the panel's style."""
 
-    _esm = script("fit")
+    _esm = script("about")
     _css = style("experiment")
 
     about = traitlets.Unicode().tag(sync=True)

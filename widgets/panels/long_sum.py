@@ -12,7 +12,8 @@ import numpy as np
 import explorer as px
 from explorer.arithmetic import Method, RunningSum, Values, accumulate
 from widgets.panels.experiment import Experiment, FormatChoice, chip, listing, number, percent
-from widgets.plots import COLORS, make_figure
+from widgets.plots import COLORS, SOFT, make_figure
+from widgets.views.plot import Plot
 
 FORMATS = ("fp32", "tf32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2")
 TERMS = {
@@ -60,10 +61,10 @@ class LongSum(Experiment[Sums, tuple[Sums, list[RunningSum]]]):
         self.count = ipywidgets.Dropdown(options=[(f"{count:,}", count) for count in COUNTS], value=10_000)
         self.method = ipywidgets.Dropdown(options=list(METHODS.items()))
         self.shown = ipywidgets.Dropdown(options=list(SHOWN.items()))
-        self.figure = make_figure("terms added", "", xaxis_type="log", yaxis_type="log")
+        self.plot = Plot("long-sum")
         self.words = ipywidgets.HTML()
         controls = {"formats": self.formats, "terms": self.terms, "how many": self.count, "added": self.method}
-        super().__init__(ABOUT, controls | {"chart": self.shown}, [self.figure, self.words])
+        super().__init__(ABOUT, controls | {"chart": self.shown}, [self.plot, self.words])
 
     def settings(self) -> Sums:
         if not self.formats.value:
@@ -77,22 +78,11 @@ class LongSum(Experiment[Sums, tuple[Sums, list[RunningSum]]]):
 
     def show(self, result: tuple[Sums, list[RunningSum]]) -> None:
         settings, sums = result
-        figure = self.figure
-        with figure.batch_update():
-            figure.data = []
-            figure.add_traces([_line(each, settings.drift) for each in sums])
-            if not settings.drift:
-                figure.add_traces([_exact_line(sums[0])])
-            signed = not settings.drift and settings.terms == "normal"
-            figure.update_layout(
-                xaxis={"type": "log"},
-                yaxis={
-                    "type": "linear" if signed else "log",
-                    "title": "relative error" if settings.drift else "sum",
-                    "autorange": True,
-                    "exponentformat": "power",
-                },
-            )
+        traces = [_line(each, settings.drift) for each in sums] + ([] if settings.drift else [_exact_line(sums[0])])
+        signed = not settings.drift and settings.terms == "normal"
+        scale = {"type": "linear" if signed else "log", "exponentformat": "power"}
+        y_title = "relative error" if settings.drift else "sum"
+        self.plot.show(make_figure("terms added", y_title, traces, xaxis={"type": "log"}, yaxis=scale))
         self.words.value = listing((_sentence(each) for each in sums), "sum-words")
 
 
@@ -138,7 +128,7 @@ def _exact_line(record: RunningSum) -> dict[str, object]:
         "name": "exact",
         "x": record.steps,
         "y": record.exact_sums,
-        "line": {"color": "#7b8494", "dash": "dashdot", "width": 1},
+        "line": {"color": SOFT, "dash": "dashdot", "width": 1},
         "hovertemplate": "exact: %{y:.6g} after %{x:,} terms<extra></extra>",
     }
 

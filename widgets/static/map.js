@@ -2,13 +2,15 @@
 import { laneRows } from "./lane.js";
 import { attachInput } from "./map_input.js";
 import { buildParts, fillFormats, showWords } from "./map_parts.js";
+import { fillAxis, readStrips } from "./map_strip.js";
 import { ROW, columnsOf, fillRow, newRow } from "./map_rows.js";
-import { complain, dress, h, line, listen, markPage, put } from "./shared.js";
+import { complain, dress, h, line, listen, markPage, put, soon } from "./shared.js";
 import { newTip } from "./tip.js";
 import { arrange, closedAtFirst, filterOps, flatten, opsBetween, windowOf } from "./tree.js";
 
 const NO_TABLE = { ops: [], precisions: [], options: [], links: [] };
 const NO_PLAN = { choices: [], flows: [], kernels: [], emulated: [], refusals: [], casts: [] };
+const NO_BANDS = { ops: [], words: [] };
 const TYPING_MS = 250;
 
 /** The table as it crossed, with each op's options looked up. */
@@ -39,7 +41,8 @@ class MapView {
       () => size.disconnect(),
       listen(model, ["table"], () => this.readTable()),
       listen(model, ["plan"], () => this.arrangeRows()),
-      listen(model, ["times", "selection", "opening"], () => this.drawSoon()),
+      listen(model, ["strips", "heights"], soon(() => this.readRanges())),
+      listen(model, ["times", "bands", "selection", "opening"], () => this.drawSoon()),
       listen(model, ["filter"], () => this.filterHeard()),
     ];
     this.readTable();
@@ -88,7 +91,20 @@ class MapView {
     this.parts.panel.style.setProperty("--px-cols", this.columns.map((column) => column.width).join(" "));
     const title = (column) => h("div", { class: `px-col-${column.key.split(":")[0]}`, role: "columnheader", title: column.about, text: column.title.replace("_", " ") });
     this.parts.header.replaceChildren(...this.columns.map(title));
+    this.readRanges();
     this.arrangeRows();
+  }
+
+  readRanges() {
+    const strips = readStrips(this.model.get("strips"), this.model.get("heights"));
+    // Ranges of a former model may still be on their way out when the table of the next is in.
+    this.strips = strips.ops.length === this.data.ops.length ? strips : { ...readStrips(null, null), error: strips.error, state: strips.state === "failed" ? "failed" : "pending" };
+    fillAxis(this.parts.header.querySelector(".px-col-range"), this.strips);
+    this.drawSoon();
+  }
+
+  bands() {
+    return { ...NO_BANDS, ...this.model.get("bands") };
   }
 
   arrangeRows() {
@@ -126,7 +142,7 @@ class MapView {
   drawRows() {
     const { scrollTop, clientHeight } = this.parts.scroll;
     const { first, last } = windowOf(scrollTop, clientHeight || 600, ROW, this.rows.length);
-    const shared = { data: this.data, choices: this.choices(), plan: this.plan(), times: this.times() };
+    const shared = { data: this.data, choices: this.choices(), plan: this.plan(), times: this.times(), strips: this.strips, bands: this.bands(), flows: this.plan().flows };
     const selection = new Set(this.model.get("selection"));
     const waiting = new Set([...this.pending.values()].flatMap((wish) => wish.ops));
     const wanted = new Set();

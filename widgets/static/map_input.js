@@ -1,4 +1,5 @@
 // Hands on the map: mouse, keyboard and filter box, turned into calls of the map.
+import { stripTip } from "./map_strip.js";
 import { cellWords, kernelWords, laneWords } from "./map_tip.js";
 
 /** Attaches every listener; returns the function that takes them off. */
@@ -48,6 +49,7 @@ function explain(map, event) {
 
 function wordsFor(map, { index, row, about }) {
   if (about.precision !== undefined) return cellWords(row, about.precision, map.data, map.choices());
+  if (about.key === "range") return stripTip(row, map.strips, map.bands());
   if (about.key === "casts") return laneWords(row, map.lanes[index], map.data);
   if (about.key === "layer") return null;
   return kernelWords(row, map.plan(), map.times(), map.data, map.choices());

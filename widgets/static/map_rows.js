@@ -1,19 +1,20 @@
 // One row of the map: its elements once, then patched in place so that focus and hover survive.
 import { arcPath, family } from "./lane.js";
+import { drawStrip } from "./map_strip.js";
 import { change, micros } from "./numbers.js";
-import { h, put } from "./shared.js";
+import { h, put, svg } from "./shared.js";
 import { lastName, limitOf } from "./time_rows.js";
 import { standing } from "./tree.js";
 
 export const ROW = 28;
 const LINE_X = 18;
-const NS = "http://www.w3.org/2000/svg";
 
 /** The columns left to right; one with a `draw` fills its element from the row, precisions expand to one cell each. */
 export function columnsOf(precisions) {
   return [
     { key: "layer", title: "layer", width: "var(--px-w-layer)", draw: drawName },
     { key: "casts", title: "casts", width: "var(--px-w-lane)", draw: drawLane },
+    { key: "range", title: "range", width: "var(--px-w-strip)", draw: drawStrip },
     ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, width: "var(--px-w-cell)", precision: at })),
     { key: "kernel", title: "kernel", width: "minmax(90px, 1fr)", draw: drawKernel },
     { key: "time", title: "\u00b5s", about: "microseconds of each op, measured on this machine", width: "60px", draw: drawTime },
@@ -43,7 +44,7 @@ export function newRow(row, columns, precisions) {
   return element;
 }
 
-/** Brings a row's elements to what `view` says: {row, lane, data, choices, plan, times, focus}. */
+/** Brings a row's elements to what `view` says: {row, lane, data, choices, plan, flows, times, strips, bands}. */
 export function fillRow(element, view, columns) {
   const { row } = view;
   put(element, "class", `px-row px-${row.type}${view.selected ? " px-selected" : ""}`);
@@ -107,12 +108,6 @@ function layerSub(row, data) {
   const params = row.ops.reduce((sum, op) => sum + (data.ops[op].params || 0), 0);
   const size = params >= 1e6 ? `${(params / 1e6).toFixed(1)} M` : params >= 1e3 ? `${Math.round(params / 1e3)} k` : String(params);
   return `${row.ops.length} ops${params ? ` \u00b7 ${size} weights` : ""}`;
-}
-
-function svg(tag, attributes) {
-  const element = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
 }
 
 function drawLane(part, { lane }) {

@@ -16,6 +16,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** An SVG element with attributes. */
+export function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 /** Writes an attribute or the text only where it differs, so that nothing is laid out or announced twice. */
 export function put(element, name, value) {
   if (name === "text") {
@@ -48,26 +55,27 @@ export function soon(run) {
 }
 
 /**
- * The line to Python for one mounted view: `ask(type, fields)` resolves with the reply, rejects with its error.
- * Silence shows a banner on the page; the next reply takes it away. It says hello first: measuring waits for that.
+ * The line to Python for one mounted view: `ask(type, fields)` resolves with the reply, rejects with its error; bytes
+ * that came with the reply are its `buffers`. Silence shows a banner on the page, unless the request was `patient`; the
+ * next reply takes it away. It says hello first: measuring waits for that.
  */
 export function line(model, el) {
   const waiting = new Map();
   const mine = Math.random().toString(36).slice(2, 10);
   let next = 0;
-  const hear = (message) => {
+  const hear = (message, buffers) => {
     const entry = message && waiting.get(message.id);
     if (!entry) return;
     waiting.delete(message.id);
     clearTimeout(entry.timer);
     silence(false);
-    if (message.ok) entry.resolve(message);
+    if (message.ok) entry.resolve({ ...message, buffers });
     else entry.reject(new Error(message.error || "the request failed and gave no reason"));
   };
   model.on("msg:custom", hear);
-  const ask = (type, fields = {}) => new Promise((resolve, reject) => {
+  const ask = (type, fields = {}, patient = false) => new Promise((resolve, reject) => {
     const id = `${mine}-${(next += 1)}`;
-    const timer = setTimeout(() => {
+    const timer = patient ? 0 : setTimeout(() => {
       silence(true);
       reject(new Error(SILENT));
     }, REPLY_MS);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traitlets
 
-from widgets import payloads, timings
+from widgets import payloads, strips, timings
 from widgets.views.view import View, script, style, synced
 
 
@@ -12,14 +12,31 @@ class PrecisionMap(View):
     """Every op in every precision; a click on a cell sets it."""
 
     _esm = script(
-        "shared", "numbers", "tree", "lane", "time_rows", "map_rows", "tip", "map_tip", "map_parts", "map_input", "map"
+        "shared",
+        "numbers",
+        "tree",
+        "lane",
+        "time_rows",
+        "strip",
+        "map_strip",
+        "map_rows",
+        "tip",
+        "map_tip",
+        "map_parts",
+        "map_input",
+        "map",
     )
     _css = style("map")
-    shows = frozenset({"model", "model-kept", "recipe", "measured", "times", "selection", "filter", "job"})
+    shows = frozenset(
+        {"model", "model-kept", "recipe", "measured", "times", "ranges", "bands", "selection", "filter", "job"}
+    )
 
     table = synced()
     plan = synced()
     times = synced()
+    strips = synced()
+    heights = traitlets.Bytes().tag(sync=True)
+    bands = synced()
     selection = traitlets.List(traitlets.Unicode()).tag(sync=True)
     filter = traitlets.Unicode().tag(sync=True)
     opening = traitlets.Unicode().tag(sync=True)
@@ -34,5 +51,9 @@ class PrecisionMap(View):
             if topics & {"model", "recipe", "times"}:
                 self.plan = payloads.plan(state.session, state.shown)
                 self.times = timings.times(state)
+            if topics & {"model", "ranges"}:
+                self.strips, self.heights = strips.strips(state)
+            if topics & {"model", "recipe", "ranges", "bands"}:
+                self.bands = strips.bands(state)
         self.selection = list(state.selection)
         self.filter = state.filter

@@ -1,0 +1,7 @@
+"""Ranges of every tensor of a model, from one pass over its data."""
+
+from explorer.observe.observe import Slices, observe
+from explorer.observe.range_set import RangeSet, ports
+from explorer.observe.table import FORMATS, range_table
+
+__all__ = ["FORMATS", "RangeSet", "Slices", "observe", "ports", "range_table"]

@@ -1,0 +1,128 @@
+"""Ranges of every tensor of a model, in one pass over its data. (Effect: runs the model; compiled loops on threads.)"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.errors import Cancelled
+from explorer.graph import ModelGraph, Op, interpret
+from explorer.observe.counters import Counters, count_weight
+from explorer.observe.range_set import Ranges, RangeSet, make_fingerprint
+from explorer.observe.slices import Slicing, find_slicings
+from explorer.observe.watch import Watch, Watched, choose_watched
+from explorer.progress import Progress
+from explorer.ranges import TensorRange
+from explorer.subject import Subject
+
+Slices = str | Sequence[Any] | Tensor | Mapping[str, Any]
+
+
+def observe(
+    subject: Subject,
+    n: int | None = None,
+    slices: Slices | None = None,
+    progress: Progress | None = None,
+    cancel: Any = None,
+) -> RangeSet:
+    """The ranges of every op's inputs and output in FP32, and of the weights, over the first ``n`` samples (all).
+
+    The data stream through the captured graph once and no activation is kept. Each set of elements is counted once,
+    right after its op ran; copies that fill the last batch up are left out.
+
+    slices: which part of the data each sample or token belongs to, see :func:`find_slicings`; ranges of each part are
+    found too. Raises :class:`DataError` for slices that the data cannot be cut into, and :class:`Cancelled`.
+    """
+    total = len(subject.samples) if n is None else max(1, min(n, len(subject.samples)))
+    slicings = find_slicings(slices, subject.samples)
+    watch = choose_watched(subject.graph)
+    pass_ = _Pass(subject.graph, watch, slicings)
+    done = digest = 0
+    for inputs, count in subject.samples.first(total):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("find the ranges")
+        if progress is not None:
+            progress(done, total, "finding ranges")
+        pass_.run(inputs, count, done)
+        digest += _digest(inputs, count)
+        done += count
+    weights = {name: count_weight(subject.graph, name) for name in _weights(subject.graph)}
+    fingerprint = make_fingerprint(subject.graph.fingerprint, digest)
+    return RangeSet(pass_.read(), weights, pass_.read_slices(), done, fingerprint, watch.fixed)
+
+
+class _Pass:
+    """One pass over data: the counters of every watched value, of all samples and of each slice."""
+
+    def __init__(self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing]) -> None:
+        self._graph, self._watch, self._slicings = graph, watch, slicings
+        self._whole = Counters()
+        self._parts = {label: Counters() for slicing in slicings for label in slicing.names}
+        self._started = False
+
+    def run(self, inputs: tuple[Any, ...], count: int, start: int) -> None:
+        """Count the first ``count`` samples of a batch, the first of which is sample ``start``."""
+        size, watched = len(inputs[0]), self._watch.counted
+
+        def see(name: str, value: Any) -> None:
+            found = watched.get(name)
+            value = value[0] if isinstance(value, (tuple, list)) else value
+            if found is None or (found.batch_axis is None and self._started):
+                return
+            self._see(found, value, size, slice(start, start + count))
+
+        def note(op: Op, output: Any) -> None:
+            see(op.name, output)
+
+        for name, value in zip(self._graph.inputs, inputs, strict=True):
+            see(name, value)
+        interpret(self._graph, inputs, note)
+        self._started = True
+
+    def _see(self, watched: Watched, value: Tensor, size: int, chosen: slice) -> None:
+        count = chosen.stop - chosen.start
+        if watched.batch_axis is not None and count < size:
+            folded = value.shape[watched.batch_axis] // size
+            value = value.narrow(watched.batch_axis, 0, count * folded)
+        self._whole.see(watched, value)
+        for slicing in self._slicings:
+            for label, part in slicing.cut(watched, value, chosen):
+                self._parts[label].see(watched, part)
+
+    def read(self) -> Ranges:
+        """The ranges of all samples."""
+        return self._name(self._whole)
+
+    def read_slices(self) -> Mapping[str, Ranges]:
+        """Those of each slice."""
+        return {label: self._name(counters) for label, counters in self._parts.items()}
+
+    def _name(self, counters: Counters) -> dict[str, TensorRange]:
+        """The counted ranges under the names of all values that have those elements."""
+        joined: dict[tuple[str, ...], TensorRange] = {}
+        for sources in self._watch.same.values():
+            if sources not in joined and all(source in counters for source in sources):
+                joined[sources] = counters.join(sources)
+        return {name: joined[sources] for name, sources in self._watch.same.items() if sources in joined}
+
+
+def _weights(graph: ModelGraph) -> list[str]:
+    """The floating constants that ops read, tied ones too."""
+    read = dict.fromkeys(name for op in graph.ops for name in op.refs)
+    return [name for name in read if name in graph.constants and graph.constants[name].is_floating_point()]
+
+
+def _digest(inputs: tuple[Any, ...], count: int) -> int:
+    """The sum of the digests of the samples: the same in any order and split."""
+    total = 0
+    tensors = [x[:count].detach().cpu().contiguous() for x in inputs]
+    for sample in range(count):
+        digest = hashlib.blake2b(digest_size=8)
+        for x in tensors:
+            digest.update(x[sample].reshape(-1).view(torch.uint8).numpy().data)
+        total += int.from_bytes(digest.digest(), "little")
+    return total
