@@ -20,7 +20,6 @@ from numba.extending import intrinsic
 from explorer.kernels.simd import job
 from explorer.kernels.simd.activations import exp
 from explorer.kernels.simd.epilogue import Ending
-from explorer.kernels.simd.quantise import write_codes
 from explorer.kernels.simd.vectors import FLOAT, FLOATS, LANES, Vectors, own_function, whole
 
 WIDEST = 4
@@ -172,9 +171,7 @@ class _Block:
             done = builder.add(done, builder.mul(rounds, whole(height)))
 
     def _zeros(self, height: int) -> list[list[Any]]:
-        places = [
-            [cgutils.alloca_once(self.builder, FLOATS) for _ in range(self.width)] for _ in range(height)
-        ]
+        places = [[cgutils.alloca_once(self.builder, FLOATS) for _ in range(self.width)] for _ in range(height)]
         for place in (place for row in places for place in row):
             self.builder.store(self.v.floats(0.0), place)
         return places

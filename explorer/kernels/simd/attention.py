@@ -125,7 +125,7 @@ class Attention:
     def _prepare(
         self, inputs: tuple[Tensor, Tensor, Tensor], added: Tensor | None, post: Post
     ) -> tuple[Problem, Template]:
-        q, k, v = inputs
+        q, _, v = inputs
         strides = tuple(x.stride() for x in (*inputs, *(() if added is None else (added,))))
         key = (q.shape, v.shape, strides, post, torch.get_num_threads())
         if key not in self._prepared:
