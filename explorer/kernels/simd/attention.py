@@ -50,9 +50,8 @@ class Problem:
     def fields(self) -> dict[int, int]:
         """The fields of a job that follow from the problem."""
         line = WIDEST * LANES * 4
-        weights_at = _padded(self.depth) * line
-        results_at = weights_at + _padded(self.keys) * line
-        waiting_at = results_at + _padded(self.value_depth) * line
+        weights_at = _padded(max(self.depth, self.value_depth)) * line
+        waiting_at = weights_at + _padded(self.keys) * line
         width = self.heads * self.value_depth
         waiting = WIDEST * LANES * width * 4 if self.waits else 0
         return {
@@ -66,7 +65,6 @@ class Problem:
             job.GROUP_WIDTH: width,
             job.OUT_WIDTH: width,
             job.WEIGHTS_AT: weights_at,
-            job.RESULTS_AT: results_at,
             job.WAITING_AT: waiting_at if self.waits else 0,
             job.SCRATCH_BYTES: _padded(waiting_at + waiting, 64),
         }

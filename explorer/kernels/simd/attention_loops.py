@@ -34,7 +34,6 @@ from explorer.kernels.simd.job import (
     QUERY_BATCH,
     QUERY_HEAD,
     QUERY_ROW,
-    RESULTS_AT,
     SCRATCH,
     SCRATCH_BYTES,
     VALUE,
@@ -70,7 +69,7 @@ def attend_block(call: int, job: Any, batch: int, block: int, scratch: int) -> N
     start, stop = block * registers // job[BLOCKS], (block + 1) * registers // job[BLOCKS]
     first, registers = start * LANES, stop - start
     rows = min(registers * LANES, job[QUERIES] - first)
-    weights, results, waiting = scratch + job[WEIGHTS_AT], scratch + job[RESULTS_AT], job[WAITING_AT]
+    weights, waiting = scratch + job[WEIGHTS_AT], job[WAITING_AT]
     keys = min(job[KEYS], first + rows) if job[CAUSAL] else job[KEYS]
     row_bytes, place = job[OUT_WIDTH] * 4, batch * job[QUERIES] + first
     target = scratch + waiting if waiting else job[OUT] + place * row_bytes
@@ -87,9 +86,9 @@ def attend_block(call: int, job: Any, batch: int, block: int, scratch: int) -> N
         value = job[VALUE] + batch * job[VALUE_BATCH] + head * job[VALUE_HEAD]
         attend(
             registers, scratch, key, job[KEY_ROW], value, job[VALUE_ROW], keys, job[DEPTH], job[VALUE_DEPTH], masked,
-            weights, results,
+            weights, scratch,
         )  # fmt: skip
-        turn_out(results, registers, rows, job[VALUE_DEPTH], row_bytes, target + head * job[VALUE_DEPTH] * 4)
+        turn_out(scratch, registers, rows, job[VALUE_DEPTH], row_bytes, target + head * job[VALUE_DEPTH] * 4)
     if waiting:
         encode(call, target, place, rows)
 

@@ -71,11 +71,10 @@ from __future__ import annotations
     VALUE_DEPTH,
     FACTOR,  # of the scores
     BLOCKS,  # blocks of queries in one batch
-    WEIGHTS_AT,  # where in a thread's scratch memory the weights of the keys are; queries are at its start
-    RESULTS_AT,
+    WEIGHTS_AT,  # where in a thread's scratch memory the weights of the keys are, after the queries, later the results
     WAITING_AT,  # results that wait for those of the other heads to become codes; 0 where they go to OUT as they are
-) = range(67)
-PLACES = 67
+) = range(66)
+PLACES = 66
 
 PANEL = 64
 """Outputs in a panel of the packed weight: four registers of sixteen."""
