@@ -31,6 +31,11 @@ from explorer.kernels.simd.vectors import (
 from explorer.kernels.site import ACTIVATIONS
 
 
+MOST_STEPS = 512.0
+"""More steps of a code's scale than any result needs, and few enough for an INT32. What is below the least INT32, and
+NaN, becomes that one when it is converted, and so the code 0."""
+
+
 @intrinsic
 def finish(
     typing_context: Any, call: Any, sums: Any, first: Any, rows: Any, panel: Any, column: Any, columns: Any
@@ -166,10 +171,11 @@ class Ending:
                 [builder.and_(builder.fcmp_unordered("uno", x, x), m) for x, m in zip(values, masks, strict=True)]
             )
             base, inverse, zero = builder.add(address, at), self.number(job.OUT_INVERSE), self.number(job.OUT_ZERO)
+            zero = builder.fptosi(zero, INTS)
             for n, (x, mask) in enumerate(zip(values, masks, strict=True)):
-                code = builder.fadd(v.rounded(builder.fmul(x, inverse)), zero)
-                code = v.least(v.largest(code, v.floats(0.0)), v.floats(255.0))
-                v.store_some(builder.trunc(builder.fptosi(code, INTS), BYTES), v.at(base, n * LANES, 1), mask)
+                steps = v.to_integers(v.capped(builder.fmul(x, inverse), v.floats(MOST_STEPS)))
+                code = v.most(builder.add(steps, zero), ir.Constant(INTS, None))
+                v.store_some(v.saturated(code), v.at(base, n * LANES, 1), mask)
             return []
 
         self._choose(self.field(job.OUT_CODES), [floats, codes])
