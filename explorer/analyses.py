@@ -7,51 +7,63 @@ from typing import Any
 
 import pandas as pd
 
-from explorer.observe import RangeSet, Slices, observe, range_table
+from explorer import boundaries, compare, diagnosis, observe
+from explorer.compare import Birth, Culprits, View
+from explorer.latency import LatencyTable
 from explorer.progress import Progress, terminal_progress
-from explorer.recipe import Recipe
+from explorer.ranges import Histogram
+from explorer.recipe import Recipe, explains_misfit
 from explorer.subject import Subject
 
 
 class Analyses:
-    """The part of a session that looks at numbers; what depends on model and data alone is computed once and kept."""
+    """The part of a session that looks at numbers; what depends on model and data alone is computed once and kept.
 
-    def __init__(self, subject: Subject) -> None:
+    Where a method takes a recipe, it is by default the current one; ``n`` is how many samples are looked at, the first
+    ones. ``progress(done, total, text)`` is told how far it is; once ``cancel`` (an Event) is set, :class:`Cancelled`
+    is raised.
+    """
+
+    def __init__(self, subject: Subject, times: LatencyTable) -> None:
         self.subject = subject
-        self._ranges: dict[tuple[int, str], RangeSet] = {}
+        self._latencies = times
+        self._ranges: dict[tuple[int, str], observe.RangeSet] = {}
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that an analysis is about where none is given."""
+        """The current recipe."""
         raise NotImplementedError
+
+    # Ranges
 
     def range_set(
         self,
         n: int | None = None,
-        slices: Slices | None = None,
+        slices: observe.Slices | None = None,
         *,
         progress: Progress | None = None,
         cancel: Any = None,
-    ) -> RangeSet:
-        """Return the ranges of every tensor in FP32 over the first ``n`` samples (default all), from one pass.
+    ) -> observe.RangeSet:
+        """Return the ranges of every tensor in FP32 over ``n`` samples (default all), from one pass.
 
         slices: labels, one per sample or per token, or ``"phase"`` or ``"length"`` for language models: the ranges of
         each part of the data are found too. Raises :class:`DataError` for slices that the data cannot be cut into.
         """
         total = len(self.subject.samples)
-        key = (min(n or total, total), slices if isinstance(slices, str) else "")
-        if key in self._ranges and (slices is None or isinstance(slices, str)):
+        named = slices if isinstance(slices, str) else ""
+        key = (min(n or total, total), named)
+        if slices in (None, named) and key in self._ranges:
             return self._ranges[key]
         with terminal_progress(progress) as report:
-            found = observe(self.subject, n, slices, report, cancel)
-        if slices is None or isinstance(slices, str):
+            found = observe.observe(self.subject, n, slices, report, cancel)
+        if slices in (None, named):
             self._ranges[key] = found
         return found
 
     def ranges(
         self,
         n: int | None = None,
-        slices: Slices | None = None,
+        slices: observe.Slices | None = None,
         formats: Sequence[str] | None = None,
         *,
         progress: Progress | None = None,
@@ -62,4 +74,156 @@ class Analyses:
         For each of ``formats``, the shares that it would saturate, flush to zero and make subnormal, and the SQNR to
         expect. With ``slices`` (see :meth:`range_set`) one row more for each part of the data.
         """
-        return range_table(self.subject.graph, self.range_set(n, slices, progress=progress, cancel=cancel), formats)
+        found = self.range_set(n, slices, progress=progress, cancel=cancel)
+        return observe.range_table(self.subject.graph, found, formats)
+
+    def drift(self, new_data: Any, *, progress: Progress | None = None, cancel: Any = None) -> pd.DataFrame:
+        """Return how far the tensors of ``new_data`` have moved from those of this session's data, the furthest first.
+
+        new_data: what ``explorer.open`` takes as data; targets are not needed. Under a static recipe, also the share of
+        elements that the scales in use cannot reach, before and now. Raises :class:`DataError` for data that do not
+        fit the model.
+        """
+        scales = self.subject.calibration().scales if self.recipe.is_static else None
+        with terminal_progress(progress) as report:
+            before = self.range_set(progress=report, cancel=cancel)
+            return observe.observe_drift(self.subject, new_data, before, scales, report, cancel)
+
+    def misfit(self, recipe: Recipe) -> str:
+        """Return why numbers stored with ``recipe`` will not be found again here, in a sentence; empty where they will.
+
+        A recipe with static precisions is stored with the fingerprint of its scales; other ones may be in use here.
+        """
+        return explains_misfit(recipe, self.subject.calibration()) if recipe.calibration is not None else ""
+
+    # Casts
+
+    def boundaries(self, recipe: Recipe | None = None) -> boundaries.Boundaries:
+        """Return where formats meet: coherent regions, casts made for nothing, what would remove most, layout changes.
+
+        Times are those of calls that :meth:`latency` has measured; others are NaN.
+        """
+        return boundaries.boundaries(self.subject.plan(self._asked(recipe)), self._latencies)
+
+    # Errors
+
+    def compare(
+        self,
+        recipe: Recipe | None = None,
+        view: View = "local",
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return the error of each op against FP32.
+
+        view: ``"local"``, each op alone on clean inputs; ``"isolated"``, only this op changed, seen at the model's
+        output (128 samples by default); ``"cumulative"``, the whole recipe, seen at every op. For the columns see
+        :func:`explorer.compare.compare`.
+        """
+        with terminal_progress(progress) as report:
+            return compare.compare(self.subject, self._asked(recipe), view, n, report, cancel)
+
+    def errors(
+        self,
+        recipe: Recipe | None = None,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return the three errors of each op side by side (on 128 samples by default), and what becomes of its own.
+
+        behaviour: ``"heals"`` where what follows takes the error away, ``"amplifies"`` where it makes it larger.
+        """
+        with terminal_progress(progress) as report:
+            return compare.errors(self.subject, self._asked(recipe), n, report, cancel)
+
+    def first_nonfinite(
+        self,
+        recipe: Recipe | None = None,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> Birth | None:
+        """Return where the first NaN or Inf of a run is born, with its line of source; None where all is finite."""
+        with terminal_progress(progress) as report:
+            return compare.first_nonfinite(self.subject, self._asked(recipe), n, report, cancel)
+
+    def gaps(
+        self,
+        recipe: Recipe | None = None,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return how far each real kernel is from its emulated twin; 0 where exactness is possible."""
+        with terminal_progress(progress) as report:
+            return compare.gaps(self.subject, self._asked(recipe), n, report, cancel)
+
+    def error_histogram(
+        self,
+        op: str,
+        recipe: Recipe | None = None,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> Histogram:
+        """Return how the error of one op on clean inputs is spread over its elements."""
+        with terminal_progress(progress) as report:
+            return compare.error_histogram(self.subject, self._asked(recipe), op, n, report, cancel)
+
+    def culprits(
+        self,
+        recipe: Recipe | None = None,
+        k: int = 8,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> Culprits:
+        """Return the ``k`` samples (or tokens) whose output moves most, with the op where each leaves FP32's way."""
+        with terminal_progress(progress) as report:
+            return compare.culprits(self.subject, self._asked(recipe), k, n, report, cancel)
+
+    # Diagnosis
+
+    def diagnose(
+        self,
+        recipe: Recipe | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> tuple[diagnosis.Finding, ...]:
+        """Return what goes wrong, the worst first: the op, a cause with its evidence, and remedies; empty if nothing.
+
+        Costs are measured on 64 samples spread over the data.
+        """
+        with terminal_progress(progress) as report:
+            ranges = self.range_set(progress=report, cancel=cancel)
+            evidence = diagnosis.gather(self.subject, self._asked(recipe), ranges, progress=report, cancel=cancel)
+        return diagnosis.judge(evidence)
+
+    def preview(
+        self,
+        remedy: diagnosis.Finding | diagnosis.Remedy,
+        recipe: Recipe | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> diagnosis.Preview:
+        """Return what a remedy (of a finding, its first) brings, measured on 64 samples; nothing changes.
+
+        :meth:`treat` does it. Raises :class:`RecipeError` where only the model's author can.
+        """
+        with terminal_progress(progress) as report:
+            return diagnosis.preview(self.subject, self._asked(recipe), remedy, progress=report, cancel=cancel)
+
+    # Private
+
+    def _asked(self, recipe: Recipe | None) -> Recipe:
+        return self.recipe if recipe is None else recipe

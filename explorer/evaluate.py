@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,15 @@ from explorer.run import Executor, KernelCache, Plan, Replay, choose_cuts
 from explorer.samples import Samples
 
 FIRST_SLICE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A batch's outputs under a recipe and under FP32, [n, ...] each, and what the task scores them against."""
+
+    output: Tensor
+    wanted: Tensor
+    target: Tensor
 
 
 class Evaluator:
@@ -54,26 +64,33 @@ class Evaluator:
         """
         total = len(self.samples) if n is None else max(1, min(n, len(self.samples)))
         meter = QualityMeter(self.task, len(self.samples), bool(plan.emulated))
-        executor = Executor(plan, kernels)
-        reference = Executor(baseline, kernels)
+        executors = Executor(plan, kernels), Executor(baseline, kernels)
         done = 0
         with self._lock:
             for batch in range(-(-total // self.samples.batch_size)):
-                if cancel is not None and cancel.is_set():
-                    raise Cancelled("evaluate a recipe")
-                count = min(self.samples.real(batch), total - done)
-                inputs = dict(zip(self.graph.inputs, self.samples.batch(batch), strict=True))
-                output = self.replay.run(executor, batch, inputs, cancel)
-                wanted = output if plan.recipe.is_baseline else self._reference(reference, batch, inputs, cancel)
-                if plan.recipe.is_baseline:
-                    self._keep(batch, output)
-                meter.add(output[:count], wanted[:count], self._target(batch, count, wanted))
-                done += count
+                pair = self._pair(executors, batch, total - done, cancel)
+                meter.add(pair.output, pair.wanted, pair.target)
+                done += len(pair.output)
                 if progress is not None:
                     progress(done, total, "measuring quality")
                 if partial is not None and FIRST_SLICE <= done < total:
                     partial(meter.read())
         return meter.read()
+
+    def pairs(
+        self, plan: Plan, baseline: Plan, kernels: KernelCache, n: int | None = None, cancel: Any = None
+    ) -> Iterator[Pair]:
+        """Yield the outputs of ``plan`` and ``baseline`` on the first ``n`` samples (default all), batch by batch.
+
+        Others may evaluate between two batches.
+        """
+        left = len(self.samples) if n is None else max(1, min(n, len(self.samples)))
+        executors = Executor(plan, kernels), Executor(baseline, kernels)
+        for batch in range(-(-left // self.samples.batch_size)):
+            with self._lock:
+                pair = self._pair(executors, batch, left, cancel)
+            left -= len(pair.output)
+            yield pair
 
     def outputs(self, plan: Plan, kernels: KernelCache, use_replay: bool = True) -> list[Tensor]:
         """Return the outputs of every batch, for checks and benchmarks."""
@@ -90,6 +107,21 @@ class Evaluator:
         inputs = dict(zip(self.graph.inputs, self.samples.batch(0), strict=True))
         with self._lock:
             return self.replay.run(Executor(plan, kernels), 0, inputs)
+
+    def _pair(self, executors: tuple[Executor, Executor], batch: int, most: int, cancel: Any) -> Pair:
+        """The outputs of a plan and of the baseline for at most so many samples of a batch."""
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("evaluate a recipe")
+        executor, reference = executors
+        count = min(self.samples.real(batch), most)
+        inputs = dict(zip(self.graph.inputs, self.samples.batch(batch), strict=True))
+        output = self.replay.run(executor, batch, inputs, cancel)
+        if executor.plan.recipe.is_baseline:
+            wanted = output
+            self._keep(batch, output)
+        else:
+            wanted = self._reference(reference, batch, inputs, cancel)
+        return Pair(output[:count], wanted[:count], self._target(batch, count, wanted))
 
     def _target(self, batch: int, count: int, baseline: Tensor) -> Tensor:
         target = self.samples.target(batch, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import nn
 
 from explorer import bundle
 from explorer.analyses import Analyses
+from explorer.diagnosis import Finding, Remedy
+from explorer.diagnosis import apply as treat
 from explorer.errors import PrecisionError, RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
@@ -81,9 +84,9 @@ class Session(Analyses):
                 self._evaluator,
                 self.plan_of,
                 lambda: self.calibration,
-            )
+            ),
+            LatencyTable(),
         )
-        self._latencies = LatencyTable()
         self._stopwatch = Stopwatch(
             device,
             self._kernels,
@@ -137,8 +140,9 @@ class Session(Analyses):
 
     @property
     def recipe(self) -> Recipe:
-        """The current recipe."""
-        return self._history.current
+        """The current recipe; one with static precisions knows under which scales, once there are any."""
+        current = self._history.current
+        return current.with_calibration(self._calibration) if self._calibration is not None else current
 
     @property
     def plan(self) -> Plan:
@@ -182,9 +186,14 @@ class Session(Analyses):
         return self._move(self._history.push(self.recipe.with_precision(able, name, reason)))
 
     def apply(self, recipe: Recipe) -> Recipe:
-        """Make ``recipe`` the current one. Raises :class:`RecipeError` when it belongs to another model."""
+        """Make ``recipe`` the current one. Raises :class:`RecipeError` when it belongs to another model.
+
+        Warns where its numbers were found under other static scales than those in use here.
+        """
         recipe = self._own(recipe)
         self.plan_of(recipe)
+        if words := self.misfit(recipe):
+            warnings.warn(words, stacklevel=2)
         return self._move(self._history.push(recipe))
 
     def reset(self) -> Recipe:
@@ -276,6 +285,14 @@ class Session(Analyses):
         if not self.recipe.is_baseline:
             other.apply(replace(self.recipe, fingerprint=graph.fingerprint))
         return other
+
+    def treat(self, remedy: Finding | Remedy) -> Session:
+        """Do what a remedy (of a finding, its first) proposes and return the session to go on with.
+
+        The same one with its recipe or its static scales changed, which :meth:`undo` and :meth:`calibrate` take back;
+        for balancing another one. Raises :class:`RecipeError` where only the model's author can.
+        """
+        return treat(remedy.remedies[0] if isinstance(remedy, Finding) else remedy, self)
 
     # What the current recipe looks like
 

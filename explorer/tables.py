@@ -9,7 +9,7 @@ from math import prod
 import pandas as pd
 
 from explorer.graph import ModelGraph
-from explorer.run import Plan, Step, count_flops
+from explorer.run import Plan, Step, count_flops, inside_of
 
 OP_COLUMNS = [
     "layer",
@@ -39,6 +39,7 @@ CAST_COLUMNS = [
     "bytes",
     "time_us",
     "emulated",
+    "inside",
 ]
 
 
@@ -79,7 +80,11 @@ def _op_row(plan: Plan, step: Step, note: str) -> tuple[object, ...]:
 
 
 def casts_table(plan: Plan, time_us: Callable[[str], float | None]) -> pd.DataFrame:
-    """Return one row per cast; ``time_us(key)`` gives the time of casts that were measured (NaN for others)."""
+    """Return one row per cast; ``time_us(key)`` gives the time of casts that were measured (NaN for others).
+
+    A cast that an op does besides its own has no time, and ``inside`` is that op's id.
+    """
+    inside = inside_of(plan)
     rows = [
         (
             cast.source,
@@ -89,8 +94,9 @@ def casts_table(plan: Plan, time_us: Callable[[str], float | None]) -> pd.DataFr
             cast.direction,
             cast.elements,
             cast.bytes,
-            time if (time := time_us(cast.key)) is not None else math.nan,
+            math.nan if cast.id in inside or (time := time_us(cast.key)) is None else time,
             cast.emulated,
+            inside.get(cast.id, ""),
         )
         for cast in plan.casts
     ]

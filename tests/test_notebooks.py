@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 SECONDS = 90
 """A cell imports torch and compiles a loop, on two cores that other tests share."""
-NOTEBOOKS = ["02_formats.ipynb"]
+NOTEBOOKS = ["02_formats.ipynb", "03_ranges_and_casts.ipynb"]
 
 
 def read(root: Path, name: str) -> Any:
@@ -43,7 +43,7 @@ def test_runs_from_top_to_bottom(root: Path, name: str, monkeypatch: pytest.Monk
         output.data
         for cell in shown
         for output in cell.outputs
-        if "application/vnd.jupyter.widget-view+json" in output.data
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
     ]
     assert len(views) == 6
     assert messages(notebook) == []

@@ -2,9 +2,27 @@
 
 from widgets.app import Page, explore
 from widgets.format_lab import FormatLab
+from widgets.views.casts_panel import CastsPanel
+from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
+from widgets.views.errors_chart import ErrorsChart
+from widgets.views.findings_panel import FindingsPanel
+from widgets.views.inspector import Inspector
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
 from widgets.views.time_table import TimeTable
 
-__all__ = ["DeltaBar", "FormatLab", "Page", "PrecisionMap", "RecipePanel", "TimeTable", "explore"]
+__all__ = [
+    "CastsPanel",
+    "CulpritsPanel",
+    "DeltaBar",
+    "ErrorsChart",
+    "FindingsPanel",
+    "FormatLab",
+    "Inspector",
+    "Page",
+    "PrecisionMap",
+    "RecipePanel",
+    "TimeTable",
+    "explore",
+]

@@ -16,7 +16,7 @@ class Ask:
     """One question to the engine. ``topic``: what listeners hear; ``title``: the running job in words.
 
     ``about``: what the question is about besides the recipe, such as an op. ``follows``: it is asked again by itself
-    for every recipe, after its quality is known; else a person asked, and it goes before everything else.
+    for every recipe, after its numbers are known; else a person asked, and it goes before everything else.
     """
 
     topic: str
@@ -62,9 +62,12 @@ class Answers:
         self._asked[ask.topic, ask.about] = ask
 
     def drop(self) -> list[str]:
-        """Takes back what a person asked and was not answered; returns the topics."""
+        """Takes back what was not answered, for this recipe; returns the topics."""
         topics = [topic for topic, _ in self._asked]
         self._asked = {}
+        while question := self.next_following():
+            self._known[question.topic, question.about, self._recipe] = Answer()
+            topics.append(question.topic)
         return topics
 
     def take(self, ask: Ask, answer: Answer) -> None:

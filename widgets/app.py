@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -11,12 +12,27 @@ import explorer as px
 from widgets.measuring import measure
 from widgets.sharing import state_of
 from widgets.state import PageState
+from widgets.views.casts_panel import CastsPanel
+from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
+from widgets.views.errors_chart import ErrorsChart
+from widgets.views.findings_panel import FindingsPanel
+from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.section import Section
 from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
+
+SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
+    ("Findings: what goes wrong, why, and what to do", FindingsPanel),
+    ("Inspector: one op's tensors against any number format", Inspector),
+    ("Casts: where tensors change their format", CastsPanel),
+    ("Errors: where error is made and what becomes of it, op by op", ErrorsChart),
+    ("Culprits: the samples that moved most", CulpritsPanel),
+)
+"""Below the map, each made when it is first opened."""
 
 
 class Page(ipywidgets.VBox):
@@ -34,7 +50,10 @@ class Page(ipywidgets.VBox):
         beside.add_class("px-beside")
         main = ipywidgets.Box([self.precision_map, beside])
         main.add_class("px-main")
-        super().__init__([self.top_bar, self.banner, self.delta_bar, main])
+        self.sections = [Section(title, partial(make, self)) for title, make in SECTIONS]
+        below = ipywidgets.VBox(self.sections)
+        below.add_class("px-below-map")
+        super().__init__([self.top_bar, self.banner, self.delta_bar, main, below])
         self.add_class("px-page")
 
     @property

@@ -41,8 +41,8 @@ class Band:
     """From which magnitude to which a format holds a tensor (log2; infinite where there is no end), and the forecast.
 
     Where many scales are found from the data, the ends are those under the scale of the largest magnitude,
-    whose step is the widest. saturated, flushed: shares of all elements. sqnr_db: inf when nothing is lost, -inf when something
-    overflows to Inf. words: the format and its scale. scale, zero_point: those of the ends.
+    whose step is the widest. saturated, flushed: shares of all elements. sqnr_db: inf when nothing is lost, -inf when
+    something overflows to Inf. words: the format and its scale. scale, zero_point: those of the ends.
     """
 
     low: float

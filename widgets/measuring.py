@@ -80,7 +80,7 @@ class Step:
 
 
 def _next_step(state: PageState) -> Step | None:
-    """What a person asked; ranges at first sight; then the recipe's numbers, latency after all that computes."""
+    """What a person asked; ranges at first sight; then the recipe's numbers; then what follows them."""
     assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
     about = (id(session), recipe.hash)
@@ -100,10 +100,10 @@ def _next_step(state: PageState) -> Step | None:
         return Step(("ranges", id(session)), lambda task: observe(state, session, task))
     if state.range_set is not None and recipe.hash not in state.banded:
         return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))
-    if question := state.answers.next_following():
-        return _answer_step(state, question, about)
     if state.latency is None and open_(PARTS):
         return Step(("latency", *about), lambda task: _time(state, session, recipe, task))
+    if question := state.answers.next_following():
+        return _answer_step(state, question, about)
     return None
 
 

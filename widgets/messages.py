@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import explorer as px
-from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
-from widgets.measuring import measure, open_model
+from widgets import boundary_rows, culprit_rows, finding_rows
+from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field, whole_field
+from widgets.measuring import ask, measure, open_model
+from widgets.plain import text
+from widgets.remedies import apply_remedy, go_back
 from widgets.state import PageState
 
+QUESTIONS = {question.topic: question for question in (culprit_rows.QUESTION, finding_rows.QUESTION)}
+"""What a browser may ask the engine beyond the page's own numbers."""
+MAX_ROW = 10_000
 MAX_OPS = 5000
 MAX_NAME = 200
 MAX_FILTER = 200
@@ -74,16 +81,20 @@ def _preset(state: PageState, fields: Fields) -> None:
     _after(state)
 
 
-def _apply(state: PageState, fields: Fields) -> None:
+def _apply(state: PageState, fields: Fields) -> Reply:
     words, session = text_field(fields, "json", MAX_RECIPE), _session(state)
     if not words.strip():
         raise BadMessage("there is no recipe: paste its JSON or choose a file")
     session.apply(px.Recipe.from_json(words))
     _after(state)
+    return {"warning": text(session.misfit(session.recipe))}
 
 
 def _undo(state: PageState, fields: Fields) -> None:
-    if _session(state).can_undo:
+    _session(state)
+    if go_back(state):
+        measure(state)
+    elif state.session.can_undo:
         state.session.undo()
         _after(state)
 
@@ -142,6 +153,52 @@ def _recipe_json(state: PageState, fields: Fields) -> Reply:
     return {"json": session.recipe.to_json(), "name": f"{session.name}-{session.recipe.hash[:8]}.recipe.json"}
 
 
+def _analyse(state: PageState, fields: Fields) -> None:
+    topic = text_field(fields, "topic", MAX_NAME)
+    _session(state)
+    if topic not in QUESTIONS:
+        raise BadMessage(f"nobody answers {topic[:40]!r}; known: {', '.join(QUESTIONS)}")
+    ask(state, replace(QUESTIONS[topic], follows=False))
+
+
+def _on_show(state: PageState, fields: Fields) -> None:
+    """Raises ``BadMessage`` unless the message is about the recipe on show: rows of a former one are others."""
+    _session(state)
+    assert state.shown is not None
+    if text_field(fields, "hash", MAX_NAME) != state.shown.recipe.hash:
+        raise BadMessage("the recipe has changed since that was shown; choose again")
+
+
+def _fewer_casts(state: PageState, fields: Fields) -> None:
+    _on_show(state, fields)
+    kind = text_field(fields, "kind", MAX_NAME)
+    toggles = boundary_rows.toggles_of(state, kind, whole_field(fields, "row", 0, MAX_ROW))
+    if kind not in ("removals", "redundant") or not toggles:
+        raise BadMessage(f"there is no such change among the {kind[:40]!r} on show")
+    recipe = state.session.recipe
+    for precision in dict.fromkeys(precision for _, precision in toggles):
+        recipe = recipe.with_precision([op for op, asked in toggles if asked == precision], precision, "fewer casts")
+    state.session.apply(recipe)
+    _after(state)
+
+
+def _remedy(state: PageState, fields: Fields) -> tuple[int, int, Any]:
+    _on_show(state, fields)
+    finding, remedy = (whole_field(fields, name, 0, MAX_ROW) for name in ("finding", "remedy"))
+    found = finding_rows.found(state, finding, remedy)
+    if found is None or not found.can_be_tried:
+        raise BadMessage("there is no such remedy on show that can be tried")
+    return finding, remedy, found
+
+
+def _preview(state: PageState, fields: Fields) -> None:
+    ask(state, finding_rows.preview_of(*_remedy(state, fields)))
+
+
+def _apply_remedy(state: PageState, fields: Fields) -> None:
+    apply_remedy(state, _remedy(state, fields)[2])
+
+
 ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
     "hello": _hello,
     "set": _set,
@@ -157,6 +214,10 @@ ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
     "filter": _filter,
     "dismiss": _dismiss,
     "recipe_json": _recipe_json,
+    "analyse": _analyse,
+    "fewer_casts": _fewer_casts,
+    "preview": _preview,
+    "remedy": _apply_remedy,
 }
 FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "set": {"ops", "precision"},
@@ -165,5 +226,9 @@ FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "open": {"model"},
     "select": {"ops"},
     "filter": {"text"},
+    "analyse": {"topic"},
+    "fewer_casts": {"kind", "row", "hash"},
+    "preview": {"finding", "remedy", "hash"},
+    "remedy": {"finding", "remedy", "hash"},
 }
 QUIET = {"hello", "cancel", "select", "filter", "recipe_json"}

@@ -213,10 +213,17 @@ def top(state: PageState) -> dict[str, Any]:
     return {
         "models": list(state.models), "model": text(state.opening or session.name),
         "device": f"{text(session.device.label, 120)} \u00b7 batch {session.batch_size}",
-        "data": text(session.samples_label, 80), "presets": list(state.presets), "preset": named[0] if named else "",
-        "ready": not state.opening, "can_undo": bool(session.can_undo), "can_redo": bool(session.can_redo),
+        "data": text(_data_words(state), 120), "presets": list(state.presets), "preset": named[0] if named else "",
+        "ready": not state.opening, "can_undo": bool(session.can_undo) or state.came_from is not None,
+        "can_redo": bool(session.can_redo),
         "missing": state.missing,
     }  # fmt: skip
+
+
+def _data_words(state: PageState) -> str:
+    """The data, and what a remedy made of the model."""
+    words = text(state.session.samples_label, 80)
+    return f"{words} \u00b7 {state.came_from.words}" if state.came_from else words
 
 
 def job(state: PageState) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,16 @@ COLORS = {
     "fp16": "#3d73d8",
     "fp8_e4m3": "#9a4fc4",
     "fp8_e5m2": "#c2417a",
+    "int8": "#df7f1f",
+    "uint8": "#df7f1f",
+    "int4": "#c24a3a",
+    "uint4": "#c24a3a",
 }
-"""A colour for a format's line; each is told from both backgrounds, and never the only mark of a line."""
+"""A colour for a format; each is told from both backgrounds, and never the only mark of a line."""
+OTHER, BLOCK = "#b0489d", "#7a5af0"
 BAD = "#c8452f"
+WARM = "#d9822b"
+GOOD = "#128a50"
 SOFT = "#7b8494"
 """A grey that can be read on white and on black, for what a theme cannot reach."""
 INK, PAPER = "#22262d", "#ffffff"
@@ -58,6 +66,31 @@ def make_figure(x_title: str, y_title: str, traces: Any = (), **layout: Any) -> 
     )
     figure.update_layout(**layout)
     return figure
+
+
+def color_of(format: str) -> str:
+    """The colour of a format, of its family where it has none of its own."""
+    return COLORS.get(format, BLOCK if format.startswith(("mx", "nv")) else OTHER)
+
+
+def see_through(color: str, share: float) -> str:
+    """A colour that lets through what is behind it; ``share`` 1 is opaque."""
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"
+
+
+def powers_of_two(low: float, high: float) -> dict[str, Any]:
+    """Ticks of an axis in log2 at powers of two, some eight of them."""
+    step = max(1, round((high - low) / 8))
+    ticks = list(range(math.ceil(low / step) * step, math.floor(high) + 1, step))
+    return {"tickmode": "array", "tickvals": ticks, "ticktext": [_power(tick) for tick in ticks]}
+
+
+def _power(exponent: int) -> str:
+    """A power of two as people read it: plain from 1/16 to 4,096, else with its exponent."""
+    if -4 <= exponent <= 12:
+        return f"{2.0**exponent:,g}"
+    return f"2<sup>{str(exponent).replace('-', chr(0x2212))}</sup>"
 
 
 def on_paper(figure: Any) -> Any:

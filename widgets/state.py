@@ -46,6 +46,18 @@ class Shown:
         return bool((self.ops["precision"] == "fp32").all())
 
 
+@dataclass(frozen=True, eq=False)
+class CameFrom:
+    """The session that was on show before a remedy put another form of the model in its place.
+
+    ``recipe`` is the hash of the recipe that the new one began with; ``words`` say what was done.
+    """
+
+    session: Any
+    recipe: str
+    words: str
+
+
 def show(session: Any) -> Shown:
     """Reads the session's present recipe and what follows from it without running anything."""
     return Shown(
@@ -85,6 +97,7 @@ class PageState:
         self.banded: set[str] = set()
         """The recipes (their hashes) whose bands are all known."""
         self.answers = Answers()
+        self.came_from: CameFrom | None = None
         self.selection: tuple[str, ...] = ()
         self.filter = ""
         self.message = ""
@@ -119,8 +132,9 @@ class PageState:
 
     # -- model and recipe -------------------------------------------------------------------------------------------
 
-    def adopt(self, session: Any) -> None:
+    def adopt(self, session: Any, came_from: CameFrom | None = None) -> None:
         """Makes ``session`` the page's model and shows it."""
+        self.came_from = came_from
         shown, presets = show(session), dict(session.presets())
         self.session, self.shown, self.presets = session, shown, presets
         self.opening, self.selection, self.filter, self.message = "", (), "", ""
@@ -140,6 +154,12 @@ class PageState:
         self.times = {key: time for key, time in self.times.items() if time.alone}
         self._recall()
         self.changed("recipe", "measured")
+
+    def scales_changed(self) -> None:
+        """Forgets what was measured under other static scales, and reads the session again."""
+        self._seen, self.banded = {}, set()
+        self.answers.forget()
+        self.recipe_changed()
 
     def _recall(self) -> None:
         """Takes what this page showed before for the recipe, else what the trial store knows of it."""

@@ -21,8 +21,6 @@ MAX_OPS = 5000
 MOST_OCTAVES = 40
 FINE_OCTAVES = 24
 """Up to so many octaves have two columns each, more have one."""
-DECADES = 5
-"""A column's height is the logarithm of its count; so many powers of ten below the fullest one it is one step high."""
 TAIL = 1e-4
 """Elements of an op this rare may lie below the axis, in its first column: a tensor's smallest values say little."""
 EXPONENT_BIAS = 127
@@ -55,14 +53,13 @@ def find_axis(histograms: Sequence[Histogram]) -> Axis:
 
 
 def columns(histogram: Histogram, axis: Axis) -> NDArray[np.uint8]:
-    """[axis.columns] heights from 0, empty, to 255, the fullest column; see ``DECADES``."""
+    """[axis.columns] heights from 0, empty, to 255, the fullest column: square roots of counts, so that few show."""
     counts = histogram.coarsen(axis.per_octave - 1).counts.sum(axis=0)
     first = (axis.low + EXPONENT_BIAS) * axis.per_octave
     inside = counts[first : first + axis.columns].astype(np.float64)
     inside[0] += counts[:first].sum()
-    with np.errstate(divide="ignore"):
-        heights = 1 + np.log10(inside / max(inside.max(), 1)) / DECADES
-    return np.where(inside > 0, np.maximum(np.rint(255 * heights), 1), 0).astype(np.uint8)
+    heights = np.rint(255 * np.sqrt(inside / max(inside.max(), 1)))
+    return np.where(inside > 0, np.maximum(heights, 1), 0).astype(np.uint8)
 
 
 def shown_tensors(state: PageState) -> dict[str, JudgedTensor]:
@@ -86,7 +83,7 @@ def strips(state: PageState) -> tuple[dict[str, Any], bytes]:
     drawn = [columns(histograms[op], axis) if op in histograms else empty for op in ops]
     return {
         "state": "ready", "low": axis.low, "octaves": axis.octaves, "columns": axis.columns,
-        "samples": int(state.range_set.samples), "decades": DECADES,
+        "samples": int(state.range_set.samples),
         "ops": [_figures(shown[op].port, histograms[op]) if op in shown else None for op in ops],
     }, np.concatenate(drawn).tobytes() if drawn else b""  # fmt: skip
 

@@ -22,7 +22,7 @@ class Batch:
     count: int
 
     def pick(self, x: Tensor, op: Op) -> Tensor:
-        """The elements of the samples that count, samples first [count, ...]; all, where no dimension is the batch's."""
+        """The elements of the samples that count, samples first [count, ...]; all, where no dimension is the batch."""
         found = samples_first(x, op, self.size)
         return x if found is None else found[: self.count]
 
@@ -44,13 +44,13 @@ def samples_first(x: Tensor, op: Op, batch: int) -> Tensor | None:
         return x if x.dim() and len(x) == batch else None
     for dim, size in enumerate(shape):
         if isinstance(size, str) and "batch" in size and x.shape[dim] % batch == 0:
-            split = x if x.shape[dim] == batch else x.unflatten(dim, (batch, -1))
+            split = x.reshape(*x.shape[:dim], batch, -1, *x.shape[dim + 1 :]) if x.shape[dim] > batch else x
             return split.movedim(dim, 0)
     return None
 
 
 def tokens_second(x: Tensor, op: Op, batch: int, tokens: int) -> Tensor | None:
-    """Return ``x`` as [batch, tokens, ...], or None where it has no dimension of tokens: the first, where it has two."""
+    """Return ``x`` as [batch, tokens, ...], or None where it has no dimension of tokens; of two, the first counts."""
     found = samples_first(x, op, batch)
     if found is None:
         return None
@@ -61,7 +61,7 @@ def tokens_second(x: Tensor, op: Op, batch: int, tokens: int) -> Tensor | None:
     return None if dim is None else found.movedim(dim, 1)
 
 
-def sum_by_item(x: Tensor, dims: int) -> Tensor:
-    """Sum over all but the first ``dims`` dimensions, in FP64."""
-    flat = x.double().flatten(dims) if x.dim() > dims else x.double().unsqueeze(-1)
-    return torch.sum(flat, -1)
+def norm_by_item(x: Tensor, dims: int) -> Tensor:
+    """The Euclidean norm over all but the first ``dims`` dimensions, in FP32."""
+    rest = tuple(range(dims, x.dim()))
+    return torch.linalg.vector_norm(x, dim=rest) if rest else x.abs()

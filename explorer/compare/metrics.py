@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from explorer.formats import FloatSpec, find_format
 from explorer.formats.ordinals import Grid, find_grid
-from explorer.measure.quality import sqnr_db
+from explorer.measure import sqnr_db
 
-_BLOCK = 1 << 16
-"""Elements compared at a time: few enough that their FP64 copies stay in the second cache."""
+_BLOCK = 1 << 22
+"""Elements that torch compares at a time: bounds the FP64 copies."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class PairError:
     """How far ``y`` is from its reference ``x``, over any number of pairs of tensors.
 
     The sums and maxima are over the elements that are finite in both; where ``x`` is NaN or Inf itself nothing can be
-    said of the error. ``new_nan`` and ``new_inf`` count the elements of ``y`` that are so where ``x`` was finite.
+    said of the error. ``new_nan`` and ``new_inf`` count the elements of ``y`` that are so where ``x`` was finite,
+    ``recovered`` those that are finite where ``x`` was not.
 
     elements: all that were compared. signal, other, dot, noise: the sums of x**2, y**2, x * y and (y - x)**2, in FP64.
     max_abs: the largest \\|y - x\\|. max_ulps: the largest distance in steps of FP32's grid, counted over zero where
@@ -42,6 +42,7 @@ class PairError:
     output_ulps: float = 0.0
     new_nan: int = 0
     new_inf: int = 0
+    recovered: int = 0
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, format: str = "fp32") -> PairError:
@@ -49,9 +50,10 @@ class PairError:
 
         Neither is modified. Pairs without elements are no error.
         """
+        if not x.numel():
+            return cls()
         x, y = x.float().reshape(-1), y.float().reshape(-1)
-        blocks = zip(x.split(_BLOCK), y.split(_BLOCK), strict=True)
-        return merge_all(_compare_block(a, b, format) for a, b in blocks if len(a))
+        return compare_with_loops(x, y, format) if x.is_cpu else compare_with_torch(x, y, format)
 
     def merge(self, other: PairError) -> PairError:
         """The error over the pairs of both."""
@@ -66,6 +68,7 @@ class PairError:
             _larger(self.output_ulps, other.output_ulps),
             self.new_nan + other.new_nan,
             self.new_inf + other.new_inf,
+            self.recovered + other.recovered,
         )
 
     @property
@@ -130,69 +133,47 @@ def _grid(format: str) -> Grid:
     return grid
 
 
+def compare_with_loops(x: Tensor, y: Tensor, format: str) -> PairError:
+    """The error of one pair [n] of FP32 on a CPU, in one pass. (Effect: JIT at first use.)"""
+    from explorer.compare.loops import compare  # Numba loads when tensors are compared, not with the package
+
+    grid = _grid(format if _has_steps(format) else "fp32")
+    sums, (largest, ulps, parts), counts = compare(x.contiguous(), y.contiguous(), grid.min_exponent + 127)
+    steps = parts * 2.0**-grid.fraction_bits if _has_steps(format) else math.nan
+    return _record(len(x), sums, (largest, ulps, steps), counts)
+
+
+def compare_with_torch(x: Tensor, y: Tensor, format: str) -> PairError:
+    """The error of one pair [n] of FP32 on any device, in some passes over blocks."""
+    blocks = zip(torch.split(x, _BLOCK), torch.split(y, _BLOCK), strict=True)
+    return merge_all(_compare_block(*block, format) for block in blocks)
+
+
 def _compare_block(x: Tensor, y: Tensor, format: str) -> PairError:
-    sums = _sum_squares(x, y)
-    if math.isfinite(sums[3]):  # FP64 holds any sum of squares of FP32 values, so nothing here is NaN or Inf
-        return PairError(len(x), *sums, *_find_extremes(x, y, format)) if sums[3] else _equal(len(x), sums, format)
-    known = x.isfinite()
-    both = known & y.isfinite()
-    inside = _compare_block(x[both], y[both], format) if bool(both.any()) else PairError()
-    born = PairError(
-        len(x) - inside.elements, new_nan=int((known & y.isnan()).sum()), new_inf=int((known & y.isinf()).sum())
-    )
-    return inside.merge(born)
+    known, finite = x.isfinite(), y.isfinite()
+    both = known & finite
+    counts = [int(part.sum()) for part in (known & y.isnan(), known & y.isinf(), ~known & finite)]
+    a, b = x[both], y[both]
+    first, second = a.double(), b.double()
+    e = second - first
+    sums = [float(torch.dot(*pair)) for pair in ((first, first), (second, second), (first, second), (e, e))]
+    if not len(e):
+        return _record(len(x), sums, (0.0, 0.0, 0.0 if _has_steps(format) else math.nan), counts)
+    steps = float(count_ulps(a, b, format).max()) if _has_steps(format) else math.nan
+    return _record(len(x), sums, (float(e.abs().max()), float(count_ulps(a, b).max()), steps), counts)
 
 
-def _equal(elements: int, sums: tuple[float, float, float, float], format: str) -> PairError:
-    return PairError(elements, *sums, output_ulps=0.0 if _has_steps(format) else math.nan)
+def _record(
+    elements: int, sums: Sequence[float], maxima: tuple[float, float, float], counts: Sequence[int]
+) -> PairError:
+    signal, other, dot, noise = sums
+    nan, inf, recovered = counts
+    return PairError(elements, signal, other, dot, noise, *maxima, nan, inf, recovered)
 
 
 def _has_steps(format: str) -> bool:
     """Whether the values of a format lie on one grid: codes do on their scale's."""
     return isinstance(find_format(format), FloatSpec)
-
-
-def _sum_squares(x: Tensor, y: Tensor) -> tuple[float, float, float, float]:
-    """The sums of x**2, y**2, x * y and (y - x)**2."""
-    if not x.is_cpu:
-        a, b = x.double(), y.double()
-        e = b - a
-        pairs = ((a, a), (b, b), (a, b), (e, e))
-        signal, other, dot, noise = torch.stack([torch.dot(*pair) for pair in pairs]).tolist()
-        return signal, other, dot, noise
-    from explorer.compare.loops import add_squares  # Numba loads when tensors are compared, not with the package
-
-    sums = np.zeros(4)
-    add_squares(x.numpy(), y.numpy(), sums)
-    return float(sums[0]), float(sums[1]), float(sums[2]), float(sums[3])
-
-
-def _find_extremes(x: Tensor, y: Tensor, format: str) -> tuple[float, float, float]:
-    """The largest distance: as a number, in FP32's steps and in the format's (NaN where it has none)."""
-    if not x.is_cpu:
-        largest, find = float((y.double() - x.double()).abs().max()), _find_ulps_anywhere
-    else:
-        from explorer.compare.loops import find_largest
-
-        largest, find = float(find_largest(x.numpy(), y.numpy())), _find_ulps_on_cpu
-    ulps = find(x, y, "fp32")
-    if not _has_steps(format):
-        return largest, ulps, math.nan
-    grid = _grid(format)
-    with_range_of_fp32 = grid.min_exponent == _grid("fp32").min_exponent
-    return largest, ulps, ulps * 2.0**-grid.fraction_bits if with_range_of_fp32 else find(x, y, format)
-
-
-def _find_ulps_anywhere(x: Tensor, y: Tensor, format: str) -> float:
-    return float(count_ulps(x, y, format).max())
-
-
-def _find_ulps_on_cpu(x: Tensor, y: Tensor, format: str) -> float:
-    from explorer.compare.loops import find_farthest
-
-    grid = _grid(format)
-    patterns = (np.ascontiguousarray(part.numpy()).view(np.int32) for part in (x, y))
-    return float(find_farthest(*patterns, np.int32(grid.min_exponent + 127))) * 2.0**-grid.fraction_bits
 
 
 def _larger(a: float, b: float) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from explorer.kernels.cpu import LINEAR, require_product
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import as_rows, channels_last
 from explorer.kernels.onednn import conv_settings, find_fault, refusals
 from explorer.kernels.site import Packed, Post, Site
 
@@ -91,7 +92,8 @@ refuse_linear, refuse_conv = refusals("packed FP32", lambda: why_none())
 
 
 def _kernel(name: str, kinds: frozenset[str], build: Callable[[Site], Packed], refuse: Any) -> Kernel:
-    return Kernel(name, "fp32", "cpu", kinds, "fp32", "fp32", build, refuse, fuses=FUSES)
+    layout = channels_last if kinds is CONV2D else as_rows
+    return Kernel(name, "fp32", "cpu", kinds, "fp32", "fp32", build, refuse, fuses=FUSES, layout=layout)
 
 
 KERNELS = (

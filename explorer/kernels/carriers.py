@@ -12,6 +12,7 @@ from torch import Tensor
 
 from explorer.formats import Quantized, Scheme, find_format, find_scale, quantize
 from explorer.kernels import cuda_casts, fused, simd
+from explorer.kernels.layout import ANY, CONTIGUOUS, DENSE
 from explorer.kernels.simd import elementwise, rows
 from explorer.kernels.site import StaticScale
 from explorer.precision import BLOCK_PRECISIONS
@@ -24,7 +25,8 @@ class Carrier:
     """A form of a tensor on an edge: a native float (``scheme`` None), or codes with scales under ``scheme``.
 
     ``native_on`` are the device types on which the conversion runs as one kernel; elsewhere it is emulated.
-    ``convert`` of a :attr:`static` carrier takes the tensor's :class:`StaticScale` as its second argument.
+    ``convert`` of a :attr:`static` carrier takes the tensor's :class:`StaticScale` as its second argument. ``layout``
+    is how the loop that converts wants the tensor (:mod:`explorer.kernels.layout`); the result lies so too.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Carrier:
     scheme: Scheme | None
     convert: Callable[..., Any]
     native_on: frozenset[str] = frozenset({"cpu", "cuda"})
+    layout: str = ANY
 
     @property
     def static(self) -> bool:
@@ -100,22 +103,23 @@ SHIFT = 128
 def _quantized(format_: str, granularity: str, native_on: frozenset[str] = frozenset()) -> Carrier:
     scheme = Scheme(format_, granularity=granularity)  # type: ignore[arg-type]
     convert = partial(quantize_tokens if granularity == "token" else quantize_tensor, scheme)
-    return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on)
+    layout = CONTIGUOUS if granularity == "token" else DENSE
+    return Carrier(f"{format_}:{granularity}", format_, scheme, convert, native_on, layout)
 
 
 def _grouped(format_: str, group: int) -> Carrier:
     """Codes in groups along the last dimension."""
     scheme = Scheme(format_, "group", group=group)
     name, convert = f"{format_}:block{group}", partial(quantize_groups, scheme)
-    return Carrier(name, format_, scheme, convert, frozenset({"cuda"}))
+    return Carrier(name, format_, scheme, convert, frozenset({"cuda"}), CONTIGUOUS)
 
 
 def _blocks(format_: str) -> tuple[Carrier, Carrier]:
     """A block format with its blocks along the last dimension, and along the channels of a convolution's input."""
     rows, channels = Scheme(format_), Scheme(format_, axis=1)
     return (
-        Carrier(f"{format_}:block", format_, rows, lambda x: quantize(x, rows), frozenset()),
-        Carrier(f"{format_}:channels", format_, channels, lambda x: quantize(x, channels), frozenset()),
+        Carrier(f"{format_}:block", format_, rows, lambda x: quantize(x, rows), frozenset(), CONTIGUOUS),
+        Carrier(f"{format_}:channels", format_, channels, lambda x: quantize(x, channels), frozenset(), CONTIGUOUS),
     )
 
 
@@ -125,7 +129,7 @@ _ALL = (
     *(_native(name) for name in NATIVE_DTYPES),
     _quantized("int8", "token", frozenset({"cpu", "cuda"})),
     _quantized("int8", "tensor", frozenset({"cpu"})),
-    Carrier("uint8:static", "uint8", STATIC, quantize_static, frozenset({"cpu", "cuda"})),
+    Carrier("uint8:static", "uint8", STATIC, quantize_static, frozenset({"cpu", "cuda"}), DENSE),
     _quantized("fp8_e4m3", "token", frozenset({"cuda"})),
     _quantized("fp8_e4m3", "tensor"),
     _grouped("fp8_e4m3", 128),

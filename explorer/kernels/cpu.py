@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.formats import Quantized, quantize
 from explorer.kernels import fused
 from explorer.kernels.kernel import ADDEND, Kernel
+from explorer.kernels.layout import as_rows
 from explorer.kernels.site import Packed, Product, Site, extend_by_addend
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
@@ -97,6 +98,7 @@ KERNELS = (
         build_int8_linear(fused.scale_product),
         refuse_fused,
         fuses=ADDEND,
+        layout=as_rows,
     ),
     Kernel(
         "torch._int_mm",
@@ -108,5 +110,6 @@ KERNELS = (
         build_int8_linear(scale_product),
         refuse_int8_linear,
         fuses=ADDEND,
+        layout=as_rows,
     ),
 )

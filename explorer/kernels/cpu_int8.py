@@ -11,8 +11,9 @@ from explorer.formats import Quantized, quantize
 from explorer.kernels import simd
 from explorer.kernels.cpu import CHANNEL, LINEAR, refuse_int8_linear, require_product
 from explorer.kernels.kernel import ADDEND, Kernel
+from explorer.kernels.layout import contiguous, dense
 from explorer.kernels.simd.elementwise import activate
-from explorer.kernels.simd.int8_conv import Int8Conv, refuse_shape
+from explorer.kernels.simd.int8_conv import Int8Conv, layout_of, refuse_shape
 from explorer.kernels.simd.int8_matmul import Int8Linear
 from explorer.kernels.simd.window import read_window
 from explorer.kernels.site import ACTIVATIONS, Packed, Post, Site, activation_of
@@ -76,9 +77,17 @@ def refuse_activation(site: Site, device: Device) -> str:
     return simd.missing(device)
 
 
+def conv_layout(site: Site) -> str:
+    product = require_product(site)
+    shape = product.weight.shape
+    return layout_of(shape, read_window(shape[2:], product.settings).groups)
+
+
 def _kernel(precision: str, kinds: frozenset[str], takes: str) -> Kernel:
-    build, refuse = (build_linear, refuse_linear) if kinds is LINEAR else (build_conv, refuse_conv)
-    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=FUSES)
+    build, refuse, layout = (
+        (build_linear, refuse_linear, contiguous) if kinds is LINEAR else (build_conv, refuse_conv, conv_layout)
+    )
+    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=FUSES, layout=layout)
 
 
 KERNELS = (
@@ -89,7 +98,15 @@ KERNELS = (
 )
 ACTIVATION_KERNELS = {
     name: Kernel(
-        f"explorer {name}", "fp32", "cpu", frozenset({name}), "fp32", "fp32", build_activation, refuse_activation
+        f"explorer {name}",
+        "fp32",
+        "cpu",
+        frozenset({name}),
+        "fp32",
+        "fp32",
+        build_activation,
+        refuse_activation,
+        layout=dense,
     )
     for name in ACTIVATIONS
     if name != "relu"

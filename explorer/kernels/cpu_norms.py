@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.graph import Ref
 from explorer.kernels import simd
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import contiguous
 from explorer.kernels.simd.layer_norm import LayerNorm
 from explorer.kernels.site import Packed, Post, Site
 from explorer.measure.device import Device
@@ -64,6 +65,7 @@ NORM_KERNELS = {
         build_layer_norm,
         refuse_layer_norm,
         fuses=frozenset({"codes", "tokens"}),
+        layout=contiguous,
     )
 }
 """Norms whose readers all take codes, by kind. (FP32 in a recipe is torch's own call where nothing is taken in.)"""

@@ -12,11 +12,15 @@ from torch import Tensor
 
 from explorer.kernels.cpu import LINEAR, require_product
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import CONTIGUOUS, PADDED, as_rows, contiguous
 from explorer.kernels.simd import weight_only
 from explorer.kernels.site import Packed, Site
 from explorer.kernels.stored import store_int4, store_int8
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
+
+Refuse = Callable[[Site, Device], str]
+Layout = Callable[[Site], str]
 
 INT4_PRECISIONS = ("w4", "w4_mse", "w4_hqq", "w4_g128")
 TORCH_INT4_GROUPS = (32, 64, 128, 256)
@@ -51,7 +55,8 @@ def build_w4(precision: str) -> Callable[[Site], Packed]:
         scales, group = torch.stack((stored.scale.t(), zero.t()), -1).contiguous(), stored.group
 
         def multiply(x: Tensor) -> Tensor:
-            return torch.ops.aten._weight_int4pack_mm_for_cpu(x, codes, group, scales)  # type: ignore[no-any-return]
+            dense = x.contiguous()  # rows with gaps would be refused
+            return torch.ops.aten._weight_int4pack_mm_for_cpu(dense, codes, group, scales)  # type: ignore[no-any-return]
 
         return _packed(multiply, stored.codes.shape[0], _in_bf16(product.bias), stored.weight_bytes, stored.scale_bytes)
 
@@ -184,20 +189,26 @@ def why_no_fp16_weights() -> str:
     return "" if torch.equal(out, torch.full((2, 16), 16.0)) else "quantized::linear_dynamic_fp16 gives wrong sums here"
 
 
-def _kernel(name: str, precision: str, carrier: str, build: Callable[[Site], Packed], refuse: object) -> Kernel:
-    return Kernel(name, precision, "cpu", LINEAR, carrier, carrier, build, refuse)  # type: ignore[arg-type]
+def own_w8_layout(site: Site) -> str:
+    return PADDED if weight_only.missing_inputs(require_product(site).weight.shape[1]) else CONTIGUOUS
+
+
+def _kernel(name: str, precision: str, build: Callable[[Site], Packed], refuse: Refuse, layout: Layout) -> Kernel:
+    return Kernel(name, precision, "cpu", LINEAR, "bf16", "bf16", build, refuse, layout=layout)
 
 
 KERNELS = (
-    _kernel("AVX512-VNNI int8 weight", "w8", "bf16", build_own_w8, refuse_own("w8")),
-    _kernel("torch._weight_int8pack_mm", "w8", "bf16", build_w8, refuse_w8),
+    _kernel("AVX512-VNNI int8 weight", "w8", build_own_w8, refuse_own("w8"), own_w8_layout),
+    _kernel("torch._weight_int8pack_mm", "w8", build_w8, refuse_w8, as_rows),
     *(
         kernel
         for name in INT4_PRECISIONS
         for kernel in (
-            _kernel("AVX512-VNNI int4 weight", name, "bf16", build_own_w4(name), refuse_own(name)),
-            _kernel("torch._weight_int4pack_mm_for_cpu", name, "bf16", build_w4(name), refuse_w4(name)),
+            _kernel("AVX512-VNNI int4 weight", name, build_own_w4(name), refuse_own(name), contiguous),
+            _kernel("torch._weight_int4pack_mm_for_cpu", name, build_w4(name), refuse_w4(name), contiguous),
         )
     ),
-    _kernel("quantized::linear_dynamic_fp16", "w16", "fp32", build_w16, refuse_w16),
+    Kernel(
+        "quantized::linear_dynamic_fp16", "w16", "cpu", LINEAR, "fp32", "fp32", build_w16, refuse_w16, layout=contiguous
+    ),
 )

@@ -15,11 +15,14 @@ from torch import Tensor
 from explorer.formats import Quantized, find_format, quantize
 from explorer.kernels.cpu import LINEAR, build_int8_linear, refuse_int8_linear, require_product, scale_product
 from explorer.kernels.kernel import ADDEND, CONV_KINDS, MATRIX_KINDS, Kernel
+from explorer.kernels.layout import CONTIGUOUS, PADDED, as_rows, as_torch_wants, contiguous
 from explorer.kernels.site import Packed, Product, Site, bind
 from explorer.measure.device import Device
 from explorer.precision import PRECISIONS, weight_scheme_of
 
 BLOCK = 128
+ROWS_TOGETHER = 4
+"""torch's block-scaled product takes rows in fours."""
 
 
 def refuse_int8(site: Site, device: Device) -> str:
@@ -127,7 +130,7 @@ def scale_blocks(rows: Tensor, columns: Tensor, row_scale: Tensor, column_scale:
     """
     functional: Any = torch.nn.functional
     kinds, count = functional.ScalingType, len(rows)
-    margin = -count % 4
+    margin = -count % ROWS_TOGETHER
     rows = torch.nn.functional.pad(rows.view(torch.uint8), (0, 0, 0, margin)).view(rows.dtype) if margin else rows
     row_scale = torch.nn.functional.pad(row_scale, (0, 0, 0, margin)).t().contiguous().t()
     blocks = (row_scale, kinds.BlockWise1x128, column_scale, kinds.BlockWise128x128)
@@ -171,8 +174,12 @@ def why_none(site: Site, precision: str, device: Device) -> str:
     return ""
 
 
-def _fp8(name: str, precision: str, takes: str, build: Any, refuse: Any) -> Kernel:
-    return Kernel(name, precision, "cuda", LINEAR, takes, "bf16", build, refuse)
+def by_blocks_layout(site: Site) -> str:
+    return PADDED if site.rows % ROWS_TOGETHER else CONTIGUOUS
+
+
+def _fp8(name: str, precision: str, takes: str, build: Any, refuse: Any, layout: Any = contiguous) -> Kernel:
+    return Kernel(name, precision, "cuda", LINEAR, takes, "bf16", build, refuse, layout=layout)
 
 
 _BY_ROWS = refuse_fp8((9, 0), "row-scaled")
@@ -188,6 +195,7 @@ KERNELS = (
         build_int8_linear(scale_product),
         refuse_int8,
         fuses=ADDEND,
+        layout=as_rows,
     ),
     _fp8("torch._scaled_mm", "fp8", "fp8_e4m3:token", build_fp8_linear("fp8"), _BY_ROWS),
     _fp8("torch._scaled_mm e5m2 x e4m3", "fp8_e5m2", "fp8_e5m2:token", build_fp8_linear("fp8_e5m2"), _BY_ROWS),
@@ -198,6 +206,13 @@ KERNELS = (
         build_fp8_linear("fp8_tensor"),
         refuse_fp8((8, 9), "tensor-scaled"),
     ),
-    _fp8("torch scaled_mm by blocks", "fp8_block", "fp8_e4m3:block128", build_fp8_blocks, refuse_fp8_blocks),
-    Kernel("torch tf32", "tf32", "cuda", MATRIX_KINDS, "fp32", "fp32", build_tf32, refuse_tf32),
+    _fp8(
+        "torch scaled_mm by blocks",
+        "fp8_block",
+        "fp8_e4m3:block128",
+        build_fp8_blocks,
+        refuse_fp8_blocks,
+        by_blocks_layout,
+    ),
+    Kernel("torch tf32", "tf32", "cuda", MATRIX_KINDS, "fp32", "fp32", build_tf32, refuse_tf32, layout=as_torch_wants),
 )

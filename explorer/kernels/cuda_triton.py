@@ -16,6 +16,7 @@ from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels import triton
 from explorer.kernels.cpu import CHANNEL, LINEAR, require_product
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import as_rows, contiguous
 from explorer.kernels.site import ACTIVATIONS, Packed, Post, Site, activation_of
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
@@ -155,7 +156,7 @@ def build_activation(name: str) -> Callable[[Site], Packed]:
 
 
 def _kernel(name: str, precision: str, takes: str, gives: str, build: Any, refuse: Any, **more: Any) -> Kernel:
-    return Kernel(f"Triton {name}", precision, "cuda", LINEAR, takes, gives, build, refuse, **more)
+    return Kernel(f"Triton {name}", precision, "cuda", LINEAR, takes, gives, build, refuse, layout=as_rows, **more)
 
 
 _REFUSE_INT8 = refuse_below((8, 0), "INT8 products", 2**31 // 127**2)
@@ -181,6 +182,7 @@ ACTIVATION_KERNELS = {
         "fp32",
         build_activation(name),
         refuse_activation(name),
+        layout=contiguous,
     )
     for name in ACTIVATIONS
 }

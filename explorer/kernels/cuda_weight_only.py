@@ -14,6 +14,7 @@ from torch import Tensor
 from explorer.kernels.cpu import LINEAR, require_product
 from explorer.kernels.cuda_triton import refuse_below
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import as_rows, contiguous
 from explorer.kernels.site import Packed, Site
 from explorer.kernels.stored import store_int4, store_int8
 from explorer.measure.device import Device
@@ -125,15 +126,15 @@ def build_w4_by_torch(precision: str) -> Callable[[Site], Packed]:
     return build
 
 
-def _kernel(name: str, precision: str, build: Any, refuse: Any) -> Kernel:
-    return Kernel(name, precision, "cuda", LINEAR, "bf16", "bf16", build, refuse)
+def _kernel(name: str, precision: str, build: Any, refuse: Any, layout: Any = as_rows) -> Kernel:
+    return Kernel(name, precision, "cuda", LINEAR, "bf16", "bf16", build, refuse, layout=layout)
 
 
 KERNELS = (
     _kernel("Triton int8 weight only", "w8", build_w8, refuse_below((8, 0), "products with INT8 weights")),
     *(_kernel("Triton int4 weight only", name, build_w4(name), refuse_int4(name)) for name in INT4_PRECISIONS),
     *(
-        _kernel("torch._weight_int4pack_mm", name, build_w4_by_torch(name), refuse_int4_by_torch(name))
+        _kernel("torch._weight_int4pack_mm", name, build_w4_by_torch(name), refuse_int4_by_torch(name), contiguous)
         for name in INT4_PRECISIONS
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from explorer.kernels.layout import any_layout
 from explorer.kernels.site import Packed, Site
 from explorer.measure.device import Device
 
@@ -31,6 +32,8 @@ class Kernel:
     these ``"heads"``, which says that codes are of [batches, tokens, heads * depth], the heads of a token joined;
     ``Packed.extend`` then delivers any of their combinations. An activation that it fuses is computed by the very
     function of the kernel that runs this activation alone (:data:`explorer.kernels.registry.ACTIVATION_KERNELS`).
+    ``layout`` returns how what it computes on must lie in memory (:mod:`explorer.kernels.layout`): what lies otherwise
+    is copied inside its call. A result lies as its input must, and where any layout will do, as torch's would.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Kernel:
     refuse: Callable[[Site, Device], str] = never
     emulated: bool = False
     fuses: frozenset[str] = frozenset()
+    layout: Callable[[Site], str] = any_layout
 
     def serves(self, kind: str) -> bool:
         return kind in self.kinds if self.kinds else kind not in MATRIX_KINDS

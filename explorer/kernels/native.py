@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from explorer.kernels.carriers import NATIVE_DTYPES
-from explorer.kernels.kernel import ANY_KIND, CONV_KINDS, MATRIX_KINDS, Kernel
+from explorer.kernels.kernel import ANY_KIND, CONV_KINDS, MATRIX_KINDS, Kernel, never
+from explorer.kernels.layout import as_torch_wants, channels_last
 from explorer.kernels.site import Packed, Site, bind
 from explorer.measure.device import Device
 
@@ -61,27 +62,32 @@ def refuse_old_cuda(site: Site, device: Device) -> str:
     return "" if device.capability >= (8, 0) else f"BF16 needs an sm_80 GPU; this is sm_{device.sm}"
 
 
+def _kernel(
+    format_: str,
+    device: str,
+    kinds: frozenset[str],
+    refuse: Callable[[Site, Device], str] = never,
+    name: str = "",
+) -> Kernel:
+    """torch's own call in a format; on the CPU, convolutions of narrow formats have their weight channels-last."""
+    last = device == "cpu" and kinds is CONV_KINDS
+    build, layout = (build_channels_last, channels_last) if last else (build_native, as_torch_wants)
+    called = name or f"torch {format_}{' channels_last' if last else ''}"
+    return Kernel(called, format_, device, kinds, format_, format_, build(format_), refuse, layout=layout)
+
+
 KERNELS = (
-    Kernel("torch fp32", "fp32", "any", ANY_KIND, "fp32", "fp32", build_native("fp32")),
-    Kernel("torch fp32", "fp32", "any", MATRIX_KINDS, "fp32", "fp32", build_native("fp32")),
-    Kernel("torch bf16", "bf16", "cpu", ANY_KIND, "bf16", "bf16", build_native("bf16")),
-    Kernel("torch bf16", "bf16", "cpu", PLAIN_KINDS, "bf16", "bf16", build_native("bf16")),
-    Kernel("torch bf16 channels_last", "bf16", "cpu", CONV_KINDS, "bf16", "bf16", build_channels_last("bf16")),
-    Kernel("torch bf16", "bf16", "cuda", ANY_KIND, "bf16", "bf16", build_native("bf16"), refuse_old_cuda),
-    Kernel("torch bf16", "bf16", "cuda", MATRIX_KINDS, "bf16", "bf16", build_native("bf16"), refuse_old_cuda),
-    Kernel("torch fp16", "fp16", "any", ANY_KIND, "fp16", "fp16", build_native("fp16")),
-    Kernel("torch fp16", "fp16", "cuda", MATRIX_KINDS, "fp16", "fp16", build_native("fp16")),
-    Kernel("torch fp16", "fp16", "cpu", PLAIN_KINDS, "fp16", "fp16", build_native("fp16"), refuse_plain_fp16),
-    Kernel(SLOW_FP16, "fp16", "cpu", PLAIN_KINDS, "fp16", "fp16", build_native("fp16"), refuse_slow_fp16),
-    Kernel(
-        "torch fp16 channels_last",
-        "fp16",
-        "cpu",
-        CONV_KINDS,
-        "fp16",
-        "fp16",
-        build_channels_last("fp16"),
-        refuse_plain_fp16,
-    ),
-    Kernel(SLOW_FP16, "fp16", "cpu", CONV_KINDS, "fp16", "fp16", build_channels_last("fp16"), refuse_slow_fp16),
+    _kernel("fp32", "any", ANY_KIND),
+    _kernel("fp32", "any", MATRIX_KINDS),
+    _kernel("bf16", "cpu", ANY_KIND),
+    _kernel("bf16", "cpu", PLAIN_KINDS),
+    _kernel("bf16", "cpu", CONV_KINDS),
+    _kernel("bf16", "cuda", ANY_KIND, refuse_old_cuda),
+    _kernel("bf16", "cuda", MATRIX_KINDS, refuse_old_cuda),
+    _kernel("fp16", "any", ANY_KIND),
+    _kernel("fp16", "cuda", MATRIX_KINDS),
+    _kernel("fp16", "cpu", PLAIN_KINDS, refuse_plain_fp16),
+    _kernel("fp16", "cpu", PLAIN_KINDS, refuse_slow_fp16, SLOW_FP16),
+    _kernel("fp16", "cpu", CONV_KINDS, refuse_plain_fp16),
+    _kernel("fp16", "cpu", CONV_KINDS, refuse_slow_fp16, SLOW_FP16),
 )

@@ -14,6 +14,7 @@ from explorer.graph import Ref
 from explorer.kernels import fused
 from explorer.kernels.carriers import as_float
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import CHANNELS_LAST
 from explorer.kernels.site import Packed, Site
 from explorer.measure.device import Device
 
@@ -104,7 +105,7 @@ KERNELS = (
     Kernel("sum from uint8", "int8_static", "any", frozenset({"add"}), _CODES, "fp32", build_add, refuse_add),
     Kernel(
         "max of uint8, compiled", "int8_static", "cpu", _POOLS, _CODES, _CODES,
-        build_max_pool(pool_compiled), refuse_compiled_max_pool,
+        build_max_pool(pool_compiled), refuse_compiled_max_pool, layout=lambda site: CHANNELS_LAST,
     ),
     Kernel(
         "max of uint8", "int8_static", "any", _POOLS, _CODES, _CODES, build_max_pool(pool_by_torch), refuse_max_pool

@@ -19,6 +19,7 @@ from torch import Tensor
 from explorer.formats import Quantized, Scheme, quantize
 from explorer.kernels.cpu import CHANNEL, LINEAR, require_product
 from explorer.kernels.kernel import Kernel
+from explorer.kernels.layout import as_rows, channels_last
 from explorer.kernels.site import Packed, Post, Product, Site, StaticScale
 from explorer.measure.device import Device
 
@@ -206,11 +207,12 @@ def _is_exact() -> bool:
 
 refuse_linear, refuse_conv = refusals("INT8", lambda: why_none())
 
+
+def _kernel(name: str, kinds: frozenset[str], build: Callable[[Site], Packed], refuse: Refuse, layout: Any) -> Kernel:
+    return Kernel(name, "int8_static", "cpu", kinds, "uint8:static", "fp32", build, refuse, fuses=FUSES, layout=layout)
+
+
 KERNELS = (
-    Kernel(
-        "oneDNN qlinear", "int8_static", "cpu", LINEAR, "uint8:static", "fp32", build_linear, refuse_linear, fuses=FUSES
-    ),
-    Kernel(
-        "oneDNN qconv", "int8_static", "cpu", CONVOLUTIONS, "uint8:static", "fp32", build_conv, refuse_conv, fuses=FUSES
-    ),
+    _kernel("oneDNN qlinear", LINEAR, build_linear, refuse_linear, as_rows),
+    _kernel("oneDNN qconv", CONVOLUTIONS, build_conv, refuse_conv, channels_last),
 )

@@ -4,7 +4,7 @@ from explorer.measure.device import Device, find_device
 from explorer.measure.energy import energy_mj, peak_bytes
 from explorer.measure.intervals import paired_interval
 from explorer.measure.lock import exclusive
-from explorer.measure.quality import TASKS, Quality, QualityMeter, Task, find_task
+from explorer.measure.quality import TASKS, Quality, QualityMeter, Task, divergence, find_task, scores_of, sqnr_db
 from explorer.measure.rates import Rates, RateStore
 from explorer.measure.ratios import Ratio, drift_of, ratio_interval, ratio_of_medians
 from explorer.measure.timing import Comparison, Effort, Rounds, compare, time_rounds
@@ -22,6 +22,7 @@ __all__ = [
     "Rounds",
     "Task",
     "compare",
+    "divergence",
     "drift_of",
     "energy_mj",
     "exclusive",
@@ -31,5 +32,7 @@ __all__ = [
     "peak_bytes",
     "ratio_interval",
     "ratio_of_medians",
+    "scores_of",
+    "sqnr_db",
     "time_rounds",
 ]

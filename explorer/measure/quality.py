@@ -111,14 +111,13 @@ class QualityMeter:
     def add(self, output: Tensor, baseline: Tensor, target: Any) -> None:
         """Add a batch: outputs of the recipe and of FP32 on the same samples, [n, ...] in any float dtype."""
         output, baseline = output.float(), baseline.float()
-        self._scores.append(_checked(self._task.score(output, target), len(output)))
-        self._baselines.append(_checked(self._task.score(baseline, target), len(output)))
+        self._scores.append(scores_of(self._task, output, target))
+        self._baselines.append(scores_of(self._task, baseline, target))
         error = output.double() - baseline.double()
         self._signal += float(baseline.double().square().sum())
         self._noise += float(error.square().sum())
         if self._task.logits:
-            p, q = (torch.log_softmax(logits.double(), dim=-1) for logits in (baseline, output))
-            self._kl += float(torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True))
+            self._kl += float(divergence(output, baseline).sum())
             self._agree += float((output.argmax(-1) == baseline.argmax(-1)).sum())
             self._positions += output[..., 0].numel()
 
@@ -142,6 +141,12 @@ class QualityMeter:
         )
 
 
+def divergence(output: Tensor, baseline: Tensor) -> Tensor:
+    """Return KL(softmax(baseline) || softmax(output)) in nats of every position: [..., classes] -> FP64 [...]."""
+    p, q = (torch.log_softmax(logits.double(), dim=-1) for logits in (baseline, output))
+    return torch.nn.functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+
+
 def sqnr_db(signal: float, noise: float) -> float:
     """Return 10 log10(signal / noise) of two sums of squares; infinite without noise, NaN where a sum is NaN."""
     if math.isnan(noise) or math.isnan(signal):
@@ -151,11 +156,13 @@ def sqnr_db(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
-def _checked(scores: Tensor, samples: int) -> Tensor:
-    if scores.shape != (samples,):
+def scores_of(task: Task, output: Tensor, target: Any) -> Tensor:
+    """Return the task's score of every sample, [n] FP64 on the CPU; raise :class:`DataError` for another shape."""
+    scores = task.score(output, target)
+    if scores.shape != (len(output),):
         raise DataError(
             "score the outputs",
-            f"the task gave shape {list(scores.shape)} for {samples} samples",
+            f"the task gave shape {list(scores.shape)} for {len(output)} samples",
             "a callable (output, target) that returns one number per sample",
         )
     return scores.double().cpu()

@@ -1,7 +1,19 @@
 """Ranges of every tensor of a model, from one pass over its data."""
 
+from explorer.observe.drift import Shift, drift, observe_drift, shift_between
 from explorer.observe.observe import Slices, observe
 from explorer.observe.range_set import RangeSet, ports
 from explorer.observe.table import FORMATS, range_table
 
-__all__ = ["FORMATS", "RangeSet", "Slices", "observe", "ports", "range_table"]
+__all__ = [
+    "FORMATS",
+    "RangeSet",
+    "Shift",
+    "Slices",
+    "drift",
+    "observe",
+    "observe_drift",
+    "ports",
+    "range_table",
+    "shift_between",
+]

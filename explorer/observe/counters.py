@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,28 +12,33 @@ from torch import Tensor
 
 from explorer.graph import ModelGraph
 from explorer.observe.watch import Watched
-from explorer.ranges import Histogram, TensorRange
-from explorer.ranges.tensor_range import Magnitudes
+from explorer.ranges import Counter, Histogram, TensorRange
+from explorer.ranges.bins import RANGE_BITS
+from explorer.ranges.tally import largest_along
+
+if TYPE_CHECKING:
+    from explorer.kernels.triton.ranges import RangeCounts
 
 
 class Counters:
     """Counters by value name, each made when its value is first seen."""
 
     def __init__(self) -> None:
-        self._counted: dict[str, TensorRange] = {}
+        self._counted: dict[str, HostRange | DeviceRange] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._counted
 
     def see(self, watched: Watched, x: Tensor) -> None:
         """Count x as one more part of a value."""
-        found = count_range(x, watched.channel_axes)
-        before = self._counted.get(watched.name)
-        self._counted[watched.name] = found if before is None else before.merge(found)
+        found = self._counted.get(watched.name)
+        if found is None:
+            found = self._counted[watched.name] = _find_kind(x)(watched.channel_axes)
+        found.see(x)
 
     def join(self, names: tuple[str, ...]) -> TensorRange:
         """The range of what these values hold together; their channels, if any, one after the other."""
-        parts = [self._counted[name] for name in names]
+        parts = [self._counted[name].read() for name in names]
         if len(parts) == 1:
             return parts[0]
         histogram = reduce(Histogram.merge, (part.histogram for part in parts))
@@ -41,26 +48,79 @@ class Counters:
         return TensorRange(histogram, np.concatenate(channels), parts[0].channel_axis)
 
 
-def count_range(x: Tensor, channel_axes: tuple[int, ...]) -> TensorRange:
-    """The range of one tensor, with the largest magnitude along the axes of its channels."""
-    axis = channel_axes[-1] if channel_axes else None
-    return TensorRange(Histogram.of(x), _find_channels(x, channel_axes), axis)
+class HostRange:
+    """The range of a value that is counted on the CPU."""
+
+    def __init__(self, channel_axes: tuple[int, ...]) -> None:
+        self._axis = channel_axes[-1] if channel_axes else None
+        self._counter = Counter(RANGE_BITS, channel_axes=channel_axes)
+        self._read: TensorRange | None = None
+
+    def see(self, x: Tensor) -> None:
+        """Count x too."""
+        self._counter.see(x)
+
+    def read(self) -> TensorRange:
+        """What was seen in all; ends the counting, so that the counts are held once."""
+        if self._read is None:
+            channels = self._counter.channel_absmax
+            axis = None if channels is None else self._axis
+            self._read = TensorRange(Histogram(RANGE_BITS, *self._counter.read()), channels, axis)
+            del self._counter
+        return self._read
+
+
+class DeviceRange:
+    """The range of a value that is counted on a GPU, by its kernel and without waiting."""
+
+    def __init__(self, channel_axes: tuple[int, ...]) -> None:
+        self._axes = channel_axes
+        self._counts: RangeCounts | None = None
+        self._channels: Tensor | None = None
+
+    def see(self, x: Tensor) -> None:
+        """Count x too."""
+        from explorer.kernels.triton.ranges import RangeCounts
+
+        if self._counts is None:
+            self._counts = RangeCounts.empty(x.device)
+        self._counts.add(x)
+        if self._axes:
+            found = largest_along(x, self._axes)
+            if self._channels is not None and self._channels.shape != found.shape:
+                self._axes, self._channels = (), None
+            else:
+                self._channels = found if self._channels is None else torch.maximum(self._channels, found)
+
+    def read(self) -> TensorRange:
+        """What was seen in all; waits for the device."""
+        assert self._counts is not None, "made when its value is first seen"
+        if self._channels is None:
+            return TensorRange(self._counts.read())
+        return TensorRange(self._counts.read(), self._channels.cpu().numpy(), self._axes[-1])
+
+
+def _find_kind(x: Tensor) -> Callable[[tuple[int, ...]], HostRange | DeviceRange]:
+    """How a tensor is counted: on CUDA by a kernel where there is one for its dtype, else by loops on the CPU."""
+    if x.is_cuda and x.dtype in (torch.float32, torch.bfloat16, torch.float16):
+        return DeviceRange
+    return HostRange
 
 
 def count_weight(graph: ModelGraph, name: str) -> TensorRange:
-    """The range of a constant; channels are what an op gives: axis 0, or 1 of a matrix that is stored [in, out]."""
+    """The range of a constant; the channels of a weight are what its op gives, of a table its columns.
+
+    A linear or a convolution stores [out, in, ...], a product with a matrix [in, out].
+    """
     weight = graph.constants[name]
-    if weight.dim() < 2:
-        return count_range(weight, ())
-    return count_range(weight, (0,))
+    axes = () if weight.dim() < 2 else (_output_axis(graph, name),)
+    found = _find_kind(weight)(axes)
+    found.see(weight)
+    return found.read()
 
 
-def _find_channels(x: Tensor, axes: tuple[int, ...]) -> Magnitudes | None:
-    if not axes:
-        return None
-    kept = [axis % x.dim() for axis in axes]
-    others = [axis for axis in range(x.dim()) if axis not in kept]
-    size = x.detach().float().abs()
-    size = torch.where(size.isfinite(), size, 0.0)
-    found: Magnitudes = size.amax(others).reshape(-1).cpu().numpy()
-    return found
+def _output_axis(graph: ModelGraph, name: str) -> int:
+    kinds = {op.kind for op in graph.users.get(name, ())}
+    targets = {str(getattr(op.target, "__name__", op.target)) for op in graph.users.get(name, ())}
+    stored_out_first = any(kind.startswith("conv") for kind in kinds) or any("linear" in target for target in targets)
+    return 0 if stored_out_first else -1

@@ -77,11 +77,9 @@ def find_slicings(slices: Any, samples: Samples) -> tuple[Slicing, ...]:
     if slices is None:
         return ()
     if isinstance(slices, Mapping):
-        named = (
-            (name, _built_in(x, samples) if isinstance(x, str) else _encode(x, samples)) for name, x in slices.items()
-        )
+        named = ((name, _find(x, samples)) for name, x in slices.items())
         return tuple(Slicing(tuple(f"{name}={label}" for label in each.names), each.codes) for name, each in named)
-    return (_encode(slices, samples),)
+    return (_find(slices, samples),)
 
 
 def _find(labels: Any, samples: Samples) -> Slicing:

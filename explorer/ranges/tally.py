@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.formats.steps import check_float
 from explorer.ranges.bins import FINITE_EXPONENTS, FP32_MANTISSA, Counts, bins_per_sign, check_mantissa_bits
+from explorer.ranges.places import LIMB_PLACES, NO_FACTS, SIGNS_AND_EXPONENTS
 
-_SHARES, _LANES = 4, 4  # as in loops.py
+if TYPE_CHECKING:
+    from explorer.ranges.job import Job
+
+_JOBS_KEPT = 4  # shapes of a stream: a whole batch, a shorter last one
 _CPU_BLOCK = 1 << 18  # elements widened to FP32 at a time: they stay in the cache
 _DEVICE_BLOCK = 1 << 22  # bounds the INT64 copies, and the halves of so many squares add up far below 2**63
 _MAGNITUDE, _INFINITY, _MANTISSA, _HIDDEN_BIT = 0x7FFFFFFF, 0x7F800000, 0x7FFFFF, 0x800000
-_NO_FACTS = (0, 2**32 - 1, -(2**31), 2**31 - 1, 2**32 - 1, 0, 0, 0, 0)  # in the order of the places in loops.py
 
 
 class Tally(NamedTuple):
@@ -38,17 +43,29 @@ class Tally(NamedTuple):
 class Counter:
     """Counts a stream of tensors, in memory that does not grow: the mutable twin of ``Tally``, for long streams.
 
-    mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 take at most 0.5 MB, 7 at most 8 MB.
-    moments: whether ``least``, ``mantissas``, ``total`` and ``square`` are found too, which takes half of the time.
+    mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 take 35 KB, 7 take 0.5 MB.
+    moments: whether ``mantissas``, ``total`` and ``square`` are found too, which takes a third of the time.
+    channel_axes: the axes along which the largest magnitudes are found too, see ``channel_absmax``.
     compiled: whether to count by our loops or by torch's operations; by default the loops for a tensor on a CPU.
     """
 
-    def __init__(self, mantissa_bits: int, moments: bool = True, compiled: bool | None = None) -> None:
+    def __init__(
+        self,
+        mantissa_bits: int,
+        moments: bool = True,
+        channel_axes: tuple[int, ...] = (),
+        compiled: bool | None = None,
+    ) -> None:
         check_mantissa_bits(mantissa_bits)
-        self.mantissa_bits, self.moments, self.compiled = mantissa_bits, moments, compiled
-        self._counts = np.zeros((_SHARES, _LANES, 1 << (9 + mantissa_bits)), np.int64)
-        self._facts = np.tile(np.array(_NO_FACTS), (_SHARES, 1))
-        self._sums = np.zeros((_SHARES, 512, 4), np.int64)
+        self.mantissa_bits, self.moments, self.channel_axes = mantissa_bits, moments, channel_axes
+        self.compiled = compiled
+        self._counts = np.zeros(1 << (9 + mantissa_bits), np.int64)
+        self._facts = np.array(NO_FACTS)
+        self._limbs = np.zeros((2, LIMB_PLACES), np.int64)
+        self._masks = np.zeros(SIGNS_AND_EXPONENTS, np.uint32)
+        self._channels = np.zeros(0, np.uint32)
+        self._sums = [0, 0]
+        self._jobs: dict[tuple[Any, ...], Job | None] = {}
 
     def see(self, x: Tensor) -> None:
         """Counts x: any shape, strides and device, FP32, BF16, FP16 or FP64; never modified.
@@ -57,49 +74,94 @@ class Counter:
         Raises ``PrecisionError`` for other dtypes.
         """
         check_float(x, "count a range")
-        by_loops = x.is_cpu if self.compiled is None else self.compiled
-        for block in _blocks(_flatten(x.detach())):
-            if by_loops:
-                self._count_with_loops(block)
-            else:
-                self._count_with_torch(block)
+        x = x.detach()
+        if not x.numel():
+            return
+        if x.is_cpu if self.compiled is None else self.compiled:
+            self._count_with_loops(x)
+        else:
+            self._count_with_torch(x)
 
     def read(self) -> Tally:
         """The tally of all that was seen so far."""
-        sums = self._sums.sum(axis=0)
-        sums[:, 3] = np.bitwise_or.reduce(self._sums[:, :, 3], axis=0)
-        return _read(self._counts.sum(axis=(0, 1)), _join_facts(self._facts), sums, self.mantissa_bits)
+        total, square = (
+            found + sum(int(limb) << 32 * place for place, limb in enumerate(limbs))
+            for found, limbs in zip(self._sums, self._limbs, strict=True)
+        )
+        return _read(self._counts, self._facts, self._masks, self.mantissa_bits)._replace(total=total, square=square)
+
+    @property
+    def channel_absmax(self) -> NDArray[np.float32] | None:
+        """[C] the largest finite magnitude of each channel so far, the last axis varying fastest; None without."""
+        return self._channels.view(np.float32) if self.channel_axes and self._channels.size else None
 
     @property
     def ignored(self) -> int:
         """How many elements were NaN or Inf."""
-        return int(self._facts[:, -2:].sum())
+        return int(self._facts[-2:].sum())
 
     @property
     def saw_finite(self) -> bool:
         """Whether there was a finite element."""
-        return bool((self._facts[:, 0] >= self._facts[:, 1]).any())  # largest and smallest pattern, once there is one
+        return bool((self._facts[:2] > NO_FACTS[:2]).any())
 
     def _count_with_loops(self, x: Tensor) -> None:
-        from explorer.ranges.loops import count  # Numba loads when a tensor is counted, not with the package
+        job = self._find_job(x)
+        if job is not None:
+            job.run(x)
+            return
+        for block in _pieces(x, self.channel_axes):
+            found = self._find_job(block)
+            assert found is not None, "the elements of a contiguous tensor are in an order that loops go along"
+            found.run(block)
 
-        bits, shift = x.numpy().view(np.uint32), FP32_MANTISSA - self.mantissa_bits
-        count(bits, shift, self._counts, self._facts, self._sums, self.moments, torch.get_num_threads())
+    def _find_job(self, x: Tensor) -> Job | None:
+        """The call that counts tensors that lie in memory as x does; None where a copy of it must be counted."""
+        key = x.dtype, x.shape, x.stride()
+        if key not in self._jobs:
+            from explorer.ranges.job import Job, find_rows  # Numba loads when a tensor is counted, not with the package
+
+            self._start_channels(x)
+            rows = find_rows(tuple(x.shape), x.stride(), self.channel_axes) if x.dtype == torch.float32 else None
+            arrays = self._counts, self._facts, self._limbs, self._masks, self._channels
+            job = None if rows is None else Job(rows, arrays, self.mantissa_bits, self.moments)
+            self._jobs = {**(self._jobs if len(self._jobs) < _JOBS_KEPT else {}), key: job}
+        return self._jobs[key]
+
+    def _start_channels(self, x: Tensor) -> None:
+        """Make room for the channels of the first tensor; those of others than have as many are not told apart."""
+        size = prod(x.shape[axis] for axis in self.channel_axes)
+        if not self.channel_axes or self._channels.size == size:
+            return
+        if self._channels.size:
+            self.channel_axes, self._channels, self._jobs = (), self._channels[:0], {}
+        else:
+            self._channels = np.zeros(size, np.uint32)
 
     def _count_with_torch(self, x: Tensor) -> None:
+        self._start_channels(x)
+        if self.channel_axes:
+            found = largest_along(x, self.channel_axes).cpu().numpy()
+            np.maximum(self._channels, found.view(np.uint32), out=self._channels)
+        for block in _blocks(_flatten(x)):
+            self._count_block(block)
+
+    def _count_block(self, x: Tensor) -> None:
         bits = x.view(torch.int32).long().bitwise_and_(0xFFFFFFFF)
         size = bits & _MAGNITUDE
         nans, finite = int((size > _INFINITY).sum()), bits[size < _INFINITY]
-        self._facts[0, 7:] += (nans, x.numel() - nans - finite.numel())
-        _fold_facts(finite, self._facts[0])
+        self._facts[5:] += (nans, x.numel() - nans - finite.numel())
+        _fold_facts(finite, self._facts)
         bins = finite >> (FP32_MANTISSA - self.mantissa_bits)
-        self._counts[0, 0] += _add_at(bins, torch.ones_like(bins), self._counts.shape[2])
+        counts = _add_at(bins, torch.ones_like(bins), self._counts.size)
+        self._counts += counts
         if self.moments:
             place, mantissa = finite >> FP32_MANTISSA, (finite & _MANTISSA) | _HIDDEN_BIT
             squares = mantissa * mantissa
-            for column, part in enumerate((mantissa, squares >> 32, squares & 0xFFFFFFFF)):
-                self._sums[0, :, column] += _add_at(place, part, 512)
-            self._sums[0, :, 3] |= _or_at(place, mantissa)
+            parts = (_add_at(place, part, 512) for part in (mantissa, squares >> 32, squares & 0xFFFFFFFF))
+            total, square = _read_moments(counts.reshape(512, -1), np.stack(list(parts), axis=1))
+            self._sums = [self._sums[0] + total, self._sums[1] + square]
+            self._masks |= (_or_at(place, mantissa) & _MANTISSA).astype(np.uint32)
 
 
 def tally(x: Tensor, mantissa_bits: int) -> Tally:
@@ -109,6 +171,27 @@ def tally(x: Tensor, mantissa_bits: int) -> Tally:
     return counter.read()
 
 
+def largest_along(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """[C] FP32: the largest finite magnitude of each channel, by torch's operations, on the device of x."""
+    kept = [axis % x.dim() for axis in axes]
+    others = [axis for axis in range(x.dim()) if axis not in kept]
+    size = x.abs().float()
+    size = torch.where(size.isfinite(), size, 0.0)
+    return (size.amax(others) if others else size).reshape(-1)
+
+
+def _pieces(x: Tensor, channel_axes: tuple[int, ...]) -> Iterator[Tensor]:
+    """x in FP32 and contiguous, in pieces along axes that are not of channels: copies, so of few elements each."""
+    kept = {axis % x.dim() for axis in channel_axes}
+    free = [axis for axis in range(x.dim()) if axis not in kept and x.shape[axis] > 1]
+    if x.numel() <= _CPU_BLOCK or not free:
+        yield (_cut(x) if x.dtype == torch.float64 else x.float()).contiguous()
+        return
+    longest = max(free, key=lambda axis: x.shape[axis])
+    for part in torch.split(x, max(1, x.shape[longest] * _CPU_BLOCK // x.numel()), longest):
+        yield from _pieces(part, channel_axes)
+
+
 def _flatten(x: Tensor) -> Tensor:
     """x as one dimension, in the order of its memory where it is dense."""
     dense = torch.empty_like(x, device="meta").stride() == x.stride()
@@ -116,11 +199,9 @@ def _flatten(x: Tensor) -> Tensor:
 
 
 def _blocks(flat: Tensor) -> Iterator[Tensor]:
-    """Blocks of a flat tensor in FP32; FP32 itself on a CPU in one piece, as it needs no copy."""
-    size = _CPU_BLOCK if flat.is_cpu else _DEVICE_BLOCK
-    if flat.dtype == torch.float32 and flat.is_cpu:
-        size = max(flat.numel(), 1)
-    return (_cut(block) if block.dtype == torch.float64 else block.float() for block in torch.split(flat, size))
+    """Blocks of a flat tensor in FP32."""
+    for block in torch.split(flat, _DEVICE_BLOCK):
+        yield _cut(block) if block.dtype == torch.float64 else block.float()
 
 
 def _cut(x: Tensor) -> Tensor:
@@ -143,38 +224,30 @@ def _or_at(place: Tensor, mantissas: Tensor) -> Counts:
 
 
 def _fold_facts(bits: Tensor, facts: Counts) -> None:
-    """Folds extremes and zeros of finite elements' patterns into the first seven facts."""
+    """Folds extremes and zeros of finite elements' patterns into the first five facts."""
     if not bits.numel():
         return
     signed = torch.where(bits > _MAGNITUDE, bits - 2**32, bits)
     least = (bits * 2 - 1) & 0xFFFFFFFF
-    facts[0], facts[1] = max(facts[0], int(bits.max())), min(facts[1], int(bits.min()))
-    facts[2], facts[3] = max(facts[2], int(signed.max())), min(facts[3], int(signed.min()))
-    facts[4] = min(facts[4], int(least.min()))
-    facts[5] += int((bits & _MAGNITUDE == 0).sum())
-    facts[6] += int((bits == _MAGNITUDE + 1).sum())
+    facts[0], facts[1] = max(facts[0], int(signed.max())), max(facts[1], int(bits.max()))
+    facts[2] = min(facts[2], int(least.min()))
+    facts[3] += int((bits & _MAGNITUDE == 0).sum())
+    facts[4] += int((bits == _MAGNITUDE + 1).sum())
 
 
-def _join_facts(facts: Counts) -> Counts:
-    """The facts of all shares together: largest, smallest, largest, smallest and smallest pattern, then counts."""
-    largest, smallest = facts.max(axis=0), facts.min(axis=0)
-    extremes = np.stack([largest[0], smallest[1], largest[2], smallest[3], smallest[4]])
-    return np.concatenate([extremes, facts[:, 5:].sum(axis=0)])
-
-
-def _read(counts: Counts, facts: Counts, sums: Counts, mantissa_bits: int) -> Tally:
-    highest, lowest, above, below, least, zeros, negative_zeros, nan, inf = map(int, facts)
+def _read(counts: Counts, facts: Counts, masks: NDArray[np.uint32], mantissa_bits: int) -> Tally:
+    """The tally but for its sums. The counts of zeros are taken off: those that lie in the lowest bins."""
+    above, high, least, zeros, negative_zeros, nan, inf = map(int, facts)
     smallest, largest, nearest = math.inf, -math.inf, math.inf
-    if counts.any():
-        smallest = _value(highest if highest > _MAGNITUDE else below)
-        largest = _value(above if above >= 0 else lowest)
-    if least != 2**32 - 1:
+    if least != NO_FACTS[2]:
         nearest = _value((least + 1) >> 1)
-    total, square = _read_moments(counts.reshape(512, -1), sums)
-    counts = counts.reshape(2, -1)[:, : bins_per_sign(mantissa_bits)]
+    if counts.any():
+        smallest = _value(high) if high > _MAGNITUDE else 0.0 if zeros else nearest
+        largest = _value(above) if above >= 0 else 0.0 if zeros else -nearest
+    counts = counts.reshape(2, -1)[:, : bins_per_sign(mantissa_bits)].copy()
     counts[:, 0] -= (zeros - negative_zeros, negative_zeros)
-    mantissas = sums[:, 3].reshape(2, -1)[:, :FINITE_EXPONENTS] & _MANTISSA
-    return Tally(counts, zeros, nan, inf, smallest, largest, nearest, mantissas, total, square)
+    mantissas = masks.reshape(2, -1)[:, :FINITE_EXPONENTS].astype(np.int64)
+    return Tally(counts, zeros, nan, inf, smallest, largest, nearest, mantissas, 0, 0)
 
 
 def _read_moments(counts: Counts, sums: Counts) -> tuple[int, int]:

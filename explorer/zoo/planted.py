@@ -21,14 +21,12 @@ SAMPLES, CALIBRATED = 96, 64
 """Samples of every model, and how many of them static scales are found from."""
 
 
-def softmax_by_hand(scores: Tensor) -> Tensor:
+class SoftmaxByHand(nn.Module):
     """exp(x) / sum(exp(x)): right on paper, Inf / Inf in FP32 where a score is above 88.7."""
-    powers = torch.exp(scores)
-    return powers / powers.sum(-1, keepdim=True)
 
-
-def softmax(scores: Tensor) -> Tensor:
-    return torch.softmax(scores, -1)
+    def forward(self, scores: Tensor) -> Tensor:
+        powers = torch.exp(scores)
+        return powers / powers.sum(-1, keepdim=True)
 
 
 class Attention(nn.Module):
@@ -38,13 +36,13 @@ class Attention(nn.Module):
         super().__init__()
         self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.scale = (WIDTH // HEADS) ** -0.5
-        self.soften = softmax
+        self.softmax: nn.Module = nn.Softmax(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         n, tokens, width = x.shape
         q, k, v = self.qkv(x).reshape(n, tokens, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4).unbind(0)
         scores = torch.matmul(q, k.transpose(-2, -1)) * self.scale
-        mixed = torch.matmul(self.soften(scores), v)
+        mixed = torch.matmul(self.softmax(scores), v)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, tokens, width))
         return out
 
@@ -183,7 +181,7 @@ def sharp_attention(model: Reader) -> None:
 
 def sharp_attention_by_hand(model: Reader) -> None:
     sharp_attention(model)
-    _block(model, 1).attn.soften = softmax_by_hand
+    _block(model, 1).attn.softmax = SoftmaxByHand()
 
 
 def build_counter() -> Counter:

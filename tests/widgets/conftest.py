@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 
 from tests.widgets.fake import FakeSession
+from tests.widgets.small import open_small
 from widgets import messages
 from widgets.sharing import state_of
 from widgets.state import PageState
 
 Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A real session on a small model; a test that changes its recipe starts with ``reset()``."""
+    return open_small(tmp_path_factory.mktemp("store") / "trials.sqlite")
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def state(session: FakeSession) -> Iterator[PageState]:
 def ask(state: PageState) -> Ask:
     """Sends a message as a browser would and returns the reply."""
 
-    def send(kind: str, **fields: Any) -> dict[str, Any]:
+    def send(kind: str, /, **fields: Any) -> dict[str, Any]:
         return messages.answer(state, {"id": "t-1", "type": kind, **fields})
 
     return send

@@ -56,6 +56,9 @@ class FakeRecipe:
     def to_json(self) -> str:
         return json.dumps(dict(self.choices))
 
+    def with_precision(self, ops: list[str], precision: str, reason: str) -> FakeRecipe:
+        return self.put(ops, precision, reason)
+
     def put(self, ops: list[str], precision: str, reason: str) -> FakeRecipe:
         return FakeRecipe(
             tuple((op, precision if op in ops else old) for op, old in self.choices),

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from widgets.views.casts_panel import CastsPanel
+from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
+from widgets.views.errors_chart import ErrorsHead
+from widgets.views.findings_panel import FindingsPanel
+from widgets.views.inspector import InspectorHead
 from widgets.views.message_banner import MessageBanner
 from widgets.views.number_bits import NumberBits
 from widgets.views.plot import Plot
@@ -23,6 +28,9 @@ from widgets.views.view import STATIC, Pane
 
 JS_TESTS = Path(__file__).parents[1] / "js"
 VIEWS = [
+    CastsPanel,
+    CulpritsPanel,
+    FindingsPanel,
     TopBar,
     MessageBanner,
     DeltaBar,
@@ -33,6 +41,8 @@ VIEWS = [
     ValueGrid,
     SectionHead,
     Plot,
+    InspectorHead,
+    ErrorsHead,
 ]
 
 

@@ -38,6 +38,8 @@ function legend(formats) {
     entry(h("i", { class: "px-key px-em" }), "emulated on this device"),
     entry(h("i", { class: "px-key-no", text: "\u00b7" }), "not possible (hover says why)"),
     entry(h("i", { class: "px-key-cast" }), "cast"),
+    entry(h("i", { class: "px-key-strip px-key-below" }), "becomes zero"),
+    entry(h("i", { class: "px-key-strip px-key-above" }), "saturates"),
     formats);
 }
 

@@ -3,7 +3,7 @@ import { family } from "./lane.js";
 import { put, svg } from "./shared.js";
 import { largestOf, power, stripPaths, stripWords } from "./strip.js";
 
-export const STRIP_ABOUT = "How wide each activation ranges: the histogram of |x| in FP32, on one log2 axis for the whole map; heights are logarithms of counts. "
+export const STRIP_ABOUT = "How wide each activation ranges: the histogram of |x| in FP32, on one log2 axis for the whole map; heights are square roots of counts, so that rare values show. "
   + "Linear, convolution and matmul show the input that they multiply, other ops their output. Shaded: what the chosen format can hold; red beyond it saturates, orange below it becomes zero.";
 const WIDTH = 132;
 const HEIGHT = 27;

@@ -86,8 +86,8 @@ export default {
     };
     const apply = async (text) => {
       try {
-        await ask("apply", { json: text });
-        tell("Recipe applied; Undo brings the former one back.", false);
+        const { warning } = await ask("apply", { json: text });
+        tell(`Recipe applied; Undo brings the former one back.${warning ? ` ${warning}` : ""}`, Boolean(warning));
       } catch (error) {
         tell(error.message);
       }

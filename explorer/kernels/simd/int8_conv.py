@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
+from explorer.kernels.layout import CHANNELS_LAST, FRAMED
 from explorer.kernels.simd.ending import as_result, result_type
 from explorer.kernels.simd.product import Rows, Scaled, multiply
 from explorer.kernels.simd.weight import pack_int8
@@ -38,6 +39,15 @@ def refuse_shape(weight_shape: Sequence[int], groups: int) -> str:
     if groups > 1 and depth % 4:
         return f"the INT8 convolution needs groups of a multiple of four inputs; these have {depth}"
     return ""
+
+
+def layout_of(weight_shape: Sequence[int], groups: int) -> str:
+    """Return how the input of a convolution with a weight [N, C / groups, ...] must lie, so that it is not copied."""
+    return FRAMED if _is_framed(weight_shape[1] * groups) else CHANNELS_LAST
+
+
+def _is_framed(channels: int) -> bool:
+    return channels % 4 != 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +73,7 @@ class Int8Conv:
         self.dims = codes.dim() - 2
         codes = codes.reshape(*codes.shape[:2], *self.window.kernel)
         self.outputs, self.channels = codes.shape[0], codes.shape[1] * self.window.groups
-        self.framed = self.channels % 4 != 0
+        self.framed = _is_framed(self.channels)
         self.runs = self.framed and self.window.dilation[1] == 1
         taps = codes.permute(0, 2, 3, 1).reshape(self.outputs, -1, codes.shape[1])
         if self.runs:

@@ -83,7 +83,9 @@ def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight
 def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
     """Return x [M, K] BF16 times the weight, plus its bias: [M, N] BF16. A row with NaN or Inf gives NaN throughout."""
     loops = _loops()
-    x = torch.nn.functional.pad(x, (0, -weight.depth % weight.block)).contiguous()
+    if missing := missing_inputs(weight.depth, weight.block):
+        x = torch.nn.functional.pad(x, (0, missing))
+    x = x.contiguous()
     rows, depth = x.shape
     blocks, panels, threads = depth // weight.block, weight.codes.shape[0], torch.get_num_threads()
     pieces = torch.empty(rows, 2, depth, dtype=torch.int8)
@@ -108,6 +110,11 @@ def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
         weight.scale.shape[1] * 2 * WIDTH, 2 * WIDTH if weight.bits == 4 else 0, weight.bias.data_ptr(), out.data_ptr(),
     )  # fmt: skip
     return out if out.shape[1] == weight.width else out[:, : weight.width].contiguous()
+
+
+def missing_inputs(depth: int, block: int = BLOCK) -> int:
+    """Return how many zeros each row is filled up with."""
+    return -depth % block
 
 
 def _fill(rows: Tensor, multiple: int, value: int) -> Tensor:

@@ -1,0 +1,100 @@
+"""The three errors of each op: alone on clean inputs, alone but seen at the output, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from explorer.compare.metrics import PairError
+from explorer.compare.runs import Alone, Extent, OutputError, each_batch, error_of, in_step
+from explorer.graph import Op
+from explorer.kernels import as_float
+from explorer.recipe import Recipe
+from explorer.run import Executor, Plan, Replay
+from explorer.subject import Subject
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The error of each op by its id, in execution order, and the KL at the output: of each op (isolated), of the whole
+    recipe (cumulative, under the last op), or none."""
+
+    by_op: Mapping[str, PairError]
+    kl: Mapping[str, float]
+
+
+def lowered_ops(plan: Plan) -> list[Op]:
+    """The ops of a plan that do not compute in FP32, in execution order."""
+    return [op for op in plan.graph.rows if plan.recipe[op.id] != "fp32"]
+
+
+def find_local(subject: Subject, plan: Plan, extent: Extent) -> Errors:
+    """Run each lowered op of ``plan`` on the inputs that it has in FP32.
+
+    One pass in FP32, in which each such op runs once more, through the casts, scales and kernel of the plan.
+    """
+    alone = {op.id: Alone(plan, plan.step_of[op.id], subject.kernels) for op in lowered_ops(plan)}
+    if not alone:
+        return Errors({}, {})
+    errors = dict.fromkeys(alone, PairError())
+    baseline = Executor(subject.baseline, subject.kernels)
+    for inputs, batch in each_batch(subject, extent, "comparing each op on clean inputs"):
+        for visit in baseline.walk(dict(inputs), extent.cancel):
+            op = visit.step.op.id
+            if op in alone:
+                given = alone[op](visit.inputs)
+                errors[op] = errors[op].merge(error_of(alone[op].step, visit.output, given, batch))
+    return Errors(errors, {})
+
+
+def find_isolated(subject: Subject, plan: Plan, extent: Extent) -> Errors:
+    """Run the model once for each lowered op of ``plan``, all others in FP32, and compare the outputs.
+
+    Each run resumes from the stored cut above its op. The last op goes first: a run overwrites the cuts below its op
+    only, so those that later runs need stay FP32's. One batch is held at a time.
+    """
+    ops = [op.id for op in reversed(lowered_ops(plan))]
+    if not ops:
+        return Errors({}, {})
+    executors = {op: Executor(_only(subject, plan.recipe, op), subject.kernels) for op in ops}
+    found = dict.fromkeys(reversed(ops), OutputError())
+    baseline = Executor(subject.baseline, subject.kernels)
+    replay = Replay(subject.evaluator.replay.cuts, subject.evaluator.replay.budget_bytes)
+    text, quiet = "changing one op at a time", Extent(extent.n, None, extent.cancel)
+    runs = -(-extent.of(len(subject.samples)) // subject.samples.batch_size) * len(ops)
+    for index, (inputs, batch) in enumerate(each_batch(subject, quiet, text)):
+        replay.clear()
+        wanted = replay.run(baseline, 0, inputs, extent.cancel)[: batch.count]
+        for turn, op in enumerate(ops):
+            extent.tell(index * len(ops) + turn, runs, text)
+            given = replay.run(executors[op], 0, inputs, extent.cancel)[: batch.count]
+            found[op] = found[op].merge(OutputError.of(wanted, given, subject.task.logits))
+    extent.tell(runs, runs, text)
+    return Errors({op: each.error for op, each in found.items()}, {op: each.kl for op, each in found.items()})
+
+
+def _only(subject: Subject, recipe: Recipe, op: str) -> Plan:
+    """The plan in which one op alone has the precision that ``recipe`` gives it: one for each op, so none is kept."""
+    return subject.planner.plan(subject.baseline.recipe.with_precision([op], recipe[op], "compared alone"))
+
+
+def find_cumulative(subject: Subject, plan: Plan, extent: Extent) -> Errors:
+    """Run FP32 and ``plan`` side by side, op by op, and compare what every op with a precision makes.
+
+    Nothing is kept but the values that ops still to come will read.
+    """
+    graph = plan.graph
+    if not lowered_ops(plan):
+        return Errors({}, {})
+    errors = {op.id: PairError() for op in graph.rows}
+    output = OutputError()
+    executors = Executor(subject.baseline, subject.kernels), Executor(plan, subject.kernels)
+    for inputs, batch in each_batch(subject, extent, "comparing the recipe with FP32, op by op"):
+        for wanted, given in in_step(executors, inputs, extent.cancel):
+            op = given.step.op
+            if op.id in errors:
+                errors[op.id] = errors[op.id].merge(error_of(given.step, wanted.output, given.output, batch))
+            if op.name == graph.output.name:
+                right, ours = (as_float(visit.output)[: batch.count] for visit in (wanted, given))
+                output = output.merge(OutputError.of(right, ours, subject.task.logits))
+    return Errors(errors, {graph.rows[-1].id: output.kl})

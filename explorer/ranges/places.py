@@ -1,0 +1,59 @@
+"""Places in the block of INT64 that a call hands to the loops that count, and in the memory that they count into.
+
+The loops and their callers share them. An array is its address, 0 where there is none. The first place counts the
+claimed shares (:mod:`explorer.team`).
+"""
+
+from __future__ import annotations
+
+(
+    CLAIMED,
+    THREADS_IN,  # threads that have taken their memory
+    X,  # address of the first element, FP32
+    ROWS,
+    WIDTH,  # elements of a row, which are neighbours in memory
+    PIECES,  # chunks that a row is cut into, or 1
+    GROUP,  # rows that a chunk holds, or 1
+    ITEMS,  # chunks in all
+    SHARE,  # chunks that a thread claims at a time
+    DENSE,  # 1 where the rows of a chunk are neighbours in memory
+    SIZES,  # address of [OUTER, 3]: of each outer dimension its size, its stride in elements, its channels' stride
+    OUTER,
+    CHANNELS,  # 0 where there are none
+    ALONG,  # 1 where each element of a row is a channel of its own, 0 where a row is of one
+    SHIFT,  # of a pattern, that leaves its bin
+    MOMENTS,  # 1 where sums and the mantissa bits in use are found too
+    CLEAN,  # address of the first thread's memory that is all zeros before and after a call
+    CLEAN_BYTES,  # of one thread
+    WORK,  # address of the first thread's other memory
+    COUNTS,  # address of the tensor's own [2**(32 - SHIFT)] INT64
+    FACTS,  # [FACT_PLACES] INT64
+    LIMBS,  # [2, LIMB_PLACES] INT64
+    MASKS,  # [512] UINT32
+    CHANNEL_MAX,  # [CHANNELS] UINT32: patterns of magnitudes
+) = range(24)
+JOB_PLACES = 24
+
+SIGNED_MAX, UNSIGNED_MAX, LEAST, ZEROS, NEGATIVE_ZEROS, NANS, INFS = range(7)
+FACT_PLACES = 7
+"""The largest patterns of finite elements as INT32 and as UINT32, twice the least magnitude's less one, and numbers of
+elements."""
+NO_FACTS = (-(2**31), 0, 2**32 - 1, 0, 0, 0, 0)
+
+LIMB_PLACES = 20
+"""Sums in units of 2**-149, and of squares in units of 2**-298, as limbs of 32 bits that are not carried."""
+CHUNK = 4096
+LANES = 8
+"""Counters of one bin, so that adding to one twice in a row need not wait for the first addition."""
+SIGNS_AND_EXPONENTS = 512
+SUM_LANES = 48
+TAIL = 16
+
+
+WORK_BYTES = -(-(8 * (FACT_PLACES + SUM_LANES) + 4 * (SIGNS_AND_EXPONENTS + CHUNK + TAIL)) // 64) * 64
+"""One thread's facts, sums, masks, and a chunk and its tail."""
+
+
+def clean_bytes(shift: int, channels: int) -> int:
+    """One thread's lanes of bins, limbs and channels."""
+    return (4 * LANES << (32 - shift)) + -(-(16 * LIMB_PLACES + 4 * channels) // 64) * 64

@@ -1,0 +1,93 @@
+"""Every rule speaks of its planted fault, names op and numbers, and is silent about the healthy twin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from explorer.diagnosis import LIMITS, RULES, Finding, judge
+from explorer.zoo.planted import PLANTED
+from tests.diagnosis.conftest import gather_case
+from tests.diagnosis.planted import FAULTS, Case, Fault, open_model, preset
+
+Diagnose = Callable[[Case], tuple[Finding, ...]]
+NAMES = [rule.name for rule in RULES]
+
+
+def fault_of(rule: str) -> Fault:
+    assert rule in FAULTS, f"rule {rule!r} has no planted fault and healthy twin in tests/diagnosis/planted.py"
+    return FAULTS[rule]
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_a_planted_fault_is_the_top_finding(rule: str, diagnose: Diagnose) -> None:
+    fault = fault_of(rule)
+    top = diagnose(fault.case)[0]
+    assert (top.rule, top.op) == (rule, fault.op)
+    said = " ".join((top.title, top.cause, *(remedy.words for remedy in top.remedies)))
+    assert [words for words in fault.says if words not in said] == [], said
+    assert fault.op in top.title
+    assert "{" not in said
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_a_healthy_twin_does_not_trigger_the_rule(rule: str, diagnose: Diagnose) -> None:
+    assert rule not in {finding.rule for finding in diagnose(fault_of(rule).twin)}
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED))
+def test_a_healthy_planted_model_has_no_finding(name: str, diagnose: Diagnose) -> None:
+    assert diagnose(Case(f"{name}-healthy", preset(PLANTED[name].preset))) == ()
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16", "fp16", "int8-dynamic", "int8-static", "w8"])
+def test_a_healthy_model_has_no_finding_in_any_wide_enough_recipe(recipe: str, diagnose: Diagnose) -> None:
+    assert diagnose(Case("reader", preset(recipe))) == ()
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED))
+def test_a_planted_model_is_healthy_in_fp32_unless_its_fault_is_there(name: str, diagnose: Diagnose) -> None:
+    found = diagnose(Case(name, preset("fp32")))
+    assert [finding.rule for finding in found] == (["born-in-model"] if PLANTED[name].preset == "fp32" else [])
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_a_finding_is_worth_its_limit_and_measured(rule: str, diagnose: Diagnose) -> None:
+    for finding in diagnose(fault_of(rule).case):
+        assert finding.severity >= LIMITS["cost"].value
+        assert finding.evidence["cost"] == finding.severity
+        assert finding.breaks == math.isinf(finding.severity)
+        assert finding.remedies and finding.remedy == finding.remedies[0].words
+        numbers = [value for value in finding.evidence.values() if isinstance(value, float)]
+        assert not any(math.isnan(number) for number in numbers)
+
+
+def test_findings_are_sorted_by_severity_and_ops_that_break_the_output_come_first(diagnose: Diagnose) -> None:
+    found = diagnose(FAULTS["born-in-recipe"].case)
+    severities = [finding.severity for finding in found]
+    assert len(found) > 1 and severities == sorted(severities, reverse=True) and found[0].breaks
+
+
+def test_an_op_that_costs_nothing_raises_nothing_however_wide_its_channels() -> None:
+    """With 512 times larger a channel, an FP32 recipe and one that leaves that op alone stay without a word."""
+    session = open_model("planted/outlier-channel")
+    recipe = session.presets()["int8-dynamic"].with_precision(["blocks.1.fc1/linear"], "fp32", "test")
+    assert judge(gather_case(Case("planted/outlier-channel", lambda s: recipe))) == ()
+
+
+def test_ops_of_one_general_cause_are_one_finding(diagnose: Diagnose) -> None:
+    """INT4 costs a small transformer something in nearly every product: that is one thing to say, not a dozen."""
+    found = diagnose(FAULTS["weight-outliers"].twin)
+    coarse = [finding for finding in found if finding.rule == "too-coarse"]
+    assert len(coarse) == 1 and len(coarse[0].remedies[0].ops) > 5
+    assert set(coarse[0].remedies[0].ops) == {coarse[0].op, *str(coarse[0].evidence["also"]).split(", ")}
+    assert f"these {len(coarse[0].remedies[0].ops)} ops" in coarse[0].remedy
+
+
+def test_every_limit_has_a_reason_and_is_used(root) -> None:  # type: ignore[no-untyped-def]
+    sources = "".join(path.read_text() for path in (root / "explorer" / "diagnosis").glob("*.py"))
+    for name, limit in LIMITS.items():
+        assert len(limit.why) > 20
+        assert f'limit("{name}")' in sources

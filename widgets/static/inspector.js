@@ -1,0 +1,80 @@
+// The inspector's words: which op and tensor, against which format, what is lost, and what runs it.
+import { TERMS, figureCard, markBox } from "./panel_words.js";
+import { complain, dress, h, line, listen, put, soon } from "./shared.js";
+import { attachTerms } from "./terms.js";
+import { newTip } from "./tip.js";
+
+const EMPTY = {
+  none: "Click an op in the map above: here its tensors are held against any number format.",
+  pending: "Waiting for the activation ranges: they are read once, after the model is open.",
+  nothing: "No range is known for this op: no floating-point tensor goes in or comes out of it.",
+};
+const ERROR = {
+  idle: "Measure this op's own error", waiting: "measuring the error\u2026", failed: "Measure again", ready: "Measure again",
+};
+const WHAT = [["port", "tensor"], ["format", "format"], ["order", "channels"]];
+
+function fill(select, entries, value) {
+  const signature = JSON.stringify(entries);
+  if (select.px !== signature) {
+    select.px = signature;
+    select.replaceChildren(...entries.map(([id, text]) => h("option", { value: id, text })));
+  }
+  if (select.value !== value) select.value = value;
+}
+
+function factElements([what, words, kind]) {
+  const tag = kind && h("span", { class: "px-tag", "data-kind": kind, "data-term": kind, text: kind });
+  return [h("dt", { text: what }), h("dd", { class: what === "source" ? "px-code" : null, "data-testid": `fact:${what}` }, words, tag ? [" ", tag] : null)];
+}
+
+export default {
+  render({ model, el }) {
+    dress(el, "inspectorhead");
+    markBox(el, "inspector", "inspector");
+    const { ask, close } = line(model, el);
+    const send = (type, fields) => ask(type, fields).catch((error) => complain(el, error));
+    const name = h("b", { "data-testid": "inspected-op" });
+    const note = h("span", { class: "px-sub", role: "status", "data-testid": "inspector-note" });
+    const selects = Object.fromEntries(WHAT.map(([what, label]) => {
+      const select = h("select", { "data-testid": `inspect-${what}`, "aria-label": label, onchange: () => send("choose", { what, value: select.value }) });
+      return [what, select];
+    }));
+    const labels = WHAT.map(([what, label]) => h("label", {}, h("span", { class: "px-term-word", "data-term": label, text: label }), selects[what]));
+    const measure = h("button", { class: "px-btn", type: "button", "data-testid": "measure-error", onclick: () => send("error") });
+    const choices = h("div", { class: "px-inspect-choices" }, labels, measure);
+    const figures = h("div", { class: "px-figs" });
+    const errors = h("div", { class: "px-figs" });
+    const facts = h("dl", { class: "px-facts" });
+    const panel = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, errors, facts);
+    el.append(panel);
+    const tip = newTip();
+
+    const draw = soon(() => {
+      const found = model.get("inspected");
+      const error = model.get("error");
+      const ready = found.state === "ready";
+      put(panel, "data-state", found.state);
+      put(name, "text", found.op || "");
+      put(note, "text", found.state === "failed" ? `This could not be shown: ${found.error}` : EMPTY[found.state] || error.error || "");
+      choices.hidden = !ready;
+      if (ready) WHAT.forEach(([what]) => fill(selects[what], found.choices[what], found.chosen[what]));
+      put(measure, "text", ERROR[error.state] || ERROR.idle);
+      measure.disabled = error.state === "waiting";
+      figures.replaceChildren(...(ready ? found.figures.map(figureCard) : []));
+      errors.replaceChildren(...(ready && error.state === "ready" ? error.figures.map(figureCard) : []));
+      errors.hidden = !errors.firstChild;
+      facts.replaceChildren(...(found.facts || []).flatMap(factElements));
+    });
+    draw();
+    const stop = listen(model, ["inspected", "error"], draw);
+    const leave = attachTerms(panel, TERMS, tip);
+    return () => {
+      stop();
+      leave();
+      close();
+      tip.remove();
+      panel.remove();
+    };
+  },
+};

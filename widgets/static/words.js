@@ -1,0 +1,22 @@
+// One sentence for each term of the analysis panels.
+export const WORDS = {
+  cast: "A tensor changes its number format between the op that makes it and the ops that read it; that costs time and may lose digits.",
+  down: "To fewer bits: values are rounded to the narrower format.",
+  up: "To more bits: no value changes, but more bytes move.",
+  elements: "How many numbers the tensor has, for one batch.",
+  bytes: "What the cast reads and writes, for one batch.",
+  "\u00b5s": "Microseconds that the cast takes as a call of its own, measured on this machine; none where another kernel does it on the way.",
+  region: "Ops that hand their results to each other in one format, without a cast in between.",
+  "up and down again": "Values that were in a narrow format, were raised, and are lowered to it again: the way up and down says nothing new.",
+  "layout change": "A kernel wants its tensor in another order in memory, which is a copy of its own.",
+  predicted: "Worked out from measured calls of each op and cast, without running the whole recipe.",
+  measured: "Found by running it here, on this data.",
+  emulated: "Computed exactly as the format would, but without a real kernel: the numbers are right, the times mean nothing.",
+  KL: "Kullback\u2013Leibler divergence: how far the predicted probabilities moved from FP32\u2019s, in nats; 0 is no change.",
+  "diverges at": "The first op at which this sample\u2019s values leave those of FP32 by a large share of how far they ever leave them.",
+  SQNR: "Signal to quantisation noise: how much larger the values are than their error, in decibels; 6 dB are about one bit.",
+  token: "A piece of text with a number of its own; a language model predicts the next one at each position.",
+  target: "The right answer, from the data.",
+  cause: "What in the numbers makes this op lose so much.",
+  remedy: "What can be done about it; Preview measures it without changing your recipe.",
+};
