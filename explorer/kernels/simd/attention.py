@@ -10,9 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme
+from explorer.formats import Quantized
 from explorer.kernels.simd import job
-from explorer.kernels.simd.ending import Template, as_result, float_bits, lasting_fields, result_type, set_out
+from explorer.kernels.simd.ending import (
+    Template,
+    as_result,
+    as_tokens,
+    float_bits,
+    lasting_fields,
+    result_type,
+    set_out,
+)
 from explorer.kernels.simd.product import scratch
 from explorer.kernels.site import Post
 
@@ -22,7 +30,6 @@ ITEMS_PER_THREAD = 4
 """Blocks of queries that each thread should find, so that none waits long for the last."""
 LANES, WIDEST = 16, 4
 """Queries to a register, and registers to a block."""
-TOKENS = Scheme("int8", "token")
 PLAIN = Post()
 Shape = tuple[int, ...]
 
@@ -101,7 +108,7 @@ class Attention:
         assert k.shape == (batches, heads, keys, depth) and v.shape[:2] == (batches, heads)
         assert not post.addend and not post.activation and not (self.causal and mask is not None)
         shape = (batches, queries, heads * value_depth)
-        out = torch.empty(shape, dtype=torch.int8 if post.tokens else result_type(post))
+        out = torch.empty(shape, dtype=result_type(post))
         added = None if mask is None else _as_addend(mask, (batches, heads, queries, keys))
         problem, template = self._prepare((q, k, v), added, post)
         block = template.copy()
@@ -114,7 +121,7 @@ class Attention:
         work, start = _team()
         start(work, problem.threads, block)
         if scale is not None:
-            return Quantized(out, scale, None, TOKENS, torch.float32)
+            return as_tokens(out, scale)
         result = as_result(block, out, post)
         if isinstance(result, Quantized):
             return result

@@ -30,7 +30,6 @@ from explorer.kernels.simd.vectors import (
 )
 from explorer.kernels.site import ACTIVATIONS
 
-
 MOST_STEPS = 512.0
 """More steps of a code's scale than any result needs, and few enough for an INT32. What is below the least INT32, and
 NaN, becomes that one when it is converted, and so the code 0."""

@@ -72,9 +72,11 @@ from __future__ import annotations
     FACTOR,  # of the scores
     BLOCKS,  # blocks of queries in one batch
     WEIGHTS_AT,  # where in a thread's scratch memory the weights of the keys are, after the queries, later the results
-    WAITING_AT,  # results that wait for those of the other heads to become codes; 0 where they go to OUT as they are
-) = range(66)
-PLACES = 66
+    WAITING_AT,  # results that wait there to become codes with the rest of their row; 0: they go to OUT as they are
+    TOKEN_SCALE,  # of a product: where the scales of rows go that are written as INT8 codes
+) = range(67)
+PLACES = 67
+BLOCK_BYTES = -(-PLACES * 8 // 64) * 64
 
 PANEL = 64
 """Outputs in a panel of the packed weight: four registers of sixteen."""
