@@ -40,17 +40,23 @@ def observe(state: PageState, session: Any, task: Task) -> None:
 
 def forecast_bands(state: PageState, session: Any, recipe: Any, task: Task) -> None:
     """Forecasts what the recipe's formats do to each op's tensor, as far as that is not known yet."""
-    found = {}
+    found, words = {}, ""
     for tensor in judged_tensors(session, recipe, state.range_set):
         if task.cancel.is_set():
             raise px.Cancelled("forecast what formats do")
-        if tensor not in state.bands:
+        if tensor in state.bands:
+            continue
+        try:
             found[tensor] = judge(tensor, state.range_set)
+        except Exception as error:  # the strip stays without a band; the numbers do not depend on it
+            words = f"{tensor.op} has no forecast: {_told(error, 'a forecast')}"
 
     def take() -> None:
         state.bands = {**state.bands, **found}
         state.banded.add(recipe.hash)
         state.changed("bands")
+        if words:
+            state.complain(words)
 
     task.post(take)
 

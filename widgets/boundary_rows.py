@@ -32,27 +32,17 @@ def casts(state: PageState) -> Row:
     """Every cast of the recipe, in execution order: where, from what to what, how much, and the measured time."""
     if state.shown is None:
         return {"state": "opening", "rows": []}
-    found, hosts = state.shown.casts, _hosts(state)
-    rows = [
-        _cast(at, row, host)
-        for at, (row, host) in enumerate(zip(found.iloc[:MAX_CASTS].to_dict("records"), hosts, strict=False))
-    ]
+    found = state.shown.casts
+    rows = [_cast(at, row) for at, row in enumerate(found.iloc[:MAX_CASTS].to_dict("records"))]
     return {"state": "ready", "hash": state.shown.recipe.hash, "rows": rows, "more": max(0, len(found) - MAX_CASTS)}
 
 
-def _hosts(state: PageState) -> list[str]:
-    """For each cast, in the table's order, the call that does it on the way; empty where it is a call of its own."""
-    assert state.shown is not None
-    timed = (state.timed.get(cast.id) for cast in state.session.plan_of(state.shown.recipe).casts)
-    return [time.inside if time else "" for time in timed]
-
-
-def _cast(at: int, row: Any, host: str) -> Row:
+def _cast(at: int, row: Any) -> Row:
     return {
         "at": at, "direction": text(row["direction"], 20), "from": text(row["from"], 40), "to": text(row["to"], 40),
         "source": text(row["source"], 200), "consumers": _names(row["consumers"]), "count": len(row["consumers"]),
-        "elements": int(row["elements"]), "bytes": int(row["bytes"]), "us": None if host else number(row["time_us"]),
-        "emulated": bool(row["emulated"]), "inside": text(host, 200),
+        "elements": int(row["elements"]), "bytes": int(row["bytes"]), "us": number(row["time_us"]),
+        "emulated": bool(row["emulated"]), "inside": text(row["inside"], 200),
     }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def _row(row: Any, inputs: tuple[Tensor, ...], words: str) -> Row:
     return {
         "sample": int(row["sample"]), "token": token, "kl": number(row["kl"]),
         "error": number(row["squared_error"]), "before": _answer(row["prediction_fp32"], words),
-        "after": _answer(row["prediction"], words), "target": _answer(row["target"], words),
+        "after": _answer(row["prediction"], words), "target": _target(row, words),
         "op": text(row["diverges_at"], 200), "sqnr": number(row["sqnr_db"]), "usual": number(row["usual_sqnr_db"]),
         **(picture(inputs[0]) or tokens(inputs[0], token, words) or {}),
     }  # fmt: skip
@@ -69,6 +69,12 @@ def _answer(value: Any, words: str) -> str:
     if words and found == int(found) and 0 <= found < len(words):
         return words[int(found)]
     return f"{found:g}"
+
+
+def _target(row: Any, words: str) -> str:
+    """The right answer; empty where there is none, or where the data leaves this position out (a negative label)."""
+    is_label = number(row["kl"]) is not None or math.isinf(row["kl"])
+    return "" if is_label and row["target"] < 0 else _answer(row["target"], words)
 
 
 def picture(x: Tensor) -> Row | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from explorer.compare import OutputHistograms
 from explorer.ranges import TensorRange
 from widgets.charts.channels import OUTLIER, find_outliers
 from widgets.inspection import ASSIGNED, Judged, Seen, formats_offered, words_for
-from widgets.plain import number, text
+from widgets.plain import text
+from widgets.plots import short
 from widgets.state import Shown
 
 ORDERS = {"size": "largest first", "place": "in their order"}
@@ -34,7 +33,7 @@ def figures_of(judged: Judged, samples: int) -> list[dict[str, Any]]:
         _figure("SQNR", _sqnr(band.sqnr_db), judged.held.label, "predicted", tones[0]),
         _figure("saturated", _share(band.saturated), _beyond(judged), "predicted", tones[1]),
         _figure("flushed to zero", _share(band.flushed), _below(judged), "predicted", tones[2]),
-        _figure("largest magnitude", _short(each.absmax), _counted(judged.seen, samples), "measured"),
+        _figure("largest magnitude", short(each.absmax), _counted(judged.seen, samples), "measured"),
         _figure("zeros", _share(each.zeros / each.count), _broken(each.nan, each.inf), "measured", tones[3]),
         *_channel_figure(judged.seen.range),
     ]
@@ -55,7 +54,7 @@ def _channel_figure(found: TensorRange) -> list[dict[str, Any]]:
     count, ratio = int(find_outliers(found.channel_absmax).sum()), found.outlier_ratio
     of = f"of {len(found.channel_absmax):,} channels reach {OUTLIER:g}× the median"
     big = "none" if not count else f"{count:,}"
-    most = f"; the largest {_short(ratio)}×" if math.isfinite(ratio) else ""
+    most = f"; the largest {short(ratio)}×" if math.isfinite(ratio) else ""
     return [_figure("outlier channels", big, of + most, "measured", "bad" if count else "")]
 
 
@@ -66,13 +65,12 @@ def _sqnr(sqnr_db: float) -> str:
 
 
 def _beyond(judged: Judged) -> str:
-    high = max(judged.held.up.high, judged.held.down.high)
-    return f"beyond {_short(2.0**high)}{_under(judged)}" if math.isfinite(high) else "the format has no end here"
+    return f"beyond {short(max(judged.held.up.largest, judged.held.down.largest))}{_under(judged)}"
 
 
 def _below(judged: Judged) -> str:
     low = judged.held.up.low
-    return f"below {_short(2.0**low)}{_under(judged)}" if math.isfinite(low) else "nothing becomes zero"
+    return f"below {short(2.0**low)}{_under(judged)}" if math.isfinite(low) else "nothing becomes zero"
 
 
 def _under(judged: Judged) -> str:
@@ -93,17 +91,6 @@ def _share(share: float) -> str:
     return f"{percent:.2g} %" if percent >= 0.0095 else "< 0.01 %"
 
 
-def _short(value: float) -> str:
-    found = number(value)
-    if found is None:
-        return "Inf" if value > 0 else "NaN"
-    return (
-        np.format_float_positional(found, 3, fractional=False, trim="-")
-        if 1e-3 <= abs(found) < 1e6 or not found
-        else f"{found:.2e}"
-    )
-
-
 def error_figures(found: OutputHistograms, emulated: bool, samples: int) -> list[dict[str, Any]]:
     """What an op's own error on clean inputs is, with its words."""
     kind, wanted, error = "emulated" if emulated else "measured", found.wanted, found.error
@@ -113,7 +100,7 @@ def error_figures(found: OutputHistograms, emulated: bool, samples: int) -> list
     return [
         _figure("local error", _sqnr(sqnr_db), f"on clean inputs, first {samples:,} samples at most", kind,
                 "bad" if sqnr_db < POOR_DB else ""),
-        _figure("largest error", _short(error.absmax), f"of outputs up to {_short(wanted.absmax)}", kind),
+        _figure("largest error", short(error.absmax), f"of outputs up to {short(wanted.absmax)}", kind),
         _figure("exact", _share(exact), _broken(error.nan, error.inf), kind, "bad" if lost else ""),
     ]  # fmt: skip
 

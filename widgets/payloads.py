@@ -188,16 +188,15 @@ def _memory(state: PageState) -> dict[str, Any]:
 
 
 def _casts(casts: pd.DataFrame, latency: Any) -> dict[str, Any]:
-    timed = (
-        []
-        if latency is None
-        else [number(us) for us in latency.table.loc[latency.table["kernel"] == "cast", "time_us"]]
-    )
-    whole = len(timed) == len(casts) > 0 and None not in timed
+    inside = int((casts["inside"] != "").sum())
+    rows = [] if latency is None else latency.table[latency.table["kernel"] == "cast"].to_dict("records")
+    timed = [number(row["time_us"]) for row in rows if not text(row.get("inside"))]
+    whole = len(rows) == len(casts) > 0 and None not in timed
     kind = "predicted" if not whole else "emulated" if bool(casts["emulated"].any()) else "measured"
     return {
         "kind": kind, "count": len(casts), "down": int((casts["direction"] == "down").sum()),
-        "up": int((casts["direction"] == "up").sum()), "time_us": sum(us or 0.0 for us in timed) if whole else None,
+        "up": int((casts["direction"] == "up").sum()), "inside": inside,
+        "time_us": sum(us or 0.0 for us in timed) if whole else None,
     }  # fmt: skip
 
 

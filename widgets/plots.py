@@ -93,6 +93,15 @@ def _power(exponent: int) -> str:
     return f"2<sup>{str(exponent).replace('-', chr(0x2212))}</sup>"
 
 
+def short(value: float) -> str:
+    """A magnitude in three digits, whole from a thousand on: 0.00732, 5.16, 65,504, 3.4e+38."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Inf"
+    if 1e3 <= abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-4 or not value else f"{value:.2e}"
+
+
 def on_paper(figure: Any) -> Any:
     """A copy for a page of its own: dark on white, as wide as its window."""
     copy = load().Figure(figure)

@@ -8,6 +8,9 @@ from widgets.jobs import Task
 from widgets.measuring import measure
 from widgets.state import CameFrom, PageState
 
+OTHER_FORM = {"balance": "channels balanced"}
+"""What a remedy made of the model, in few words."""
+
 
 def apply_remedy(state: PageState, remedy: Any) -> None:
     """Does what ``remedy`` proposes: at once where it chooses precisions, else in the worker, for it runs the model."""
@@ -20,7 +23,7 @@ def apply_remedy(state: PageState, remedy: Any) -> None:
 
     def work(task: Task) -> None:
         found = session.treat(remedy)
-        task.post(lambda: _take(state, session, found, remedy.words))
+        task.post(lambda: _take(state, session, found, OTHER_FORM.get(remedy.kind, remedy.words)))
 
     state.jobs.submit("Applying a remedy", work)
     state.progress("applying a remedy")

@@ -196,9 +196,11 @@ class PageState:
 
     @property
     def missing(self) -> bool:
-        """Whether a number of the current recipe was never measured to the end."""
+        """Whether a number of the current recipe was never measured to the end, or the ranges never were."""
         if self.session is None:
             return False
+        if self.range_set is None and not self.range_error:
+            return True
         quality = self.quality
         return quality is None or quality.n < quality.total or self.latency is None or self.memory is None
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from explorer.kernels import StaticScale
 from explorer.latency import LatencyTable
@@ -27,7 +27,7 @@ class Standing:
 
     casts: Mapping[str, Cast]
     bytes: int
-    ms: float
+    ms: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Alternatives:
         scales = defaultdict[str, StaticScale](lambda: StaticScale(1.0, 0))
         self._planner = Planner(plan.graph, plan.device, plan.shapes, lambda: scales)
         self._plan, self._times = plan, times
-        self._before = self._stand(plan)
+        self._before = self._price(_stand(plan), plan)
         self._known: dict[Toggles, Alternative | None] = {}
         self._order = {op.id: position for position, op in enumerate(plan.graph.rows)}
 
@@ -100,8 +100,9 @@ class Alternatives:
         if not toggles:
             return None
         if toggles not in self._known:
-            found = Alternative(toggles, self._before, self._stand(self._planner.plan(self._recipe(toggles))))
-            self._known[toggles] = found if found.lowers else None
+            plan = self._planner.plan(self._recipe(toggles))
+            found = Alternative(toggles, self._before, _stand(plan))
+            self._known[toggles] = replace(found, after=self._price(found.after, plan)) if found.lowers else None
         return self._known[toggles]
 
     def _can(self, op: str, precision: str) -> bool:
@@ -110,15 +111,19 @@ class Alternatives:
 
     def _recipe(self, toggles: Toggles) -> Recipe:
         recipe = self._plan.recipe
-        for precision in dict(toggles).values():
+        for precision in {name for _, name in toggles}:
             recipe = recipe.with_precision([op for op, name in toggles if name == precision], precision, REASON)
         return recipe
 
-    def _stand(self, plan: Plan) -> Standing:
-        inside = inside_of(plan)
-        casts = {cast.id: cast for cast in plan.casts if cast.id not in inside}
+    def _price(self, standing: Standing, plan: Plan) -> Standing:
         ms = self._times.predict_ms(plan)
-        return Standing(casts, sum(cast.bytes for cast in casts.values()), math.nan if ms is None else ms)
+        return standing if ms is None else replace(standing, ms=ms)
+
+
+def _stand(plan: Plan) -> Standing:
+    inside = inside_of(plan)
+    casts = {cast.id: cast for cast in plan.casts if cast.id not in inside}
+    return Standing(casts, sum(cast.bytes for cast in casts.values()))
 
 
 def pattern_of(op: str) -> str:
@@ -127,13 +132,25 @@ def pattern_of(op: str) -> str:
 
 
 def describe(toggles: Toggles) -> str:
-    """Return toggles in words, like ops of like layers together: ``blocks.*.act/gelu (6 ops) → bf16``."""
+    """Return toggles in words, like ops of like layers together: ``blocks.*.act/gelu (6 ops) → bf16``.
+
+    Several ops of one layer, such as the pieces of a GELU, are named after it: ``blocks.*.act/{mul, tanh} (12 ops)``.
+    """
     words = []
     for precision in dict.fromkeys(precision for _, precision in toggles):
-        alike: dict[str, list[str]] = {}
-        for op, chosen in toggles:
-            if chosen == precision:
-                alike.setdefault(pattern_of(op), []).append(op)
-        ops = (f"{pattern} ({len(found)} ops)" if len(found) > 1 else found[0] for pattern, found in alike.items())
-        words.append(f"{', '.join(ops)} → {precision}")
+        alike: dict[str, dict[str, int]] = {}
+        for op in (pattern_of(op) for op, chosen in toggles if chosen == precision):
+            layer, slash, leaf = op.rpartition("/")
+            leaves = alike.setdefault(layer + slash, {})
+            leaves[leaf] = leaves.get(leaf, 0) + 1
+        named = (_name(layer, leaves) for layer, leaves in alike.items())
+        words.append(f"{', '.join(named)} → {precision}")
     return "; ".join(words)
+
+
+def _name(layer: str, leaves: Mapping[str, int]) -> str:
+    """Ops of like layers in words; those without a layer one by one."""
+    if not layer:
+        return ", ".join(leaves)
+    count, names = sum(leaves.values()), ", ".join(leaves)
+    return layer + (names if len(leaves) == 1 else f"{{{names}}}") + (f" ({count} ops)" if count > 1 else "")

@@ -33,13 +33,12 @@ class Edge:
 class Flow:
     """The edges of a plan in execution order of their readers, and its casts by id.
 
-    A cast that the op before it writes itself (``inside_of``) is no step between two ops: it is in ``fused``, not in
-    ``casts``, and no edge has it.
+    A cast that the op before it writes itself (``inside_of``) is no step between two ops: it is not here. ``origins``:
+    where each value comes from.
     """
 
     edges: tuple[Edge, ...]
     casts: Mapping[str, Cast]
-    fused: Mapping[str, str]
     origins: Mapping[str, Origins]
 
 
@@ -50,7 +49,6 @@ def find_flow(plan: Plan) -> Flow:
     """
     inside = inside_of(plan)
     casts = {cast.id: cast for cast in plan.casts if cast.id not in inside}
-    fused = {cast.id: inside[cast.id] for cast in plan.casts if cast.id in inside}
     origins: dict[str, Origins] = {name: {name: frozenset()} for name in plan.graph.inputs if name in plan.format_of}
     edges: list[Edge] = []
     for step in plan.steps:
@@ -61,7 +59,7 @@ def find_flow(plan: Plan) -> Flow:
         if step.gives:
             origins[step.op.name] = {step.op.id: frozenset()} if step.op.has_precision else _merge(arriving.values())
     edges += _edges(_arrive(plan.graph.output.name, "fp32", origins, casts), OUTPUT, "fp32")
-    return Flow(tuple(edges), casts, fused, origins)
+    return Flow(tuple(edges), casts, origins)
 
 
 def _arrive(name: str, carrier: str, origins: Mapping[str, Origins], casts: Mapping[str, Cast]) -> Origins:

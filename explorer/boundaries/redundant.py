@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import pandas as pd
 
 from explorer.boundaries.alternatives import STATIC, Alternative, Alternatives, describe, pattern_of
-from explorer.boundaries.flow import OUTPUT, Flow, readers_of, sum_us
+from explorer.boundaries.flow import Flow, readers_of, sum_us
+from explorer.formats import Scheme
 from explorer.graph import Op
 from explorer.kernels import CARRIERS, NATIVE_DTYPES
 from explorer.latency import LatencyTable
@@ -49,9 +50,8 @@ def find_round_trips(plan: Plan, flow: Flow) -> tuple[RoundTrip, ...]:
         if plan.format_of[cast.value] in NATIVE_DTYPES and cast.to != cast.from_:
             walk = _Walk(plan, cast)
             if walk.is_raised(cast.value):
-                found.append(
-                    RoundTrip(cast, tuple(walk.raised_by), tuple(walk.ups), tuple(walk.through), readers[cast.id])
-                )
+                raised_by, through = walk.in_order(walk.raised_by), walk.in_order(walk.through)
+                found.append(RoundTrip(cast, raised_by, tuple(walk.ups), through, readers[cast.id]))
     return tuple(found)
 
 
@@ -80,6 +80,10 @@ class _Walk:
         names = [name for name, carrier in step.takes.items() if carrier == self.high]
         return len(names) == len(step.takes) > 0 and all(self._arrives_raised(name) for name in names)
 
+    def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Ops in execution order; inputs of the graph first."""
+        return tuple(sorted(names, key=lambda name: self.plan.position_of.get(name, -1)))
+
     def _reads_low(self, step: Step) -> bool:
         operands = [step.takes[name] for name in step.site.operands if name in step.takes]
         return bool(operands) and all(CARRIERS[carrier].format == self.low for carrier in operands)
@@ -100,19 +104,16 @@ class _Walk:
 def avoid(plan: Plan, trips: Sequence[RoundTrip], alternatives: Alternatives) -> Alternative | None:
     """Return the alternative that spares the casts down of round trips: what is between in the low format, or all in
     static codes, which products write themselves. None where the planner can do neither."""
-    low = trips[0].cast.to
-    between = [op for trip in trips for op in trip.through]
-    around = [op for trip in trips for op in (*trip.raised_by, *trip.through, *trip.readers) if op != OUTPUT]
-    gone = {trip.cast.id for trip in trips}
-    for ops, precision in ((between, low), (around, STATIC)):
-        if precision != STATIC and precision not in NATIVE_DTYPES:
-            continue
-        if precision == STATIC and CARRIERS[trips[0].cast.carrier].format not in ("int8", "uint8"):
-            continue
-        found = alternatives.plan(alternatives.toggle(ops, precision))
-        if found is not None and gone <= set(found.removed):
-            return found
-    return None
+    low, gone = trips[0].cast.to, {trip.cast.id for trip in trips}
+    if low in NATIVE_DTYPES:
+        toggles = alternatives.toggle((op for trip in trips for op in trip.through), low)
+    elif low in ("int8", "uint8"):
+        around = (op for trip in trips for op in (*trip.raised_by, *trip.through, *trip.readers))
+        toggles = alternatives.toggle(around, STATIC)
+    else:
+        return None
+    found = alternatives.plan(toggles)
+    return found if found is not None and gone <= set(found.removed) else None
 
 
 def find_repeats(plan: Plan, flow: Flow) -> tuple[tuple[Cast, ...], ...]:
@@ -122,12 +123,17 @@ def find_repeats(plan: Plan, flow: Flow) -> tuple[tuple[Cast, ...], ...]:
     """
     groups: dict[object, list[Cast]] = {}
     for cast in flow.casts.values():
-        carrier = CARRIERS[cast.carrier]
-        by_element = carrier.scheme is None or carrier.scheme.granularity == "tensor"
-        root = _root(plan, cast.value, SAME_ELEMENTS if by_element else SAME_ROWS)
-        scale = plan.scales[cast.value] if carrier.static else None
+        root = _root(plan, cast.value, _kinds_kept(CARRIERS[cast.carrier].scheme))
+        scale = plan.scales[cast.value] if CARRIERS[cast.carrier].static else None
         groups.setdefault((root, cast.carrier, scale), []).append(cast)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _kinds_kept(scheme: Scheme | None) -> frozenset[str]:
+    """The views through which codes stay the same, were they taken before or after."""
+    if scheme is None or scheme.granularity == "tensor":
+        return SAME_ELEMENTS
+    return SAME_ROWS if scheme.axis is None else frozenset()
 
 
 def _root(plan: Plan, value: str, kinds: frozenset[str]) -> str:
@@ -163,24 +169,7 @@ def redundant_table(plan: Plan, flow: Flow, times: LatencyTable, alternatives: A
         found = avoid(plan, trips, alternatives)
         if found is not None:
             rows.append(_trips_row(flow, trips, found, times))
-    readers = readers_of(flow)
-    for first, *again in find_repeats(plan, flow):
-        low, high = sorted((first.from_, first.to), key=lambda name: (first.to == name) != (first.direction == "down"))
-        rows.append(
-            (
-                "twice",
-                (first.source,),
-                (),
-                tuple(dict.fromkeys(reader for cast in (first, *again) for reader in readers[cast.id])),
-                low,
-                high,
-                tuple(cast.id for cast in again),
-                sum(cast.bytes for cast in again),
-                sum_us(times, (cast.key for cast in again)),
-                (),
-                "",
-            )
-        )
+    rows += (_repeats_row(flow, casts, times) for casts in find_repeats(plan, flow))
     return pd.DataFrame(rows, columns=COLUMNS).sort_values("bytes", ascending=False, ignore_index=True)
 
 
@@ -193,22 +182,46 @@ def _alike(trips: Iterable[RoundTrip]) -> Iterable[Sequence[RoundTrip]]:
 
 
 def _trips_row(flow: Flow, trips: Sequence[RoundTrip], found: Alternative, times: LatencyTable) -> tuple[object, ...]:
-    def all_of(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part for each in parts for part in each))
-
-    calls: Mapping[str, Cast] = {
-        name: flow.casts[name] for trip in trips for name in (*trip.ups, trip.cast.id) if name in flow.casts
-    }
+    calls = [flow.casts[name] for name in _all_of((*trip.ups, trip.cast.id) for trip in trips) if name in flow.casts]
     return (
         "up then down",
-        all_of(trip.raised_by for trip in trips),
-        all_of(trip.through for trip in trips),
-        all_of(trip.readers for trip in trips),
+        _all_of(trip.raised_by for trip in trips),
+        _all_of(trip.through for trip in trips),
+        _all_of(trip.readers for trip in trips),
         trips[0].cast.to,
         trips[0].cast.from_,
-        tuple(calls),
-        sum(cast.bytes for cast in calls.values()),
-        sum_us(times, (cast.key for cast in calls.values())),
+        *_spent(calls, times),
         found.toggles,
         describe(found.toggles),
+    )
+
+
+def _repeats_row(flow: Flow, casts: Sequence[Cast], times: LatencyTable) -> tuple[object, ...]:
+    first, *again = casts
+    low, high = (first.to, first.from_) if first.direction == "down" else (first.from_, first.to)
+    readers = readers_of(flow)
+    return (
+        "twice",
+        (first.source,),
+        (),
+        _all_of(readers[cast.id] for cast in casts),
+        low,
+        high,
+        *_spent(again, times),
+        (),
+        "",
+    )
+
+
+def _all_of(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """The names in all parts, each once, in order."""
+    return tuple(dict.fromkeys(name for part in parts for name in part))
+
+
+def _spent(casts: Sequence[Cast], times: LatencyTable) -> tuple[tuple[str, ...], int, float]:
+    """The ids of casts, their bytes and their microseconds."""
+    return (
+        tuple(cast.id for cast in casts),
+        sum(cast.bytes for cast in casts),
+        sum_us(times, (cast.key for cast in casts)),
     )

@@ -129,11 +129,10 @@ def _find_moved(subject: Subject, pair: Pair, start: int, k: int) -> list[_Moved
     found = []
     for index in torch.topk(size, min(k, len(size))).indices.tolist():
         sample, position = divmod(index, positions)
-        values = (float(x.flatten()[index]) for x in (kl, squared, *predictions, targets))
-        kl_, squared_, before, after, target = values
+        nats, error, before, after, target = (float(x.flatten()[index]) for x in (kl, squared, *predictions, targets))
         place = Place(start + sample, position if kl.dim() > 1 else -1)
         both = float(scores[0][sample]), float(scores[1][sample])
-        found.append(_Moved(place, kl_, squared_, both, (before, after), target))
+        found.append(_Moved(place, nats, error, both, (before, after), target))
     return found
 
 

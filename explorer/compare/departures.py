@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explorer.compare.items import floats_in, norm_by_item, samples_first, tokens_second
+from explorer.compare.items import floats_in, norm_by_item, samples_first, tokens_second, without_masks
 from explorer.compare.runs import Extent, in_step
 from explorer.errors import Cancelled
 from explorer.graph import ModelGraph, Op
@@ -18,8 +18,6 @@ from explorer.subject import Subject
 
 SHARE = 0.5
 """A sample diverges at the first op whose jump is at least this share of its largest."""
-MASKED = 1e15
-"""Elements beyond this, and NaN and Inf, are masks: what FP32 has there says nothing of an error."""
 QUIET = 1e-3
 """The norm of a place counts as at least this share of its batch's mean: one that is all zeros has no error beyond."""
 
@@ -137,8 +135,12 @@ class _Watch:
         return found
 
     def _relative_of(self, op: Op, x: Tensor, y: Tensor) -> Tensor:
-        x, y = _without_masks(x, y)
-        signal, noise = (self._norm(op, part).cpu().nan_to_num(nan=math.inf, posinf=math.inf) for part in (x, y - x))
+        x, y = without_masks(x, y)
+        signal = self._norm(op, x).cpu()
+        if not bool(signal.isfinite().all()):  # what FP32 itself has as NaN or Inf says nothing of an error
+            x, y = x.where(x.isfinite(), 0.0), y.where(x.isfinite(), 0.0)
+            signal = self._norm(op, x).cpu()
+        noise = self._norm(op, y - x).cpu().nan_to_num(nan=math.inf, posinf=math.inf)
         return torch.where(noise > 0, noise / torch.maximum(signal, QUIET * signal.mean()), 0.0)
 
     def _norm(self, op: Op, x: Tensor) -> Tensor:
@@ -156,17 +158,6 @@ def _stays_in_fold(graph: ModelGraph, op: Op) -> bool:
     twice the error of what is squared)."""
     readers = graph.users.get(op.name, ())
     return bool(op.fold and readers) and all(reader.fold == op.fold for reader in readers)
-
-
-def _without_masks(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with zeros where FP32 has a mask. (One pass where it has none, as is usual.)"""
-    if not x.numel():
-        return x, y
-    low, high = torch.aminmax(x)
-    if bool((low > -MASKED) & (high < MASKED)):
-        return x, y
-    known = x.abs() < MASKED
-    return x.where(known, 0.0), y.where(known, 0.0)
 
 
 def _decibels(relative: float) -> float:

@@ -13,6 +13,9 @@ from explorer.formats import Quantized
 from explorer.graph import Op
 from explorer.kernels import as_float
 
+MASK = -1e30
+"""What is below this says "not this one" to a softmax, be it -Inf or the least number of a format."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -59,6 +62,14 @@ def tokens_second(x: Tensor, op: Op, batch: int, tokens: int) -> Tensor | None:
         return None
     dim = next((dim for dim in range(1, found.dim()) if found.shape[dim] == tokens), None)
     return None if dim is None else found.movedim(dim, 1)
+
+
+def without_masks(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both with zeros where both hold a mask: FP32's least number is -Inf in a narrower format."""
+    if not x.numel() or float(x.amin()) >= MASK:  # with a NaN the least is NaN
+        return x, y
+    said = (x < MASK) & (y < MASK)
+    return x.masked_fill(said, 0.0), y.masked_fill(said, 0.0)
 
 
 def norm_by_item(x: Tensor, dims: int) -> Tensor:

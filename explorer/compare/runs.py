@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.compare.items import Batch, floats_in
+from explorer.compare.items import MASK, Batch, floats_in, without_masks
 from explorer.compare.metrics import PairError, merge_all
 from explorer.errors import Cancelled
 from explorer.kernels import CARRIERS
@@ -90,10 +90,19 @@ class Alone:
 
 
 def error_of(step: Step, wanted: Any, given: Any, batch: Batch) -> PairError:
-    """The error of an op's output under a plan against FP32's, over the samples of the batch that count."""
+    """The error of an op's output under a plan against FP32's, over the samples of the batch that count.
+
+    Masks are no error, nor a signal that errors are small beside: where both have one, neither is compared.
+    """
     format_ = CARRIERS[step.gives].format if step.gives else "fp32"
     pairs = zip(floats_in(wanted), floats_in(given), strict=True)
-    return merge_all(PairError.of(batch.pick(x, step.op), batch.pick(y, step.op), format_) for x, y in pairs)
+    return merge_all(_error(batch.pick(x, step.op), batch.pick(y, step.op), format_) for x, y in pairs)
+
+
+def _error(x: Tensor, y: Tensor, format: str) -> PairError:
+    error = PairError.of(x, y, format)
+    may_mask = error.nonfinite or error.signal > MASK**2
+    return PairError.of(*without_masks(x, y), format) if may_mask else error
 
 
 @dataclass(frozen=True)
@@ -119,5 +128,8 @@ class OutputError:
 
     @property
     def kl(self) -> float:
-        """Nats per position, as :class:`explorer.Quality` has it; NaN where outputs are no logits."""
-        return self.kl_sum / self.positions if self.positions else math.nan
+        """Nats per position, as :class:`explorer.Quality` has it, but never below 0, where rounding may bring it; NaN
+        where outputs are no logits."""
+        if not self.positions:
+            return math.nan
+        return 0.0 if self.kl_sum < 0 else self.kl_sum / self.positions

@@ -41,7 +41,9 @@ COLUMNS = [
 ERROR_COLUMNS = ["precision", "local_sqnr_db", "isolated_sqnr_db", "isolated_kl", "cumulative_sqnr_db", "behaviour"]
 
 FACTOR = 4.0
-"""An op heals or amplifies when its error reaches the output so many times less or more than the usual op's (12 dB)."""
+"""An op heals or amplifies when its error reaches the output so many times less or more than the usual op's (12 dB),"""
+CHANGE = 2.0
+"""and so many times smaller or larger than the op made it (6 dB): what just passes through is neither."""
 FEWEST = 5
 """With fewer lowered ops than this there is no usual one; then an error that arrives as large as it was made is."""
 
@@ -99,9 +101,9 @@ def errors(
 
     behaviour: what becomes of the op's own error on its way to the output. Its gain is the relative error at the output
     with only this op changed, over the relative error at the op itself. The usual gain is the median of the ops (1 with
-    fewer than 5 of them). An op ``"heals"`` when its gain is below 1 and 4 times less than usual (12 dB): what follows
-    takes the error away; it ``"amplifies"`` when its gain is above 1 and 4 times more than usual. Else it is empty, as
-    it is where the op is exact or where both errors are without bound.
+    fewer than 5 of them). An op ``"heals"`` when its gain is below 1/2 and 4 times less than usual (12 dB): what
+    follows takes the error away. It ``"amplifies"`` when its gain is above 2 and 4 times more than usual. Else it is
+    empty, as it is where the op is exact or where both errors are without bound.
     """
     plan, extent = subject.plan(recipe), Extent(n, progress, cancel).or_first()
     local, isolated, cumulative = (VIEWS[view](subject, plan, extent) for view in VIEWS)
@@ -140,9 +142,9 @@ def _gain(local: float, isolated: float) -> float:
 
 
 def _behaviour(gain: float, usual: float) -> str:
-    if gain < 1 and gain * FACTOR < usual:
+    if gain * CHANGE < 1 and gain * FACTOR < usual:
         return "heals"
-    return "amplifies" if gain > 1 and gain > usual * FACTOR else ""
+    return "amplifies" if gain > CHANGE and gain > usual * FACTOR else ""
 
 
 def _index(ops: Mapping[str, object]) -> pd.Index[str]:

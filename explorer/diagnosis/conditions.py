@@ -18,12 +18,12 @@ Found = Measured | None
 
 def born_in_model(op: OpEvidence, evidence: Evidence) -> Found:
     """NaN or Inf begin at this op in FP32 already, and reach the output."""
-    return _tell_birth(op.born, evidence) if op.born is not None and op.born.in_fp32 else None
+    return _tell_birth(op.born) if op.born is not None and op.born.in_fp32 else None
 
 
 def born_in_recipe(op: OpEvidence, evidence: Evidence) -> Found:
     """What this op's precision does to its output makes NaN or Inf, there or further down; nothing told why before."""
-    return _tell_birth(op.born, evidence) if op.born is not None and not op.born.in_fp32 else None
+    return _tell_birth(op.born) if op.born is not None and not op.born.in_fp32 else None
 
 
 def overflows(op: OpEvidence, evidence: Evidence) -> Found:
@@ -46,7 +46,7 @@ def calibration_misses(op: OpEvidence, evidence: Evidence) -> Found:
     """Under static scales, samples that these were not found from lie beyond their ends far more often."""
     calibrated = evidence.calibrated
     held = _worst(op, lambda held: held.outside.get(LATER, 0.0) - held.outside.get(CALIBRATED, 0.0))
-    if calibrated is None or held is None or LATER not in held.outside:
+    if calibrated is None or held is None or LATER not in held.outside or not _from_input(op):
         return None
     inside, outside = held.outside[CALIBRATED], held.outside[LATER]
     if outside < limit("outside") or outside < limit("outside_ratio") * inside:
@@ -62,20 +62,21 @@ def calibration_misses(op: OpEvidence, evidence: Evidence) -> Found:
 
 
 def tail_clipped(op: OpEvidence, evidence: Evidence) -> Found:
-    """Another calibrator's static scale would hold this operand far better than the one in use, which clips it."""
-    held = _worst(op, _gain)
-    if held is None or not _from_input(op) or _gain(held) < limit("calibrator_db") or evidence.calibrated is None:
+    """The static scale in use leaves out the largest elements, and another calibrator would serve the op far better."""
+    held = _worst(op, lambda held: held.expected.saturated)
+    rivals, calibrated = op.sides.rivals, evidence.calibrated
+    if held is None or calibrated is None or not rivals or held.expected.saturated == 0:
         return None
-    if held.expected.saturated == 0:
+    best = max(rivals, key=lambda name: rivals[name])
+    if not _from_input(op) or rivals[best] < op.sides.inputs + limit("calibrator_db"):
         return None
-    best = max(held.rivals, key=lambda name: held.rivals[name])
     return {
         "tensor": held.words,
         "share": held.expected.saturated,
-        "method": evidence.calibrated.method,
-        "sqnr_db": held.expected.sqnr_db,
+        "method": calibrated.method,
+        "sqnr_db": op.sides.inputs,
         "best": best,
-        "best_db": held.rivals[best],
+        "best_db": rivals[best],
         "absmax": held.range.absmax,
     }
 
@@ -86,14 +87,14 @@ def outlier_channel(op: OpEvidence, evidence: Evidence) -> Found:
     if held is None or not held.shares_scale or not _from_input(op):
         return None
     channel, ratio = held.outlier
-    if held.typical_codes >= limit("codes") or ratio <= 1:
+    if held.typical_codes >= limit("codes") or held.typical_codes >= held.all_codes:
         return None
     return {
         "tensor": held.words,
         "channel": float(channel),
         "ratio": ratio,
         "codes": held.typical_codes,
-        "all_codes": held.typical_codes * ratio,
+        "all_codes": held.all_codes,
         "per": held.scheme.granularity,
         "format": held.label,
     }
@@ -149,7 +150,7 @@ def narrow_sum(op: OpEvidence, evidence: Evidence) -> Found:
     if not isinstance(spec, FloatSpec) or spec.mantissa_bits >= FP32_MANTISSA or not op.reduction:
         return None
     local = _noise(op.local_sqnr_db)
-    operands = _noise(op.input_sqnr_db) + _noise(op.weight_sqnr_db) + _rounding(op.precision.output)
+    operands = _noise(op.sides.inputs) + _noise(op.sides.weight) + _rounding(op.precision.output)
     if not math.isfinite(local) or local < limit("growth") ** 2 * operands:
         return None
     return {
@@ -187,18 +188,18 @@ def too_coarse(op: OpEvidence, evidence: Evidence) -> Found:
     """No special cause: the format's steps are too large for what this op decides."""
     if op.precision.name == "fp32":
         return None
-    side = "its weight" if op.weight_sqnr_db < op.input_sqnr_db else "what it reads"
+    side = "its weight" if op.sides.weight < op.sides.inputs else "what it reads"
     return {"local_db": op.local_sqnr_db, "output_db": op.output_sqnr_db, "side": side}
 
 
-def _tell_birth(born: Born, evidence: Evidence) -> Measured:
+def _tell_birth(born: Born) -> Measured:
     why, what_to_do = explain(born.op.kind, born.largest, born.given)
     return {
         "kind": "NaN" if born.kind == "nan" else "Inf",
         "where": born.op.id,
         "elements": float(born.elements),
         "samples": float(born.samples),
-        "all": float(evidence.samples),
+        "all": float(born.of),
         "why": why,
         "what_to_do": what_to_do,
         "largest": born.largest,
@@ -212,14 +213,9 @@ def _worst(op: OpEvidence, how_bad: Callable[[Held], float]) -> Held | None:
     return max(op.inputs, key=how_bad, default=None)
 
 
-def _gain(held: Held) -> float:
-    """How many dB the best other calibrator would bring."""
-    return max(held.rivals.values(), default=-math.inf) - held.expected.sqnr_db
-
-
 def _from_input(op: OpEvidence) -> bool:
     """Whether the op's error comes from what it reads rather than from its weight."""
-    return op.input_sqnr_db <= op.weight_sqnr_db + limit("side_db")
+    return op.sides.inputs <= op.sides.weight + limit("side_db")
 
 
 def _noise(sqnr_db: float) -> float:

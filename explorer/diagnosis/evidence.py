@@ -11,7 +11,6 @@ import numpy as np
 from explorer.formats import IntSpec, Scheme
 from explorer.formats.elements import FloatSpec
 from explorer.graph import Op
-from explorer.kernels import StaticScale
 from explorer.precision import Precision
 from explorer.ranges import Forecast, TensorRange
 
@@ -24,8 +23,7 @@ class Held:
     """A tensor at an op, as the op's precision holds it.
 
     port: ``output``, ``input:<k>`` or ``weight:<name>``. source: the op that makes it, or the name of an input or
-    weight. scheme: what it is held in. scale: where that is static. outside: share of the elements beyond the static
-    scale's ends, by slice. rivals: calibrator -> forecast SQNR in dB of the scale that it would find in this tensor.
+    weight. scheme: what it is held in. outside: share of the elements beyond a static scale's ends, by slice.
     """
 
     port: str
@@ -33,9 +31,7 @@ class Held:
     range: TensorRange
     scheme: Scheme
     expected: Forecast
-    scale: StaticScale | None = None
     outside: Mapping[str, float] = field(default_factory=dict)
-    rivals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
@@ -66,23 +62,30 @@ class Held:
 
     @property
     def outlier(self) -> tuple[int, float]:
-        """The channel with the largest magnitude, and how many times the median channel's that is (1 without)."""
+        """The channel with the largest magnitude, and how many times that of the median channel it is: of those that
+        are not zero throughout. Channel -1 and 1 times where the tensor has no channels."""
         channels = self.range.channel_absmax
-        if channels is None or len(channels) < 2:
+        if channels is None or not (channels > 0).any():
             return -1, 1.0
-        typical = float(np.median(channels))
-        return int(np.argmax(channels)), float(channels.max()) / typical if typical > 0 else math.inf
+        return int(np.argmax(channels)), float(channels.max() / np.median(channels[channels > 0]))
+
+    @property
+    def all_codes(self) -> float:
+        """How many codes on each side of zero the largest channel has: of a float, in its highest octave."""
+        if isinstance(self.scheme.element, FloatSpec):
+            return float(2**self.scheme.element.mantissa_bits)
+        return self.scheme.largest_code if self.scheme.symmetric else self.scheme.largest_code / 2
 
     @property
     def typical_codes(self) -> float:
-        """How many codes on each side of zero reach up to the median channel's largest magnitude."""
+        """How many codes on each side of zero reach up to the median channel's largest magnitude: of a float, in the
+        octave of that magnitude, and fewer only among subnormals."""
         _, ratio = self.outlier
-        spec, top = self.scheme.element, self.scheme.largest_code
-        top = top / 2 if isinstance(spec, IntSpec) and not self.scheme.symmetric else top
-        if isinstance(spec, FloatSpec):
-            step = max(2.0 ** (math.floor(math.log2(top / ratio)) - spec.mantissa_bits), spec.smallest_subnormal)
-            return top / ratio / step
-        return top / ratio
+        spec = self.scheme.element
+        if isinstance(spec, IntSpec):
+            return self.all_codes / ratio
+        typical = spec.largest / ratio
+        return min(self.all_codes, typical / spec.smallest_subnormal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +104,32 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
+class Sides:
+    """Where the error of a product comes from: SQNR in dB of its output, computed in FP32 on rounded operands.
+
+    inputs: only what it reads is rounded. weight: only its weight is. Infinite where it has none, or rounding changes
+    nothing. rivals: by calibrator, what ``inputs`` would be under the static scales that this one finds in all data.
+    """
+
+    inputs: float = math.inf
+    weight: float = math.inf
+    rivals: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Born:
     """Where NaN or Inf first appear: in FP32 (``in_fp32``), or because of an op's precision, there or further down.
 
-    op: that makes them. kind: ``nan`` or ``inf``. elements: how many. samples: in how many samples. largest: the
-    largest finite magnitude that the op reads in FP32. given: the input or weight that holds them already, else empty.
+    op: that makes them. kind: ``nan`` or ``inf``. elements: how many. samples: in how many samples, ``of`` those that
+    were looked at. largest: the largest finite magnitude that the op reads in FP32. given: the input or weight that
+    holds them already, else empty.
     """
 
     op: Op
     kind: str
     elements: int
     samples: int
+    of: int
     in_fp32: bool
     largest: float
     given: str = ""
@@ -122,9 +140,7 @@ class OpEvidence:
     """What was measured of one op under the recipe.
 
     cost: what it alone costs at the model's output, see :class:`Finding`. local_sqnr_db: of its own output, on FP32
-    inputs. output_sqnr_db: of the model's output, with only this op lowered. input_sqnr_db, weight_sqnr_db: of its
-    output in FP32 arithmetic where only its operands, or only its weight, are rounded (infinite where it has none).
-    born: what it breaks, where it does.
+    inputs. output_sqnr_db: of the model's output, with only this op lowered. born: what it breaks, where it does.
     reduction: how many products each element of its output adds up. readers: ops that read its output, looking through
     views. able: the precisions it could take here. first, last: whether it is the first or last product of the model.
     balanced: whether its input's channels can be traded for its weight's columns.
@@ -137,8 +153,7 @@ class OpEvidence:
     local_sqnr_db: float
     output_sqnr_db: float
     tensors: tuple[Held, ...] = ()
-    input_sqnr_db: float = math.inf
-    weight_sqnr_db: float = math.inf
+    sides: Sides = field(default_factory=lambda: Sides())
     weights: Weights | None = None
     reduction: int = 0
     readers: tuple[str, ...] = ()
@@ -185,7 +200,7 @@ class Evidence:
     unit: of every cost, ``nats`` or ``relative squared error``. cost: the whole recipe's, NaN where the model itself
     gives NaN or Inf. n: samples that costs were
     measured on. ops: those that cost something worth a look, in order of execution; typical: the median cost of the
-    recipe's products. samples: of the whole data, on which NaN and Inf are looked for.
+    recipe's products.
     """
 
     unit: str
@@ -194,4 +209,3 @@ class Evidence:
     ops: tuple[OpEvidence, ...] = ()
     typical: float = 0.0
     calibrated: Calibrated | None = None
-    samples: int = 0

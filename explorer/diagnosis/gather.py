@@ -13,17 +13,18 @@ import torch
 from explorer.compare.births import first_nonfinite
 from explorer.compare.runs import Extent
 from explorer.compare.views import find_isolated, find_local
-from explorer.diagnosis.evidence import CALIBRATED, LATER, Born, Calibrated, Evidence, OpEvidence
-from explorer.diagnosis.holding import compare_weights, find_sides, hold
+from explorer.diagnosis.evidence import Born, Calibrated, Evidence, OpEvidence, Sides
+from explorer.diagnosis.holding import Outside, compare_weights, find_sides, hold
 from explorer.diagnosis.lengths import real_lengths
 from explorer.diagnosis.limits import limit
+from explorer.diagnosis.reading import find_outside, read_inputs
 from explorer.graph import ModelGraph, Op
 from explorer.graph.pairs import find_pairs
-from explorer.observe import RangeSet, observe
+from explorer.observe import RangeSet
 from explorer.precision import PRECISIONS, find_precision
 from explorer.progress import Progress
 from explorer.recipe import Recipe
-from explorer.run import Executor, Plan
+from explorer.run import Plan
 from explorer.samples import Samples
 from explorer.subject import Subject
 
@@ -58,20 +59,23 @@ def gather(
     costs = {} if total < limit("cost") else measure_costs(few, plan, Extent(None, progress, cancel))
     worth = {op: found for op, found in costs.items() if found.cost >= limit("cost")}
     breaking = [op for op, found in worth.items() if math.isinf(found.cost)]
-    born = _find_births(subject, plan, range_set, breaking, total, cancel)
+    if math.isnan(total) or (math.isinf(total) and not breaking):
+        born = _find_first(subject, recipe, range_set, math.isnan(total), cancel)
+    else:
+        born = {op: _find_birth(few, _alone(subject, recipe, op), range_set, cancel) for op in breaking}
     worth |= {op: replace(costs.get(op, Costs(math.inf)), cost=math.inf) for op in born}
     calibrated = _calibrated(subject) if recipe.is_static and worth else None
-    if calibrated is not None:
-        range_set = observe(subject, None, _sides_of(subject, calibrated), progress, cancel)
+    outside = find_outside(subject, plan, calibrated.n, cancel) if calibrated is not None else {}
+    balanced = frozenset(op for pair in find_pairs(plan.graph).pairs for op in pair.consumers) if worth else frozenset()
+    near = Near(few, plan, range_set, read_inputs(few, set(worth)), outside, balanced)
     products = [costs[op.id].cost for op in plan.graph.rows if op.role == "compute" and op.id in costs]
     return Evidence(
         unit="nats" if subject.task.logits else "relative squared error",
         cost=total,
         n=len(few.samples),
-        ops=tuple(_look(few, plan, op.id, worth, range_set, born) for op in plan.graph.rows if op.id in worth),
+        ops=tuple(_look(near, op.id, worth[op.id], born.get(op.id)) for op in plan.graph.rows if op.id in worth),
         typical=median([cost for cost in products if math.isfinite(cost)] or [0.0]),
         calibrated=calibrated,
-        samples=len(subject.samples),
     )
 
 
@@ -118,19 +122,17 @@ def _total(subject: Subject, plan: Plan, ranges: RangeSet, progress: Progress | 
     return cost if math.isfinite(cost) else math.inf
 
 
-def _find_births(
-    subject: Subject, plan: Plan, ranges: RangeSet, breaking: list[str], total: float, cancel: Any
-) -> Mapping[str, Born]:
-    """Where NaN or Inf begin, by the op to blame: the op where they do so in FP32; else each of those that are
-    ``breaking`` the output when lowered alone; and where only the whole recipe does, the op where they begin then."""
-    if math.isnan(total):
-        born = _find_birth(subject, subject.baseline.recipe, ranges, cancel)
-        return {} if born is None else {born.op.id: replace(born, in_fp32=True)}
-    alone = {op: subject.baseline.recipe.with_precision([op], plan.recipe[op], "diagnosis") for op in breaking}
-    births = {op: _find_birth(subject, recipe, ranges, cancel) for op, recipe in alone.items()}
-    if math.isinf(total) and not births and (first := _find_birth(subject, plan.recipe, ranges, cancel)):
-        births[first.op.id] = first
-    return {op: born for op, born in births.items() if born is not None}
+def _find_first(
+    subject: Subject, recipe: Recipe, ranges: RangeSet, in_fp32: bool, cancel: Any
+) -> dict[str, Born | None]:
+    """Where NaN or Inf of the output begin, by their op: in FP32 or under a recipe."""
+    first = _find_birth(subject, subject.baseline.recipe if in_fp32 else recipe, ranges, cancel)
+    return {} if first is None else {first.op.id: replace(first, in_fp32=in_fp32)}
+
+
+def _alone(subject: Subject, recipe: Recipe, op: str) -> Recipe:
+    """FP32 but for one op."""
+    return subject.baseline.recipe.with_precision([op], recipe[op], "diagnosis")
 
 
 def _find_birth(subject: Subject, recipe: Recipe, ranges: RangeSet, cancel: Any) -> Born | None:
@@ -139,8 +141,15 @@ def _find_birth(subject: Subject, recipe: Recipe, ranges: RangeSet, cancel: Any)
     if birth is None:
         return None
     op, given = _row_at(subject.graph, birth.op)
+    given = given or _broken_weight(subject.graph, op)
     largest = max((ranges.values[name].absmax for name in op.refs if name in ranges.values), default=0.0)
-    return Born(op, birth.kind, birth.elements, birth.samples, False, largest, given)
+    return Born(op, birth.kind, birth.elements, birth.samples, len(subject.samples), False, largest, given)
+
+
+def _broken_weight(graph: ModelGraph, op: Op) -> str:
+    """The name of a weight of the op that holds NaN or Inf itself, else empty."""
+    broken = (name for name in graph.weights_of(op) if not bool(graph.constants[name].isfinite().all()))
+    return next((graph.parameters.get(name, name) for name in broken), "")
 
 
 def _row_at(graph: ModelGraph, where: str) -> tuple[Op, str]:
@@ -156,16 +165,27 @@ def _row_at(graph: ModelGraph, where: str) -> tuple[Op, str]:
     return (graph.by_id[readers[0]] if readers else graph.rows[0]), where
 
 
-def _look(
-    subject: Subject, plan: Plan, op: str, worth: Mapping[str, Costs], ranges: RangeSet, born: Mapping[str, Born]
-) -> OpEvidence:
-    costs = worth[op]
-    step, graph = plan.step_of[op], plan.graph
-    precision = find_precision(plan.recipe[op])
-    able = frozenset(name for name in PRECISIONS if subject.planner.option(op, name).possible)
-    of_inputs, of_weight = math.inf, math.inf
-    if step.op.role == "compute" and precision.name != "fp32":
-        of_inputs, of_weight = find_sides(plan, step, precision, _inputs_of(subject, op))
+@dataclass(frozen=True, eq=False)
+class Near:
+    """What it takes to look at ops closely.
+
+    inputs: what they read in FP32, of one batch. outside: what lies beyond static scales. balanced: ops whose inputs'
+    channels can be balanced.
+    """
+
+    subject: Subject
+    plan: Plan
+    ranges: RangeSet
+    inputs: Mapping[str, tuple[Any, ...]]
+    outside: Outside
+    balanced: frozenset[str]
+
+
+def _look(near: Near, op: str, costs: Costs, born: Born | None) -> OpEvidence:
+    plan, graph = near.plan, near.plan.graph
+    step, precision = plan.step_of[op], find_precision(plan.recipe[op])
+    able = frozenset(name for name in PRECISIONS if near.subject.planner.option(op, name).possible)
+    lowered = step.op.role == "compute" and precision.name != "fp32"
     compute = [row.id for row in graph.rows if row.role == "compute"]
     return OpEvidence(
         op=step.op,
@@ -174,27 +194,17 @@ def _look(
         cost=costs.cost,
         local_sqnr_db=costs.local_sqnr_db,
         output_sqnr_db=costs.output_sqnr_db,
-        tensors=hold(plan, op, precision, ranges),
-        input_sqnr_db=of_inputs,
-        weight_sqnr_db=of_weight,
+        tensors=hold(plan, op, precision, near.ranges, near.outside),
+        sides=find_sides(plan, op, precision, near.inputs[op], near.ranges) if lowered else Sides(),
         weights=compare_weights(step, precision, able),
         reduction=_reduction(plan, step.op),
         readers=tuple(reader for reader in _readers(graph, step.op) if plan.recipe[reader] == precision.name),
         able=able,
-        first=op == compute[0] if compute else False,
-        last=op == compute[-1] if compute else False,
-        balanced=any(op in pair.consumers for pair in find_pairs(graph).pairs),
-        born=born.get(op),
+        first=op in compute[:1],
+        last=op in compute[-1:],
+        balanced=op in near.balanced,
+        born=born,
     )
-
-
-def _inputs_of(subject: Subject, op: str) -> tuple[Any, ...]:
-    """What an op reads in FP32, of the first batch."""
-    values = dict(zip(subject.graph.inputs, subject.samples.batch(0), strict=True))
-    for visit in Executor(subject.baseline, subject.kernels).walk(values):
-        if visit.step.op.id == op:
-            return visit.inputs
-    raise AssertionError(f"{op} is no op of the plan")
 
 
 def _reduction(plan: Plan, op: Op) -> int:
@@ -220,8 +230,3 @@ def _calibrated(subject: Subject) -> Calibrated:
         return Calibrated(calibration.method, n, len(samples))
     ends = [(int(part.min()), int(part.max())) for part in (lengths[:n], lengths[n:])]
     return Calibrated(calibration.method, n, len(samples), *ends)
-
-
-def _sides_of(subject: Subject, calibrated: Calibrated) -> list[str]:
-    """Whether static scales were found from each sample."""
-    return [CALIBRATED if index < calibrated.n else LATER for index in range(len(subject.samples))]

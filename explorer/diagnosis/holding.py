@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from explorer.compare import PairError
-from explorer.diagnosis.evidence import Held, Weights
+from explorer.diagnosis.evidence import Held, Sides, Weights
 from explorer.diagnosis.limits import limit
 from explorer.formats import Scheme, quantize, round_to
 from explorer.graph import ModelGraph
@@ -19,18 +20,24 @@ from explorer.kernels import CARRIERS, Product, StaticScale, as_float, bind
 from explorer.kernels.stored import store_int4, store_int8
 from explorer.observe import RangeSet, ports
 from explorer.precision import PRECISIONS, Precision
-from explorer.ranges import TensorRange, forecast
+from explorer.ranges import forecast
+from explorer.ranges.calibrators import scale_from_histogram
 from explorer.run import Plan, Step
 
 ROWS = 1024
 """Rows of a weight that are stored in several ways to compare them: enough for a mean error."""
-RIVALS = ("minmax", "mse", "entropy")
+RIVALS = ("minmax", "mse")
+"""Calibrators to compare the one in use with: all of the range, and the least squared error."""
+Outside = Mapping[str, Mapping[str, float]]
 WAYS = ("w4_g128", "w4", "w4_mse", "w4_hqq", "w8", "bf16")
 """Ways to store a weight, the fewest bits first."""
 
 
-def hold(plan: Plan, op: str, precision: Precision, ranges: RangeSet) -> tuple[Held, ...]:
-    """Return the floating tensors at an op in the forms that ``plan`` gives them: output, inputs, weights."""
+def hold(plan: Plan, op: str, precision: Precision, ranges: RangeSet, outside: Outside) -> tuple[Held, ...]:
+    """Return the floating tensors at an op in the forms that ``plan`` gives them: output, inputs, weights.
+
+    outside: by value, the share of the elements beyond its static scale's ends, by slice of the data.
+    """
     step = plan.step_of[op]
     found = []
     for port, name in ports(plan.graph, op).items():
@@ -38,7 +45,10 @@ def hold(plan: Plan, op: str, precision: Precision, ranges: RangeSet) -> tuple[H
         if known is None:
             continue
         scheme, fixed = _form(plan, step, port, name, precision)
-        found.append(_held(plan, port, name, known, scheme, fixed, ranges))
+        scale, zero_point = (None, None) if fixed is None else (fixed.scale, float(fixed.zero_point))
+        expected = forecast(known.histogram, scheme, scale, zero_point, _per_scale(plan, name, scheme))
+        source = _source(plan.graph, name)
+        found.append(Held(port, source, known, scheme, expected, outside.get(name, {}) if fixed else {}))
     return tuple(found)
 
 
@@ -53,30 +63,15 @@ def _form(plan: Plan, step: Step, port: str, name: str, precision: Precision) ->
     return Scheme(CARRIERS[step.gives].format if step.gives else "fp32"), None
 
 
+def _per_scale(plan: Plan, name: str, scheme: Scheme) -> int | None:
+    """How many elements of a tensor share a scale, where a forecast asks for it."""
+    shape = plan.shapes.get(name) or tuple(plan.graph.constants[name].shape)
+    return {"token": shape[-1] if shape else 1, "channel": math.prod(shape[1:])}.get(scheme.granularity)
+
+
 def _is_weight(step: Step, name: str, product: Product) -> bool:
     """Whether a constant of the op is the weight of its product, which may be a transposed view of it."""
     return name in step.site.constants and step.site.constants[name].data_ptr() == product.weight.data_ptr()
-
-
-def _held(
-    plan: Plan, port: str, name: str, known: TensorRange, scheme: Scheme, fixed: StaticScale | None, ranges: RangeSet
-) -> Held:
-    source = _source(plan.graph, name)
-    if fixed is None:
-        shape = plan.shapes.get(name) or tuple(plan.graph.constants[name].shape)
-        size = shape[-1] if scheme.granularity == "token" else math.prod(shape[1:])
-        return Held(port, source, known, scheme, forecast(known.histogram, scheme, elements_per_scale=size))
-    ends = fixed.scale, float(fixed.zero_point)
-    outside = {
-        label: forecast(part[name].histogram, scheme, *ends).saturated
-        for label, part in ranges.slices.items()
-        if name in part
-    }
-    rivals = {
-        rival: forecast(known.histogram, replace(scheme, calibrator=rival)).sqnr_db  # type: ignore[arg-type]
-        for rival in RIVALS
-    }
-    return Held(port, source, known, scheme, forecast(known.histogram, scheme, *ends), fixed, outside, rivals)
 
 
 def _source(graph: ModelGraph, name: str) -> str:
@@ -91,28 +86,41 @@ def _source(graph: ModelGraph, name: str) -> str:
 
 
 @torch.no_grad()
-def find_sides(plan: Plan, step: Step, precision: Precision, inputs: tuple[Any, ...]) -> tuple[float, float]:
-    """Return the SQNR in dB of an op in FP32 arithmetic with only its operands rounded, and with only its weight.
+def find_sides(plan: Plan, op: str, precision: Precision, inputs: tuple[Any, ...], ranges: RangeSet) -> Sides:
+    """Return where the error of a product comes from, on the ``inputs`` of one batch, in FP32."""
+    step = plan.step_of[op]
+    exact, product = bind(step.site, torch.float32), step.site.product
+    wanted, named = exact(*inputs), list(zip(step.site.inputs, inputs, strict=True))
 
-    inputs: those of one batch, in FP32. Infinite where it has no operands, or no weight, or rounding changes nothing.
-    """
-    exact = bind(step.site, torch.float32)
-    wanted = exact(*inputs)
-    rounded = [_rounded(plan, step, name, x) for name, x in zip(step.site.inputs, inputs, strict=True)]
-    of_inputs = PairError.of(wanted, exact(*rounded)).sqnr_db
-    product = step.site.product
+    def under(scales: Mapping[str, StaticScale]) -> float:
+        return PairError.of(wanted, exact(*(_rounded(step, name, x, scales) for name, x in named))).sqnr_db
+
+    static = [name for name, carrier in step.takes.items() if CARRIERS[carrier].static]
+    rivals = {way: under(_found_by(way, static, ranges)) for way in RIVALS} if static else {}
     if product is None:
-        return of_inputs, math.inf
+        return Sides(under(plan.scales), math.inf, rivals)
     other = bind(replace(step.site, constants=_with_stored_weight(step, product, precision)), torch.float32)
-    return of_inputs, PairError.of(wanted, other(*inputs)).sqnr_db
+    return Sides(under(plan.scales), PairError.of(wanted, other(*inputs)).sqnr_db, rivals)
 
 
-def _rounded(plan: Plan, step: Step, name: str, x: Any) -> Any:
+def _found_by(calibrator: str, values: list[str], ranges: RangeSet) -> dict[str, StaticScale]:
+    """The static scales that a calibrator finds in all the data."""
+    carrier = CARRIERS["uint8:static"].scheme
+    assert carrier is not None
+    scheme = replace(carrier, calibrator=calibrator)  # type: ignore[arg-type]  # the scheme checks it
+    found = {name: scale_from_histogram(ranges.values[name].histogram, scheme) for name in values}
+    return {
+        name: StaticScale(float(scale), 0 if zero_point is None else round(float(zero_point)))
+        for name, (scale, zero_point) in found.items()
+    }
+
+
+def _rounded(step: Step, name: str, x: Any, scales: Mapping[str, StaticScale]) -> Any:
     """An input as the op holds it, in FP32."""
     carrier = CARRIERS[step.takes.get(name, "fp32")]
     if carrier.name == "fp32":
         return x
-    return as_float(carrier.convert(x, plan.scales[name]) if carrier.static else carrier.convert(x))
+    return as_float(carrier.convert(x, scales[name]) if carrier.static else carrier.convert(x))
 
 
 def _with_stored_weight(step: Step, product: Product, precision: Precision) -> dict[str, Tensor]:

@@ -75,10 +75,11 @@ def even_out(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Re
 
 
 def finer_scale(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
-    """A format that reaches lower: BF16 for a plain cast, small blocks for a shared scale."""
-    if PRECISIONS.get(op.precision.name, op.precision).native or find_format(op.precision.compute).bits >= 16:
+    """A format that reaches lower: BF16 for a plain cast, else scales that fewer elements share, or more bits."""
+    if op.precision.weight is None and op.precision.activation is None:
         return _lift(op, "bf16", "Run {it} in {to}, which reaches down to 1.2e-38."), _keep(op)
-    return _lift(op, "mxfp8", "w8", "bf16", "Run {it} in {to}, whose scales are finer."), _keep(op)
+    blocks = ("mxfp8",) if op.precision.activation is not None else ()
+    return _lift(op, *blocks, *_finer(op), "bf16", "Run {it} in {to}, whose steps are finer."), _keep(op)
 
 
 def store_otherwise(op: OpEvidence, evidence: Evidence, measured: Measured) -> tuple[Remedy, ...]:
@@ -121,8 +122,7 @@ RULES: tuple[Rule, ...] = (
         "NaN or Inf in FP32 too",
         conditions.born_in_model,
         "{kind} is born in {op}, in FP32 already",
-        "{elements:i} elements of its output, in {samples:i} of {all:i} samples, are {kind}, and all that it reads is "
-        "finite: {why}.",
+        "{elements:i} elements of its output, in {samples:i} of {all:i} samples, are {kind}: {why}.",
         change_model,
     ),
     Rule(
@@ -147,8 +147,8 @@ RULES: tuple[Rule, ...] = (
         "a few large values that decide, under a static scale that leaves them out",
         conditions.tail_clipped,
         "The static scale of {op} clips what matters",
-        "{share:%} of {tensor} lie beyond the ends that {method!r} chose; they reach {absmax:n}. That leaves "
-        "{sqnr_db:n} dB, and {best_db:n} with {best!r}.",
+        "{share:%} of {tensor} lie beyond the ends that {method!r} chose; they reach {absmax:n}. Its output is then "
+        "right to {sqnr_db:n} dB, and to {best_db:n} dB with {best!r}.",
         calibrate_otherwise,
     ),
     Rule(

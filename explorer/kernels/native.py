@@ -23,9 +23,16 @@ def build_native(format_: str) -> Callable[[Site], Packed]:
 
     def build(site: Site) -> Packed:
         elements = sum(t.numel() for t in site.constants.values() if t.is_floating_point())
-        return Packed(bind(site, dtype), weight_bytes=elements * dtype.itemsize)
+        call = bind(site, dtype)
+        run = (lambda *inputs: call(*inputs).to(dtype)) if _names_its_dtype(site) else call
+        return Packed(run, weight_bytes=elements * dtype.itemsize)
 
     return build
+
+
+def _names_its_dtype(site: Site) -> bool:
+    """Whether the model's code asks for a dtype of the result, as ``softmax(x, -1, dtype=torch.float32)`` does."""
+    return any(isinstance(each, torch.dtype) for each in (*site.op.args, *site.op.kwargs.values()))
 
 
 def build_channels_last(format_: str) -> Callable[[Site], Packed]:

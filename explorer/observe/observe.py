@@ -50,7 +50,7 @@ def observe(
         pass_.run(inputs, count, done)
         digest += _digest(inputs, count)
         done += count
-    weights = {name: count_weight(subject.graph, name) for name in _weights(subject.graph)}
+    weights = _count_weights(subject.graph)
     fingerprint = make_fingerprint(subject.graph.fingerprint, digest)
     return RangeSet(pass_.read(), weights, pass_.read_slices(), done, fingerprint, watch.fixed)
 
@@ -110,10 +110,19 @@ class _Pass:
         return {name: joined[sources] for name, sources in self._watch.same.items() if sources in joined}
 
 
-def _weights(graph: ModelGraph) -> list[str]:
-    """The floating constants that ops read, tied ones too."""
-    read = dict.fromkeys(name for op in graph.ops for name in op.refs)
-    return [name for name in read if name in graph.constants and graph.constants[name].is_floating_point()]
+def _count_weights(graph: ModelGraph) -> dict[str, TensorRange]:
+    """The ranges of the floating constants that ops read; tied weights are counted once."""
+    counted: dict[tuple[object, ...], TensorRange] = {}
+    found: dict[str, TensorRange] = {}
+    for name in dict.fromkeys(name for op in graph.ops for name in op.refs):
+        weight = graph.constants.get(name)
+        if weight is None or not weight.is_floating_point():
+            continue
+        key = weight.data_ptr(), weight.shape, weight.stride(), weight.dtype, weight.device
+        if key not in counted:
+            counted[key] = count_weight(graph, name)
+        found[name] = counted[key]
+    return found
 
 
 def _digest(inputs: tuple[Any, ...], count: int) -> int:

@@ -1,9 +1,10 @@
-"""The ranges of a model's tensors on some data, as one value that merges."""
+"""The ranges of a model's tensors on some data, as one value that merges. (Effect: disk, where asked to save.)"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from explorer.errors import DataError, SelectionError
 from explorer.graph import ModelGraph
@@ -30,6 +31,19 @@ class RangeSet:
     samples: int
     fingerprint: str
     fixed: frozenset[str] = field(default=frozenset())
+
+    def save(self, path: str | Path) -> None:
+        """Write the ranges to a file (.npz), exactly."""
+        from explorer.observe.store import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RangeSet:
+        """Read what :meth:`save` wrote. Raises :class:`DataError` where the file is none of it."""
+        from explorer.observe.store import load
+
+        return load(path)
 
     def merge(self, other: RangeSet) -> RangeSet:
         """The ranges over the samples of both, equal for any split of the same samples.

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from explorer.formats import Scheme, find_format
+from explorer.formats.spec import IntSpec
 from explorer.graph import ModelGraph
 from explorer.observe.range_set import WEIGHT, Ranges, RangeSet, ports
-from explorer.ranges import Forecast, TensorRange, forecast
+from explorer.ranges import Forecast, TensorRange, forecast_each
 
 FORMATS = ("bf16", "fp16", "fp8_e4m3", "fp8_e5m2", "int8", "int4")
 PERCENTILES = {"p0.1": 0.001, "p1": 0.01, "p50": 0.5, "p99": 0.99, "p99.9": 0.999}
@@ -40,6 +41,14 @@ def range_table(graph: ModelGraph, found: RangeSet, formats: Sequence[str] | Non
     return pd.DataFrame(rows, columns=[*COLUMNS, *forecasts])
 
 
+def kind_of(name: str) -> str | Scheme:
+    """What the table's columns of a format foretell: a cast, or a scheme of one scale for the tensor."""
+    spec = find_format(name)
+    if spec.bits >= 16:
+        return name
+    return Scheme(name, symmetric=not (isinstance(spec, IntSpec) and spec.symmetric_limit is None))
+
+
 def _tables(found: RangeSet, port: str) -> Iterable[tuple[str, Ranges]]:
     """Slice -> ranges by name; weights have none."""
     if port.startswith(WEIGHT):
@@ -51,7 +60,7 @@ class _Describer:
     """The columns of a range, each range once however often it is in the table."""
 
     def __init__(self, formats: tuple[str, ...]) -> None:
-        self._kinds = [Scheme(name) if find_format(name).bits < 16 else name for name in formats]
+        self._kinds = [kind_of(name) for name in formats]
         self._found: dict[int, tuple[float, ...]] = {}
 
     def __call__(self, found: TensorRange) -> tuple[float, ...]:
@@ -63,7 +72,7 @@ class _Describer:
         each = found.histogram
         quantiles = (each.quantile(q) for q in PERCENTILES.values())
         numbers = (each.count, each.min, each.max, each.absmax, each.mean, each.std, *quantiles)
-        expected = (_numbers(forecast(each, kind)) for kind in self._kinds)
+        expected = map(_numbers, forecast_each(each, self._kinds) if self._kinds else ())
         joined = (number for numbers in expected for number in numbers)
         return (*numbers, each.zeros, each.nan, each.inf, found.outlier_ratio, *joined)
 

@@ -2,7 +2,7 @@
 
 from explorer.ranges.calibrators import Calibrator, calibrate, find_calibrator, scale_from_histogram
 from explorer.ranges.delayed import DelayedScaling, ScalingStep, compare_scaling
-from explorer.ranges.forecast import Forecast, forecast
+from explorer.ranges.forecast import Forecast, forecast, forecast_each
 from explorer.ranges.histogram import Histogram
 from explorer.ranges.tally import Counter
 from explorer.ranges.tensor_range import TensorRange
@@ -19,5 +19,6 @@ __all__ = [
     "compare_scaling",
     "find_calibrator",
     "forecast",
+    "forecast_each",
     "scale_from_histogram",
 ]

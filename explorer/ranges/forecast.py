@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -69,11 +69,32 @@ def forecast(
         raise PrecisionError(f"forecast {kind} with a scale", found, "leave scale out")
     if isinstance(kind, Scheme) and kind.granularity != "tensor":
         return _conclude(histogram, _expect_many(histogram, kind, elements_in(kind, elements_per_scale)))
+    return _forecast_cells(histogram, find_cells(histogram), kind, scale, zero_point)
+
+
+def forecast_each(histogram: Histogram, formats: Iterable[str | Spec | Scheme]) -> tuple[Forecast, ...]:
+    """What ``forecast`` gives for each format or scheme, in half of the time for several; errors as there."""
+    cells = find_cells(histogram)
+    return tuple(
+        forecast(histogram, kind)
+        if isinstance(kind, Scheme) and kind.granularity != "tensor"
+        else _forecast_cells(histogram, cells, kind)
+        for kind in map(_resolve, formats)
+    )
+
+
+def _forecast_cells(
+    histogram: Histogram,
+    cells: Cells,
+    kind: Scheme | ElementSpec,
+    scale: Tensor | float | None = None,
+    zero_point: Tensor | float | None = None,
+) -> Forecast:
+    """The forecast of one scale for all elements, which are those of ``cells``."""
     if isinstance(kind, Scheme) and kind.scaled and scale is None:
         scale, zero_point = scale_from_histogram(histogram, kind)
     grid = make_grid(kind, 1.0 if scale is None else float(scale), 0.0 if zero_point is None else float(zero_point))
-    expected = _expect(find_cells(histogram), grid)
-    return _conclude(histogram, expected, overflows=isinstance(kind, Scheme) and not kind.scaled)
+    return _conclude(histogram, _expect(cells, grid), overflows=isinstance(kind, Scheme) and not kind.scaled)
 
 
 @dataclass(frozen=True, eq=False)

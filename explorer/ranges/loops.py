@@ -36,7 +36,7 @@ BIAS = 127
 OCTAVES = 21
 """Octaves below the largest element of a chunk whose sums FP64 holds exactly: 16 lanes of 256 elements each have
 24 + 21 + 8 = 53 bits. A square is the sum of a multiple of 2**-43 of the largest and a rest, of 53 bits each."""
-NEAR = 128
+NEAR = 64
 """Elements among which one with new mantissa bits is looked for."""
 
 
@@ -179,28 +179,32 @@ def _find_filled(masks: Any, filled: Any) -> None:
 
 
 @njit(nogil=True)
-def _count_below(chunk: Any, limit: Any) -> int:
-    """How many elements but zeros have a magnitude's pattern below ``limit``."""
-    below, last = np.int32(0), np.uint32(limit - np.uint32(1))
+def _count_outside(chunk: Any, low: Any, high: Any) -> int:
+    """How many elements but zeros have a magnitude's pattern below ``low``, or ``high`` and above."""
+    outside, last = np.int32(0), np.uint32(low - np.uint32(1))
     for i in range(chunk.size):
-        below += np.int32(np.uint32(np.uint32(chunk[i] & MAGNITUDE) - np.uint32(1)) < last)
-    return below
+        magnitude = np.uint32(chunk[i] & MAGNITUDE)
+        outside += np.int32((np.uint32(magnitude - np.uint32(1)) < last) | (magnitude >= high))
+    return outside
 
 
 @njit(nogil=True)
 def _add_masks(chunk: Any, signs: Any, least: Any, top: Any, masks: Any, filled: Any) -> None:
     """Or the mantissas into ``masks`` by sign and exponent. Most octaves are filled soon; what is left to look at are
-    the few elements that are nearer to zero."""
-    unknown = top >= filled[1] or (signs & ~filled[2]) != 0
-    if not unknown and least >= filled[0]:
+    the few elements that are smaller or larger."""
+    unknown = (signs & ~filled[2]) != 0
+    if not unknown and least >= filled[0] and top < filled[1]:
         return
-    limit = np.uint32(filled[0])
+    low, high, new = np.uint32(filled[0]), np.uint32(filled[1]), np.uint32(0)
     for start in range(0, chunk.size, NEAR):
         near = chunk[start : start + NEAR]
-        if unknown or _count_below(near, limit):
+        if unknown or _count_outside(near, low, high):
             for i in range(near.size):
-                masks[near[i] >> EXPONENT_SHIFT] |= near[i] & MANTISSA
-    _find_filled(masks, filled)
+                place, mantissa = near[i] >> EXPONENT_SHIFT, np.uint32(near[i] & MANTISSA)
+                new |= np.uint32(mantissa & ~masks[place])
+                masks[place] |= mantissa
+    if new:
+        _find_filled(masks, filled)
 
 
 @njit(nogil=True)
@@ -317,20 +321,33 @@ def _take_item(item: Any, job: Any, sizes: Any, held: Any, channels: Any) -> Any
         return address, size
     first = item * job[at.GROUP]
     rows = min(job[at.GROUP], job[at.ROWS] - first)
-    address = job[at.X]
-    for index in range(rows):
-        place, channel = _place_row(first + index, sizes)
-        start = job[at.X] + place * 4
-        row = carray(pointer(start), (width,), np.uint32)
-        if index == 0:
-            address = start
-        if job[at.DENSE] == 0:
-            _copy(row, held[index * width :])
-        elif job[at.CHANNELS] == 0:
-            break
-        if job[at.CHANNELS] > 0:
-            _fold_row(row, channels[channel:], job[at.ALONG])
+    place, channel = _place_row(first, sizes)
+    address = job[at.X] + place * 4
+    if job[at.DENSE] == 0 or job[at.CHANNELS] > 0:
+        _walk_rows(first, rows, job, sizes, held, channels)
     return (address if job[at.DENSE] else np.int64(held.ctypes.data)), rows * width
+
+
+@njit(nogil=True)
+def _walk_rows(first: Any, rows: Any, job: Any, sizes: Any, held: Any, channels: Any) -> None:
+    """Fold the channels of some rows, and copy rows that are no neighbours to ``held``."""
+    width, last = job[at.WIDTH], sizes.shape[0] - 1
+    dense, along, has_channels = job[at.DENSE] != 0, job[at.ALONG], job[at.CHANNELS] > 0
+    index = 0
+    while index < rows:
+        place, channel = _place_row(first + index, sizes)
+        # The rows along the innermost of the outer dimensions are one step apart: no division for each.
+        run = rows if last < 0 else min(rows, index + sizes[last, 0] - (first + index) % sizes[last, 0])
+        while index < run:
+            row = carray(pointer(job[at.X] + place * 4), (width,), np.uint32)
+            if not dense:
+                _copy(row, held[index * width :])
+            if has_channels:
+                _fold_row(row, channels[channel:], along)
+            index += 1
+            if last >= 0:
+                place += sizes[last, 1]
+                channel += sizes[last, 2]
 
 
 @njit(nogil=True)

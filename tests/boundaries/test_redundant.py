@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explorer.boundaries import boundaries
+from explorer.boundaries.alternatives import Alternatives
 from explorer.boundaries.flow import find_flow
-from explorer.boundaries.redundant import find_repeats, find_round_trips
+from explorer.boundaries.redundant import find_repeats, find_round_trips, redundant_table
 from explorer.latency import LatencyTable
 from explorer.run import Plan
 
@@ -29,7 +29,8 @@ class Mlp(nn.Module):
 
 
 def redundant(plan: Plan, times: LatencyTable | None = None) -> pd.DataFrame:
-    return boundaries(plan, times or LatencyTable()).redundant
+    times = times or LatencyTable()
+    return redundant_table(plan, find_flow(plan), times, Alternatives(plan, times))
 
 
 @pytest.mark.usefixtures("plain")

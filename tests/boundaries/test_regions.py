@@ -8,11 +8,11 @@ from itertools import combinations
 from math import prod
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
-from explorer.boundaries import boundaries
 from explorer.boundaries.flow import find_flow
 from explorer.boundaries.regions import find_regions, regions_table
 from explorer.latency import LatencyTable
@@ -33,6 +33,11 @@ def paths(plan: Plan, reader: str) -> Iterator[tuple[str, bool]]:
                 yield from climb(maker, now)
 
     return climb(graph.by_id[reader], False)
+
+
+def tabulate(plan: Plan, times: LatencyTable | None = None) -> pd.DataFrame:
+    flow = find_flow(plan)
+    return regions_table(plan, flow, find_regions(plan, flow), times or LatencyTable())
 
 
 def test_regions_hold_every_op_once_and_no_cast(mix: tuple[Any, Plan]) -> None:
@@ -62,7 +67,7 @@ def test_a_region_hangs_together(mix: tuple[Any, Plan]) -> None:
 
 def test_casts_and_elements_are_those_between_regions(mix: tuple[Any, Plan]) -> None:
     _, plan = mix
-    table = boundaries(plan, LatencyTable()).regions
+    table = tabulate(plan)
     inside = inside_of(plan)
     to_output = [cast for cast in plan.casts if "output" in cast.consumers]
     calls = [cast for cast in plan.casts if cast.id not in inside]
@@ -94,7 +99,7 @@ def chain(make: Any) -> Any:
 def test_the_table_of_a_chain_is_what_one_counts_by_hand(chain: Any, timed: Callable[..., LatencyTable]) -> None:
     plan = chain.plan({"middle/linear": "bf16", "tanh": "bf16"})
     times = {"cast:reshape:bf16": 7.0, "middle/linear": 100.0, "tanh": 10.0}
-    table = boundaries(plan, timed(plan, of=lambda name: times.get(name, 1.0))).regions
+    table = tabulate(plan, timed(plan, of=lambda name: times.get(name, 1.0)))
     assert table.members.tolist() == [("first/linear", "relu"), ("middle/linear", "tanh"), ("last/linear",)]
     assert table.format.tolist() == ["fp32", "bf16", "fp32"]
     assert table.reads.tolist() == ["fp32", "bf16", "fp32"]
@@ -105,7 +110,7 @@ def test_the_table_of_a_chain_is_what_one_counts_by_hand(chain: Any, timed: Call
 
 
 def test_what_was_never_timed_is_not_a_number(chain: Any) -> None:
-    table = boundaries(chain.plan(linear="bf16"), LatencyTable()).regions
+    table = tabulate(chain.plan(linear="bf16"))
     assert table.time_us.isna().all()
     assert math.isnan(table.casts_us.iloc[0])
 
@@ -115,7 +120,7 @@ def test_codes_that_a_product_writes_itself_flow_without_a_cast(make: Any) -> No
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
     plan = make(model, torch.randn(5, 8)).plan(linear="int8_static")
     assert len(plan.casts) == 3
-    table = boundaries(plan, LatencyTable()).regions
+    table = tabulate(plan)
     assert len(table) == 1 and table.casts_in.tolist() == [1]
     assert table.format.tolist() == ["uint8 + fp32"], "two results of 40 codes, one of 20 floats"
     assert table.reads.tolist() == ["uint8"]
@@ -137,9 +142,7 @@ def test_a_value_read_both_ways_parts_what_would_hold_a_cast(make: Any) -> None:
 
 def test_no_two_regions_share_an_op_and_all_are_named_by_their_ends(mix: tuple[Any, Plan]) -> None:
     _, plan = mix
-    flow = find_flow(plan)
-    regions = find_regions(plan, flow)
-    table = regions_table(plan, flow, regions, LatencyTable())
+    regions, table = find_regions(plan, find_flow(plan)), tabulate(plan)
     for left, right in combinations(regions, 2):
         assert not set(left) & set(right)
     assert [(row.first, row.last, row.ops) for row in table.itertuples()] == [(r[0], r[-1], len(r)) for r in regions]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from explorer.boundaries import boundaries
 from explorer.boundaries import removals as removals_module
 from explorer.boundaries.alternatives import Alternatives, describe, pattern_of
+from explorer.boundaries.flow import find_flow
+from explorer.boundaries.regions import find_regions
+from explorer.boundaries.removals import find_removals, removals_table
 from explorer.latency import LatencyTable
 from explorer.run import Plan, Planner, inside_of, keys_of
 
@@ -29,11 +33,17 @@ def toggled(bench: Any, plan: Plan, toggles: Any) -> Plan:
     return bench.planner.plan(recipe)
 
 
+def removals(plan: Plan, times: LatencyTable | None = None) -> pd.DataFrame:
+    flow, times = find_flow(plan), times or LatencyTable()
+    found = find_removals(plan, flow, find_regions(plan, flow), times, Alternatives(plan, times))
+    return removals_table(found, times)
+
+
 def test_every_change_does_what_its_row_says(mix: tuple[Any, Plan]) -> None:
     bench, plan = mix
     before, times = calls_of(plan), LatencyTable()
     times.add(plan, dict.fromkeys(keys_of(plan), 4.0))
-    for row in boundaries(plan, times).removals.itertuples():
+    for row in removals(plan, times).itertuples():
         other = toggled(bench, plan, row.toggles)
         after = calls_of(other)
         assert set(row.removes) == before.keys() - after.keys() and row.removes
@@ -48,10 +58,16 @@ def test_every_change_does_what_its_row_says(mix: tuple[Any, Plan]) -> None:
         assert not set(other.emulated) - set(plan.emulated), "a real kernel was given up for an emulation"
 
 
-def test_a_plan_without_casts_has_none_to_remove(models: Any) -> None:
-    found = boundaries(models("tower").plan(), LatencyTable())
-    assert found.removals.empty and found.redundant.empty
-    assert len(found.regions) == 1
+def test_the_boundaries_of_a_plan_are_its_four_tables(models: Any) -> None:
+    plain = boundaries(models("tower").plan(), LatencyTable())
+    assert plain.removals.empty and plain.redundant.empty and plain.reformats.empty
+    assert len(plain.regions) == 1
+    mixed = models("tower").plan({"conv2d": "bf16"})
+    found = boundaries(mixed, LatencyTable())
+    assert found.removals.change.tolist() == removals(mixed).change.tolist() != []
+    assert found.redundant.through.tolist() == [("relu", "pool/max_pool2d")]
+    assert found.regions.ops.tolist() == [1, 5, 1]
+    assert found.reformats.op.tolist() == ["stem/conv2d", "flatten"], "channels-last from the first convolution on"
 
 
 class Chain(nn.Module):
@@ -70,7 +86,7 @@ def test_what_saves_most_measured_time_comes_first_and_what_costs_time_last(
 ) -> None:
     bench = make(Chain(), torch.randn(5, 8))
     plan, lower = bench.plan(linear="bf16"), bench.plan(every="bf16")
-    untimed = boundaries(plan, LatencyTable()).removals
+    untimed = removals(plan)
     assert untimed.bytes_saved.is_monotonic_decreasing and untimed.saved_us.isna().all()
     assert untimed.change[0] == "relu → bf16", "its casts have most bytes"
 
@@ -79,7 +95,7 @@ def test_what_saves_most_measured_time_comes_first_and_what_costs_time_last(
     table = LatencyTable()
     table.add(lower, {name: slow.get(name, 1.0) for name in keys_of(lower)})
     table.add(plan, {name: costs.get(name, 1.0) for name in keys_of(plan)})
-    measured = boundaries(plan, table).removals
+    measured = removals(plan, table)
     known = measured[measured.saved_us.notna()]
     assert known.change.iloc[0] == "tanh → bf16" and known.saved_us.iloc[0] == pytest.approx(70.0)
     assert known.casts_us.iloc[0] == pytest.approx(70.0)
@@ -88,7 +104,7 @@ def test_what_saves_most_measured_time_comes_first_and_what_costs_time_last(
 
 def test_like_casts_of_like_layers_go_together(models: Any) -> None:
     plan = models("mixer").plan(linear="bf16")
-    changes = set(boundaries(plan, LatencyTable()).removals.change)
+    changes = set(removals(plan).change)
     assert "blocks.*/gelu (2 ops) → bf16" in changes
     assert not any("blocks.0" in change for change in changes if "gelu" in change)
 
@@ -99,14 +115,14 @@ def test_a_cast_that_is_fused_is_no_saving(make: Any) -> None:
         linear="int8_static"
     )
     assert len(plan.casts) == 2 and len(calls_of(plan)) == 1
-    table = boundaries(plan, LatencyTable()).removals
+    table = removals(plan)
     assert all(row.casts_before == 1 and row.removes == ("cast:input:uint8:static",) for row in table.itertuples())
 
 
 def test_nothing_is_calibrated_to_see_what_static_codes_would_do(make: Any) -> None:
     bench = make(Chain(), torch.randn(5, 8))
     bench.planner._scales = lambda: pytest.fail("asked for scales")
-    assert not boundaries(bench.plan(linear="int8"), LatencyTable()).removals.empty
+    assert not removals(bench.plan(linear="int8")).empty
 
 
 def test_the_work_is_bounded_however_many_boundaries_there_are(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,13 +131,15 @@ def test_the_work_is_bounded_however_many_boundaries_there_are(models: Any, monk
     original = Planner.plan
     monkeypatch.setattr(Planner, "plan", lambda self, *args, **more: (counted.append(args), original(self, *args))[1])
     monkeypatch.setattr(removals_module, "MOST_BOUNDARIES", 2)
-    few = boundaries(plan, LatencyTable()).removals
+    few = removals(plan)
     assert 0 < len(counted) <= 2 * 8 + 4 and not few.empty
 
 
 def test_toggles_in_words() -> None:
     toggles = (("blocks.0.fc/linear", "int8"), ("blocks.11.fc/linear", "int8"), ("relu_1", "bf16"))
     assert describe(toggles) == "blocks.*.fc/linear (2 ops) → int8; relu_1 → bf16"
+    pieces = tuple((f"h.{layer}.act/{op}", "bf16") for layer in range(2) for op in ("mul", "tanh", "mul_1"))
+    assert describe(pieces) == "h.*.act/{mul, tanh, mul_1} (6 ops) → bf16"
     assert [pattern_of(op) for op in ("0/linear", "layer1.0.conv2/conv2d", "h.3/add_1", "conv2d")] == [
         "*/linear",
         "layer1.*.conv2/conv2d",

@@ -145,6 +145,53 @@ def test_preset(open_page: Open) -> None:
     assert int(numbers(page)["delta-casts"].replace(",", "")) > 0
 
 
+def _open_section(page: Page, name: str) -> Locator:
+    page.get_by_test_id(re.compile(f"^section:{name}")).click()
+    panel = page.get_by_test_id(name.lower())
+    expect(panel).to_be_visible()
+    return panel
+
+
+def test_what_the_numbers_come_from(open_page: Open) -> None:
+    """Ranges in every row; casts and how to spare one; a planted overflow that is found, tried, applied and undone."""
+    page = open_page("voila")
+    page.get_by_test_id("model").select_option("planted/fp16-overflow")
+    strip = page.get_by_test_id("range-strip:blocks.1.attn/matmul")
+    expect(strip.locator("svg")).to_be_visible(timeout=MEASURE_MS)
+    measured(page)
+    with another_recipe(page):
+        page.get_by_test_id("preset").select_option("autocast-fp16")
+    expect(strip).to_have_attribute(
+        "aria-label", re.compile(r"overflows FP16.*become Inf \(predicted\)"), timeout=MEASURE_MS
+    )
+    strip.hover()
+    expect(page.get_by_role("tooltip").filter(has_text="Input of")).to_contain_text("measured")
+
+    findings = _open_section(page, "Findings")
+    expect(findings).to_have_attribute("data-state", "ready", timeout=MEASURE_MS)
+    expect(findings.locator("[data-rule]").first).to_contain_text("FP16 overflows in blocks.1.attn/matmul")
+    page.get_by_test_id("preview:0.0").click()
+    expect(page.get_by_test_id("remedy-row:0.0")).to_contain_text("NaN → ", timeout=MEASURE_MS)
+    expect(page.get_by_test_id("remedy-row:0.0")).to_contain_text("measured")
+
+    culprits = _open_section(page, "Culprits")
+    page.get_by_test_id("culprits-find").click()
+    expect(culprits).to_have_attribute("data-state", "ready", timeout=MEASURE_MS)
+    expect(culprits.locator("canvas").first).to_be_visible()
+
+    casts = _open_section(page, "Casts")
+    expect(casts).to_have_attribute("data-state", "ready", timeout=MEASURE_MS)
+    casts.get_by_test_id("cast:0").click()
+    with another_recipe(page):
+        page.get_by_test_id("fewer-casts:removals:0").click()
+    undo(page)
+    with another_recipe(page):
+        page.get_by_test_id("remedy:0.0").click()
+    expect(cell(page, "blocks.1.attn/matmul", "bf16")).to_have_attribute("data-chosen", "true")
+    undo(page)
+    expect(cell(page, "blocks.1.attn/matmul", "fp16")).to_have_attribute("data-chosen", "true")
+
+
 def test_filter(open_page: Open) -> None:
     page = open_page("voila")
     row = page.get_by_test_id(f"row:{FC1}")
@@ -192,7 +239,8 @@ def test_keyboard_alone(open_page: Open) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
     columns = page.get_by_role("columnheader").all_inner_texts()
-    precisions = [name for name in columns if name not in ("layer", "casts", "kernel", "µs", "Δ", "of limit")]
+    others = ("layer", "casts", "range", "kernel", "µs", "Δ", "of limit")
+    precisions = [name for name in columns if name.split(",")[0].strip() not in others]
     page.keyboard.press(str(precisions.index("int8") + 1))
     expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
     page.keyboard.press("Control+z")

@@ -15,7 +15,9 @@ from tests.compare.conftest import Opened
 
 def test_the_usual_gain_is_the_median_of_five_ops_or_more() -> None:
     usual = {str(i): (0.01, 0.002 + 0.0001 * i) for i in range(5)}
-    found = describe_behaviours({**usual, "healed": (0.01, 0.0004), "amplified": (0.01, 0.02), "direct": (0.01, 0.009)})
+    found = describe_behaviours(
+        {**usual, "healed": (0.01, 0.0004), "amplified": (0.01, 0.03), "direct": (0.01, 0.0101)}
+    )
     assert found == {**dict.fromkeys(usual, ""), "healed": "heals", "amplified": "amplifies", "direct": ""}
 
 

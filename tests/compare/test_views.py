@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from explorer.compare import PairError, compare, error_histogram, errors, output_histograms
+from explorer.compare import PairError, compare, culprits, error_histogram, errors, first_nonfinite, output_histograms
 from explorer.compare.table import COLUMNS, ERROR_COLUMNS
 from explorer.errors import Cancelled, RecipeError, SelectionError
 from explorer.graph import interpret
@@ -155,6 +155,32 @@ def test_fp32_everywhere_has_no_rows(vit: Opened) -> None:
         assert (len(table), list(table), table.index.name) == (0, COLUMNS, "op")
     table = errors(subject, recipe_of({}))
     assert (len(table), list(table), table.index.name) == (0, ERROR_COLUMNS, "op")
+
+
+class Masked(torch.nn.Module):
+    """[n, 4, 8] -> [n, 4, 8]: attention whose masked scores are FP32's least number, which BF16 rounds to -Inf."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = torch.nn.Linear(8, 8)
+        self.register_buffer("mask", torch.full((4, 4), torch.finfo(torch.float32).min).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.q(x) @ x.transpose(1, 2) + self.mask, -1) @ x
+
+
+def test_masks_are_neither_signal_nor_error(open_model: Callable[..., Opened]) -> None:
+    torch.manual_seed(3)
+    subject, recipe_of = open_model(Masked(), torch.randn(9, 4, 8))
+    recipe = recipe_of({"*": "bf16"})
+    assert first_nonfinite(subject, recipe) is None
+    kept = run_whole(subject, subject.plan(recipe), 9)[0]["add"]
+    assert bool(kept.isinf().any()), "BF16 has them as -Inf"
+    for view in ("local", "cumulative"):
+        table = compare(subject, recipe, view)  # type: ignore[arg-type]
+        assert set(table.nonfinite) == {0}
+        assert table.sqnr_db.between(35, 70).all(), "as BF16 is where there are no masks"
+    assert culprits(subject, recipe).table.usual_sqnr_db.between(35, 70).all()
 
 
 def test_outputs_that_are_no_logits_have_no_kl(open_model: Callable[..., Opened]) -> None:

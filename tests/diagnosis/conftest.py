@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 
 import pytest
@@ -15,12 +16,18 @@ from tests.diagnosis.planted import NARROW, NARROW_KERNEL, Case, open_model
 Diagnose = Callable[[Case], tuple[Finding, ...]]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def narrow_precision() -> Iterator[None]:
+@contextmanager
+def with_narrow_precision() -> Iterator[None]:
     """A precision that adds up in BF16, among the explorer's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRECISIONS, NARROW.name, NARROW)
         patch.setattr("explorer.run.plan.choose", partial(choose, table=(*KERNELS, NARROW_KERNEL)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def narrow_precision() -> Iterator[None]:
+    with with_narrow_precision():
         yield
 
 

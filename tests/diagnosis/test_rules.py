@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -86,8 +87,16 @@ def test_ops_of_one_general_cause_are_one_finding(diagnose: Diagnose) -> None:
     assert f"these {len(coarse[0].remedies[0].ops)} ops" in coarse[0].remedy
 
 
-def test_every_limit_has_a_reason_and_is_used(root) -> None:  # type: ignore[no-untyped-def]
+def test_every_limit_has_a_reason_and_is_used(root: Path) -> None:
     sources = "".join(path.read_text() for path in (root / "explorer" / "diagnosis").glob("*.py"))
     for name, limit in LIMITS.items():
         assert len(limit.why) > 20
         assert f'limit("{name}")' in sources
+
+
+def test_the_document_has_every_rule_and_every_limit(root: Path) -> None:
+    text = (root / "docs" / "diagnosis.md").read_text()
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [f"`{rule.name}`" for rule in RULES] + [f"`{name}`" for name in LIMITS]
+    for name, limit in LIMITS.items():
+        assert f"| `{name}` | {limit.value:g} | {limit.why} |" in text

@@ -300,6 +300,22 @@ def test_profile_times_every_op_and_cast(vit_bench: Any) -> None:
     assert all(time > 0 for time in times.values())
 
 
+class FP32Softmax(nn.Module):
+    """[n, 4, 5] -> [n, 4, 5]: attention whose code asks for a softmax in FP32, as many language models' does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(x @ x.transpose(1, 2), -1, dtype=torch.float32) @ x
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_dtype_in_the_models_code_gives_way_to_the_precision(make_bench: Any, precision: str) -> None:
+    bench = make_bench(FP32Softmax().eval(), torch.randn(3, 4, 5))
+    recipe = bench.recipe(every=precision)
+    lowered = lower(bench.planner.plan(recipe), bench.kernels)
+    assert torch.equal(lowered(*bench.inputs), bench.run(recipe))
+    assert torch.allclose(bench.run(recipe), bench.run(bench.base), atol=0.05)
+
+
 def test_a_cancelled_run_stops(vit_bench: Any) -> None:
     cancel = threading.Event()
     cancel.set()

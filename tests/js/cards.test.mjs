@@ -121,6 +121,8 @@ test("a failed measurement is shown in its card", () => {
 
 test("outputs without logits have no KL rather than an endless wait", () => {
   assert.equal(by({ kl: { kind: "measured", n: 10, total: 10, value: null } })["delta-kl"].big, "none");
+  const broken = by({ kl: { kind: "measured", n: 10, total: 10, value: null, agreement: 0.2 } })["delta-kl"];
+  assert.deepEqual([broken.big, broken.tone], ["NaN", "bad"]);
 });
 
 test("weights count their scales, casts their directions and time", () => {
@@ -134,5 +136,8 @@ test("weights count their scales, casts their directions and time", () => {
 });
 
 test("an unknown kind is never passed on as a word", () => {
+  const fused = { kind: "measured", count: 3, down: 3, up: 0, time_us: 20, inside: 2 };
+  assert.equal(by({ casts: fused })["delta-casts"].sub, "3 down, 0 up \u00b7 20.0 \u00b5s \u00b7 2 done inside other calls");
+  assert.equal(by({ casts: { ...fused, inside: 3, time_us: 0 } })["delta-casts"].sub, "3 down, 0 up \u00b7 3 done inside other calls");
   assert.equal(by({ casts: { kind: "guess", count: 0 } })["delta-casts"].kind, "pending");
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { castTime, castsSummary, opsWords, redundantWords, savingWords } from "../../widgets/static/casts_rows.js";
-import { answerTone, answerWords, culpritsNote, divergesWords, movedWords } from "../../widgets/static/culprits_rows.js";
+import { answerTone, answerWords, culpritsNote, divergesWords, movedWords, whereWords } from "../../widgets/static/culprits_rows.js";
 import { costWords, findingsNote, previewWords } from "../../widgets/static/findings_rows.js";
 import { sortRows } from "../../widgets/static/small_table.js";
 
@@ -44,6 +44,7 @@ test("a sample says its answers, whether they are right, and how far it moved", 
   assert.match(movedWords({ kl: null, error: null }, "measured"), /NaN or Inf/);
   assert.deepEqual(divergesWords(row), { name: "b.fc2", words: "b.fc2/linear: SQNR 4.10 dB there, 22.0 dB for the middle sample." });
   assert.equal(divergesWords({ op: "" }), null);
+  assert.deepEqual([{ ...row, sample: 4, token: -1 }, { sample: 4, token: 6, target: "" }].map(whereWords), ["sample 4", "sample 4, position 6, not scored"]);
 });
 
 test("each state of a panel is said in words", () => {

@@ -248,9 +248,20 @@ class FakeSession(FakeAnalyses):
             if flows != wanted:
                 timed = 11.0 if len(self.store.get(recipe.hash, [])) > 1 else math.nan
                 rows.append(
-                    (a, (b,), flows, wanted, "down" if wanted != "fp32" else "up", 393216, 1572864, timed, False)
+                    (a, (b,), flows, wanted, "down" if wanted != "fp32" else "up", 393216, 1572864, timed, False, "")
                 )
-        columns = ["source", "consumers", "from", "to", "direction", "elements", "bytes", "time_us", "emulated"]
+        columns = [
+            "source",
+            "consumers",
+            "from",
+            "to",
+            "direction",
+            "elements",
+            "bytes",
+            "time_us",
+            "emulated",
+            "inside",
+        ]
         return pd.DataFrame(rows, columns=columns)
 
     def memory(self, recipe: FakeRecipe | None = None) -> pd.DataFrame:

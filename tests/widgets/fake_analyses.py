@@ -69,8 +69,7 @@ class FakeAnalyses:
         steps = [self._step(row, recipe[row["id"]]) for row in self.rows]
         shapes = dict.fromkeys(["input", *self.ids], (32, 64, 192))
         scales = {op: SimpleNamespace(scale=0.02, zero_point=128) for op in shapes}
-        casts = [SimpleNamespace(id=f"cast {row.source} to {row.to}") for row in self.casts_of(recipe).itertuples()]
-        return SimpleNamespace(steps=steps, shapes=shapes, scales=scales, casts=casts)
+        return SimpleNamespace(steps=steps, shapes=shapes, scales=scales)
 
     def _step(self, row: dict[str, Any], precision: str) -> SimpleNamespace:
         given, native = self._before(row["id"]), precision in ("bf16", "fp16")

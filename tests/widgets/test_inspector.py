@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from widgets.charts.magnitudes import LEAST, draw_magnitudes
 from widgets.inspection import Seen, formats_offered, judge_as, tensors_at, words_for
 from widgets.inspector_words import figures_of
 from widgets.state import PageState
+from widgets.views import inspector
 from widgets.views.inspector import Inspector, InspectorHead
 
 
@@ -82,21 +84,21 @@ def figure(shown: dict[str, Any], term: str) -> dict[str, Any]:
 
 
 def test_it_says_what_it_waits_for(state: PageState, ranges: Any) -> None:
-    inspector = Inspector(state)
-    assert inspector.head.inspected == {"state": "none"}
+    whole = Inspector(state)
+    assert whole.head.inspected == {"state": "none"}
     state.selection = (FIRST,)
     state.changed("selection")
-    assert inspector.head.inspected["state"] == "pending"
+    assert whole.head.inspected["state"] == "pending"
     state.range_error = "the data went away"
     state.changed("ranges")
-    assert inspector.head.inspected["error"] == "the data went away"
-    assert inspector.head.body.children == ()
+    assert whole.head.inspected["error"] == "the data went away"
+    assert whole.head.body.children == ()
     state.range_set, state.range_error = ranges, ""
     state.changed("ranges")
-    assert inspector.head.wait(20)
-    assert inspector.head.inspected["state"] == "ready"
-    assert [plot.name for plot in inspector.head.body.children] == ["inspector-magnitudes", "inspector-channels"]
-    inspector.close()
+    assert whole.head.wait(20)
+    assert whole.head.inspected["state"] == "ready"
+    assert [plot.name for plot in whole.head.body.children] == ["inspector-magnitudes", "inspector-channels"]
+    whole.close()
 
 
 def test_a_product_is_judged_by_its_input_and_anything_else_by_its_output(look: Any) -> None:
@@ -142,7 +144,7 @@ def test_a_static_scale_is_the_one_that_was_found_beforehand(look: Any, session:
     (scale,) = [fixed for name, fixed in session.plan.scales.items() if name == "gelu"]
     assert figure(shown, "SQNR")["sub"] == "UINT8, one scale, found beforehand"
     beyond = float(figure(shown, "saturated")["sub"].removeprefix("beyond "))
-    assert beyond == pytest.approx((255.5 - scale.zero_point) * scale.scale, rel=5e-3)
+    assert beyond == pytest.approx((255 - scale.zero_point) * scale.scale, rel=5e-3)
 
 
 def test_a_choice_stays_from_op_to_op_where_it_can(look: Any) -> None:
@@ -163,6 +165,21 @@ def test_what_is_not_offered_is_refused(look: Any, head: InspectorHead, fields: 
     assert not reply["ok"]
     assert said in reply["error"]
     assert head.inspected == before
+
+
+def test_what_was_worked_out_for_a_former_choice_is_not_shown(
+    head: InspectorHead, state: PageState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real = threading.Event(), inspector.picture
+    monkeypatch.setattr(inspector, "picture", lambda *asked: gate.wait(10) and real(*asked))
+    state.selection = (ACT,)
+    state.changed("selection")
+    state.selection = ()
+    state.changed("selection")
+    gate.set()
+    assert head.wait(20)
+    assert head.inspected == {"state": "none"}
+    assert head.body.children == ()
 
 
 def test_a_failure_is_shown_in_its_place(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:

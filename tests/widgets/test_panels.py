@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +18,6 @@ from tests.widgets.fake_analyses import WIDE
 from widgets import boundary_rows, culprit_rows, finding_rows, payloads
 from widgets.answers import KEPT, Answer, Answers
 from widgets.answers import Ask as Question
-from widgets.op_times import OpTime
 from widgets.state import PageState
 from widgets.views.casts_panel import CastsPanel
 from widgets.views.culprits_panel import CulpritsPanel
@@ -58,11 +59,13 @@ def test_the_casts_panel_follows_the_recipe(ask: Ask, state: PageState, panels: 
 def test_a_cast_inside_another_call_has_no_time(ask: Ask, state: PageState, panels: Any) -> None:
     ask("set", ops=[QKV], precision="bf16")
     assert state.wait(10)
-    name = state.session.plan_of(state.session.recipe).casts[0].id
-    state.timed = {name: OpTime(0.0, 0.0, False, inside="blocks.0.norm1/mul")}
+    assert state.shown is not None
+    table = state.shown.casts.assign(inside=["blocks.0.norm1/mul", ""], time_us=[math.nan, 11.0])
+    state.shown = replace(state.shown, casts=table)
     first, second = boundary_rows.casts(state)["rows"]
     assert (first["us"], first["inside"]) == (None, "blocks.0.norm1/mul")
     assert (second["us"], second["inside"]) == (11.0, "")
+    assert payloads.delta(state)["casts"]["inside"] == 1
 
 
 def test_a_change_is_applied_as_one_step_that_undo_takes_back(ask: Ask, state: PageState, panels: Any) -> None:
@@ -253,6 +256,12 @@ def test_inputs_become_pictures_or_tokens() -> None:
     far = culprit_rows.tokens(torch.arange(500), 400, "")
     assert far is not None and far["tokens"][far["moved"]] == "400" and len(far["tokens"]) == culprit_rows.MOST_TOKENS
     assert culprit_rows.tokens(torch.rand(4), 0, "") is None
+
+
+def test_a_position_that_is_not_scored_has_no_right_answer() -> None:
+    row = {"kl": 0.5, "target": -100.0}
+    assert [culprit_rows._target({**row, "target": x}, "abc") for x in (-100.0, math.nan, 1.0)] == ["", "", "b"]
+    assert culprit_rows._target({"kl": math.nan, "target": -3.5}, "") == "-3.5"
 
 
 def test_before_a_model_is_open_panels_wait() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 import explorer as px
-from widgets import messages, payloads, timings
+from widgets import messages, payloads, strips, timings
 from widgets.sharing import state_of
 from widgets.state import PageState
+from widgets.views.casts_panel import CastsPanel
+from widgets.views.culprits_panel import CulpritsPanel
+from widgets.views.findings_panel import FindingsPanel
 
 CONV = "layer1.0.conv1/conv2d"
 
@@ -30,7 +33,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageState]:
     assert state.wait(60)
 
 
-def ask(state: PageState, kind: str, **fields: Any) -> dict[str, Any]:
+def ask(state: PageState, kind: str, /, **fields: Any) -> dict[str, Any]:
     reply = messages.answer(state, {"id": 1, "type": kind, **fields})
     assert reply["ok"], reply
     assert state.wait(120)
@@ -84,6 +87,36 @@ def test_a_latency_stands_over_both_baselines(state: PageState) -> None:
     )
     assert latency["engine"] == "eager"
     assert latency["throughput"] > 0
+
+
+def test_ranges_are_shown_with_the_bands_of_the_recipe(state: PageState) -> None:
+    ask(state, "set", ops=[CONV], precision="bf16")
+    about, heights = strips.strips(state)
+    json.dumps([about, strips.bands(state)], allow_nan=False)
+    assert len(heights) == len(state.session.ops) * about["columns"]
+    assert all(about["ops"]) and all(strips.bands(state)["ops"])
+    at = list(state.session.ops.index).index(CONV)
+    assert about["ops"][at][0] == "input"
+    assert 40 < strips.bands(state)["ops"][at][4] < 70
+    ask(state, "undo")
+
+
+def test_casts_culprits_and_findings_are_answered(state: PageState) -> None:
+    ask(state, "set", ops=[CONV], precision="bf16")
+    panels = CastsPanel(state), CulpritsPanel(state), FindingsPanel(state)
+    ask(state, "analyse", topic="culprits")
+    casts, culprits, findings = panels
+    json.dumps([casts.casts, casts.beyond, culprits.culprits, findings.findings], allow_nan=False)
+    assert [shown["state"] for shown in (casts.beyond, culprits.culprits, findings.findings)] == ["ready"] * 3
+    assert len(casts.casts["rows"]) == len(state.session.casts())
+    change, before = casts.beyond["removals"]["rows"][0], len(state.session.casts())
+    assert culprits.culprits["rows"][0]["size"] == [32, 32, 1]
+    ask(state, "fewer_casts", kind="removals", row=0, hash=state.session.recipe.hash)
+    assert len(state.session.casts()) == before + change["adds"] - change["removes"]
+    for _ in range(2):
+        ask(state, "undo")
+    for panel in panels:
+        panel.close()
 
 
 def test_every_preset_can_be_chosen_and_shown(state: PageState) -> None:

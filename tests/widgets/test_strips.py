@@ -140,3 +140,17 @@ def test_ranges_that_fail_are_told_and_stop_nothing(session: FakeSession, monkey
     assert strips.strips(state) == ({"state": "failed", "error": "too large to look at"}, b"")
     assert not state.missing
     assert payloads.delta(state)["latency"]["kind"] == "measured"
+
+
+def test_a_forecast_that_fails_is_told_and_stops_nothing(
+    ask: Ask, state: PageState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ValueError("no such grid")
+
+    monkeypatch.setattr("widgets.analysing.judge", refuse)
+    ask("set", ops=[QKV], precision="int8")
+    assert state.wait(10)
+    assert state.message == f"{QKV} has no forecast: no such grid"
+    assert not state.missing
+    assert strips.bands(state)["ops"][state.session.ids.index(QKV)] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,13 @@ class Reach:
     """What a format holds of one sign: from ``low``, below which magnitudes become zero, to ``high``; in log2.
 
     -inf and inf where there is no such end; ``high`` is -inf for a sign that the format does not have.
+    largest: its largest magnitude, 0 for a sign that it does not have; ``high`` is half a step above.
     values: the magnitudes that it holds between, rising. thinned: only its powers of two, for there are too many.
     """
 
     low: float
     high: float
+    largest: float
     values: Floats
     thinned: bool
 
@@ -45,7 +48,14 @@ def reach_of(grid: Grid, sign: int, low: float, high: float) -> Reach:
     most, flushed = (above, zero_above) if sign > 0 else (-below, -zero_below)
     values, thinned = _float_values(grid, low, high) if isinstance(grid, FloatGrid) else (_codes(grid, sign), False)
     inside = values[(values >= 2.0**low) & (values <= 2.0**high)]
-    return Reach(_log2(flushed), _log2(most), inside, thinned)
+    return Reach(_log2(flushed), _log2(most), _largest(grid, sign), inside, thinned)
+
+
+def _largest(grid: Grid, sign: int) -> float:
+    if isinstance(grid, FloatGrid):
+        return float(grid.spec.largest * grid.scale)
+    code = (grid.highest if sign > 0 else grid.lowest) - float(grid.zero_point)
+    return max(sign * code * float(grid.scale), 0.0)
 
 
 def _codes(grid: Grid, sign: int) -> Floats:
@@ -57,16 +67,16 @@ def _codes(grid: Grid, sign: int) -> Floats:
 def _float_values(grid: FloatGrid, low: float, high: float) -> tuple[Floats, bool]:
     spec: FloatSpec = grid.spec
     scale = float(grid.scale)
-    first = max(spec.min_exponent, int(np.floor(low - np.log2(scale))))
-    last = min(int(np.floor(np.log2(spec.largest))), int(np.ceil(high - np.log2(scale))))
-    binades = 2.0 ** np.arange(first, last + 1)
+    first = max(spec.min_exponent, math.floor(low - math.log2(scale)))
+    last = min(math.floor(math.log2(spec.largest)), math.ceil(high - math.log2(scale)))
     steps = 2**spec.mantissa_bits
-    thinned = len(binades) * steps > MOST
-    parts = np.zeros(1) if thinned else np.arange(steps) / steps
-    values = (binades[:, None] * (1 + parts)).ravel()
-    below = [] if thinned else spec.smallest_normal * np.arange(1, steps) / steps
-    values = np.concatenate([below, values])
-    return values[values <= spec.largest] * scale, thinned
+    thinned = (last - first + 1) * steps > MOST
+    if thinned:
+        values = 2.0 ** np.arange(first - spec.mantissa_bits, last + 1)
+        return np.asarray(values[values >= spec.smallest_subnormal] * scale), True
+    normal = 2.0 ** np.arange(first, last + 1)[:, None] * (1 + np.arange(steps) / steps)
+    values = np.concatenate([spec.smallest_normal * np.arange(1, steps) / steps, normal.ravel()])
+    return np.asarray(values[values <= spec.largest] * scale), False
 
 
 def _log2(x: float) -> float:

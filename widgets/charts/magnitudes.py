@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.ranges import Histogram
 from widgets.charts.grid_values import Reach
-from widgets.plots import AXIS, BAD, SOFT, WARM, make_figure, powers_of_two, see_through
+from widgets.plots import AXIS, BAD, SOFT, WARM, make_figure, powers_of_two, see_through, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +199,7 @@ def _notes(held: Held, shown: list[float], signed: bool) -> list[dict[str, Any]]
         notes += [{**near, "x": 0.004, "y": 1.0, "yanchor": "top", "text": "positive"},
                   {**near, "x": 0.004, "y": 0.17, "yanchor": "bottom", "text": "negative"}]  # fmt: skip
     if shown[1] < held.up.high < np.inf:
-        text = f"holds up to {2.0**held.up.high:,.4g} \N{RIGHTWARDS ARROW}"
+        text = f"holds up to {short(held.up.largest)} \N{RIGHTWARDS ARROW}"
         notes.append({**near, "x": 0.998, "xanchor": "right", "y": 1.0, "yanchor": "top", "text": text})
     return notes
 

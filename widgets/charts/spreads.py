@@ -11,7 +11,7 @@ import numpy as np
 from explorer.compare import OutputHistograms
 from explorer.ranges import Histogram, TensorRange
 from widgets.charts.magnitudes import ROOM, Held, legend_of_band, span_of
-from widgets.plots import BAD, COLORS, SOFT, make_figure, powers_of_two, see_through
+from widgets.plots import BAD, COLORS, SOFT, make_figure, powers_of_two, see_through, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PER_OCTAVE_BITS = 1
 """Two columns to the octave: lines over each other are read by their shape."""
 LEAST_SHARE = 1e-7
+NOTHING = LEAST_SHARE / 100
+"""Where a column without elements is drawn: below the axis, which has no zero."""
 LINES = (COLORS["fp16"], COLORS["int8"], COLORS["fp8_e4m3"], COLORS["bf16"], COLORS["fp8_e5m2"], SOFT)
 DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_SLICES = 12
@@ -44,7 +46,7 @@ def draw_slices(slices: Mapping[str, TensorRange], held: Held) -> tuple[Any, pd.
     traces = []
     for at, (label, each) in enumerate(widest):
         looks = {"color": LINES[at % len(LINES)], "dash": DASHES[at // len(LINES) % len(DASHES)], "width": 2}
-        traces.append(_line(table, label, looks) | {"name": f"{label} (to {each.absmax:.3g})"})
+        traces.append(_line(table, label, looks) | {"name": f"{label} (to {short(each.absmax)})"})
     figure = _figure(table, [*traces, legend_of_band(held)])
     low, high = figure.layout.xaxis.range
     ends = max(held.up.low, low), min(held.up.high, high)
@@ -74,7 +76,7 @@ def _line(table: pd.DataFrame, name: str, looks: dict[str, Any]) -> dict[str, An
     return {
         "type": "scatter", "mode": "lines", "name": name, "line": {"shape": "hvh", **looks},
         "x": (np.log2(rows["low"]) + np.log2(rows["high"])).to_numpy() / 2,
-        "y": rows["share"].where(rows["share"] > 0).to_numpy(), "customdata": rows[["low", "high"]].to_numpy(),
+        "y": rows["share"].clip(lower=NOTHING).to_numpy(), "customdata": rows[["low", "high"]].to_numpy(),
         "hovertemplate": f"{name}: %{{y:.2%}} of its elements from %{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}"
         "<extra></extra>",
     }  # fmt: skip

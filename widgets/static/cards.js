@@ -37,6 +37,7 @@ export function qualityCard(payload) {
 export function klCard(payload) {
   const k = payload.kl;
   const title = "KL to FP32";
+  if (k.kind !== "pending" && !isNumber(k.value) && isNumber(k.agreement)) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
   if (k.kind !== "pending" && !isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", samples(k)], "quiet");
   if (!isNumber(k.value)) return card(title, k, "\u2026", [k.error || waiting(payload)]);
   if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
@@ -78,8 +79,9 @@ export function castsCard(payload) {
   const c = payload.casts;
   if (!isNumber(c.count)) return card("Casts", c, "\u2026", [c.error || waiting(payload)]);
   if (c.count === 0) return card("Casts", c, "0", ["no tensor changes format"]);
-  const time = isNumber(c.time_us) ? duration(c.time_us) : "time not measured";
-  return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time]);
+  const inside = c.inside ? `${count(c.inside)} done inside other calls` : "";
+  const time = isNumber(c.time_us) ? (c.inside === c.count ? "" : duration(c.time_us)) : "time not measured";
+  return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time, inside]);
 }
 
 /** The five cards in reading order, each with its test id. */

@@ -1,5 +1,5 @@
 // The culprits panel: a button, and then the samples as a person can look at them.
-import { answerTone, answerWords, culpritsNote, divergesWords, movedWords } from "./culprits_rows.js";
+import { answerTone, answerWords, culpritsNote, divergesWords, movedWords, whereWords } from "./culprits_rows.js";
 import { complain, dress, h, line, listen, put } from "./shared.js";
 import { attachTerms } from "./terms.js";
 import { newTip } from "./tip.js";
@@ -26,7 +26,7 @@ function tokensOf({ tokens, moved, skipped }) {
 function cardOf(row, kind, select) {
   const diverges = divergesWords(row);
   const input = row.picture ? pictureOf(row) : row.tokens ? tokensOf(row) : null;
-  const where = row.token >= 0 ? `sample ${row.sample}, position ${row.token}` : `sample ${row.sample}`;
+  const where = whereWords(row);
   const op = diverges && h("button", { class: "px-btn", type: "button", title: diverges.words, text: diverges.name, onclick: () => select(row.op) });
   return h("div", { class: "px-culprit", "data-testid": `culprit:${row.sample}:${row.token}`, onclick: (event) => row.op && !event.target.closest("button") && select(row.op) },
     input, h("div", { class: "px-culprit-words" },

@@ -22,6 +22,11 @@ export function movedWords(row, kind) {
   return isNumber(row.error) ? `squared error ${small(row.error)} (${kind})` : `became NaN or Inf (${kind})`;
 }
 
+/** Which sample, and for a token which position; there the data may have no right answer. */
+export function whereWords(row) {
+  return row.token < 0 ? `sample ${row.sample}` : `sample ${row.sample}, position ${row.token}${row.target === "" ? ", not scored" : ""}`;
+}
+
 /** Where it leaves FP32's way: {name, words}, or null. */
 export function divergesWords(row) {
   if (!row.op) return null;

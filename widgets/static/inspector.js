@@ -44,9 +44,8 @@ export default {
     const measure = h("button", { class: "px-btn", type: "button", "data-testid": "measure-error", onclick: () => send("error") });
     const choices = h("div", { class: "px-inspect-choices" }, labels, measure);
     const figures = h("div", { class: "px-figs" });
-    const errors = h("div", { class: "px-figs" });
     const facts = h("dl", { class: "px-facts" });
-    const panel = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, errors, facts);
+    const panel = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, facts);
     el.append(panel);
     const tip = newTip();
 
@@ -61,9 +60,8 @@ export default {
       if (ready) WHAT.forEach(([what]) => fill(selects[what], found.choices[what], found.chosen[what]));
       put(measure, "text", ERROR[error.state] || ERROR.idle);
       measure.disabled = error.state === "waiting";
-      figures.replaceChildren(...(ready ? found.figures.map(figureCard) : []));
-      errors.replaceChildren(...(ready && error.state === "ready" ? error.figures.map(figureCard) : []));
-      errors.hidden = !errors.firstChild;
+      const errors = error.state === "ready" ? error.figures : [];
+      figures.replaceChildren(...(ready ? [...found.figures, ...errors].map(figureCard) : []));
       facts.replaceChildren(...(found.facts || []).flatMap(factElements));
     });
     draw();

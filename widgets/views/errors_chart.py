@@ -17,7 +17,7 @@ from widgets.views.plot import Plot
 from widgets.views.view import View, script, style, synced
 
 TOPIC = "errors"
-SAMPLES = 128
+SAMPLES = 64
 """Each op that is not FP32 costs a run of the model: of so many samples here; a script may ask for all."""
 MAX_NAME = 20
 ASKED: dict[str, set[str]] = {"hello": set(), "compute": set(), "unit": {"value"}}

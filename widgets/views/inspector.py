@@ -17,7 +17,7 @@ from widgets.charts.spreads import draw_error, draw_slices
 from widgets.inspection import ASSIGNED, Judged, Seen, judge_as, tensors_at
 from widgets.inspector_words import choices_of, error_figures, facts_of, figures_of
 from widgets.jobs import Jobs, Task
-from widgets.measuring import ask
+from widgets.measuring import ask, measure
 from widgets.plain import text
 from widgets.state import Shown, describe
 from widgets.views.plot import Plot
@@ -77,7 +77,7 @@ def _draw(seen: Seen, judged: Judged, by_size: bool) -> dict[str, Drawn]:
 
 
 class InspectorHead(View):
-    """The inspector's words and choices. ``took(plots)`` is called with what the plots show, on the main loop.
+    """The inspector's words and choices. ``plots``: its plots by name; ``body``: those that hold something.
 
     What is seen of a tensor is worked out in a worker of the inspector's own; the latest choice wins. The op's error is
     measured in the page's worker, when someone asks for it.
@@ -113,8 +113,7 @@ class InspectorHead(View):
 
     def close(self) -> None:
         """Stops the work and takes the view and its plots off every page."""
-        if self._jobs is not None:
-            self._jobs.cancel()
+        self._drop()
         for plot in self.plots.values():
             plot.close()
         super().close()
@@ -146,11 +145,13 @@ class InspectorHead(View):
 
     def _refresh(self) -> None:
         state, op = self.page_state, self.op
+        self._drop()
         if not op or state.shown is None:
             self._take(Picture({"state": "none"}, {}))
         elif state.range_set is None:
             words = {"state": "failed" if state.range_error else "pending", "op": op, "error": text(state.range_error)}
             self._take(Picture(words, {}))
+            self._want_ranges()
         else:
             asked = (state.session, state.shown, state.range_set, op, self.choice)
 
@@ -160,6 +161,17 @@ class InspectorHead(View):
 
             self._jobs = self._jobs or Jobs(self._main, self._ended)
             self._jobs.submit("inspect", work)
+
+    def _drop(self) -> None:
+        """Stops what is worked out for a former choice, which must not be shown over a later one."""
+        if self._jobs is not None:
+            self._jobs.cancel()
+
+    def _want_ranges(self) -> None:
+        """Has the ranges read next, where a click interrupted that: someone looks at them now."""
+        if not self.page_state.range_error:
+            self.page_state.range_tried = False
+            measure(self.page_state)
 
     def _take(self, found: Picture) -> None:
         for name, (figure, data) in found.plots.items():

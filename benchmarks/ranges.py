@@ -1,0 +1,259 @@
+"""Ranges of every tensor in one pass: its time over a plain forward pass and torch's observers, its memory, and how
+well forecasts from it tell what formats do. (Effect: processes, disk.)"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.networks import Plain
+from benchmarks.record import tell
+from explorer.formats import FORMATS, FloatSpec, Scheme, fake_quantize, find_scale, round_to
+from explorer.graph import ModelGraph, as_fp32, capture, fold_batch_norms, interpret
+from explorer.measure import compare, find_device
+from explorer.observe import observe
+from explorer.observe.table import kind_of
+from explorer.observe.watch import choose_watched
+from explorer.ranges import Histogram, forecast
+from explorer.samples import Samples
+from explorer.zoo import bundled
+
+FILE = "ranges.jsonl"
+SECONDS = 30.0
+MOST, FASTER = 1.6, 4.0
+SHARE_OF_LARGEST, BYTES_PER_TENSOR = 0.15, 64 << 10
+WITHIN_DB, MOST_WITHIN, EQUAL_DB = 1.0, 0.95, 130.0
+"""Beyond EQUAL_DB, a tensor and its quantised twin are equal but for the FP32 rounding inside a scheme."""
+KINDS = [kind_of(name) for name in FORMATS if name not in ("e8m0", "fp32")]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model in one graph, and its data: all that ``observe`` needs of a subject."""
+
+    graph: ModelGraph
+    samples: Samples
+
+
+def digits_vit() -> Case:
+    """The bundled vision transformer on its 397 test images."""
+    loaded = bundled.load_bundled("digits-vit")
+    x, _ = loaded.data
+    return _case(loaded.module, x, 32)
+
+
+def resnet18() -> Case:
+    """ResNet-18's shape, random weights, 16 images of 224 x 224 in batches of 8."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], layer_type="basic", num_labels=1000)
+    images = torch.randn(16, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    model = ResNetForImageClassification(config)
+    with torch.no_grad():
+        model.train()(images[:8])  # batch norms of fresh statistics would let activations grow
+    return _case(Plain(model, "logits"), images, 8)
+
+
+def gpt2() -> Case:
+    """GPT-2's shape (12 layers of width 768), random weights, 4 sequences of 128 tokens in batches of 2."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokens = torch.randint(0, 50257, (4, 128), generator=torch.Generator().manual_seed(0))
+    return _case(Plain(GPT2LMHeadModel(GPT2Config(use_cache=False)), "logits"), tokens, 2)
+
+
+CASES: Mapping[str, Callable[[], Case]] = {"digits-vit": digits_vit, "resnet-18": resnet18, "gpt-2": gpt2}
+
+
+def main() -> None:
+    """Run the whole, or with the name of a case only its peak memory, in this process (Linux)."""
+    if len(sys.argv) > 1:
+        print(*_extra_peak(CASES[sys.argv[1]]()))
+        return
+    for name, build in CASES.items():
+        case = build()
+        tell_times(name, case)
+        tell_memory(name)
+        tell_forecasts(name, case)
+
+
+def tell_times(name: str, case: Case) -> None:
+    """The pass over the plain forward pass, and torch's HistogramObserver on the same tensors over the pass."""
+    device = find_device("cpu")
+    plain, ours, theirs = (partial(work, case) for work in (_run, _observe, _attach_observers))
+    found = compare(ours, plain, device, SECONDS)
+    tell(
+        f"{name}, ranges of every tensor, over a plain forward pass", found.speedup, "x", f"<= {MOST}",
+        found.speedup <= MOST, FILE, interval_95=[round(value, 3) for value in found.interval], n=found.n,
+        forward_ms=round(found.candidate_ms, 2), samples=len(case.samples), elements=_elements(case),
+    )  # fmt: skip
+    found = compare(theirs, ours, device, SECONDS)
+    tell(
+        f"{name}, ranges of every tensor, faster than HistogramObserver", found.speedup, "x", f">= {FASTER}",
+        found.speedup >= FASTER, FILE, interval_95=[round(value, 3) for value in found.interval], n=found.n,
+    )  # fmt: skip
+
+
+def tell_memory(name: str) -> None:
+    """The most memory of the pass beyond that of a plain forward pass, over what the bar allows."""
+    printed = subprocess.check_output([sys.executable, "-W", "ignore", "-m", "benchmarks.ranges", name])
+    extra, allowed, largest, tensors = (int(each) for each in printed.split())
+    tell(
+        f"{name}, peak memory of the ranges over what they may take", extra / allowed, "x", "<= 1", extra <= allowed,
+        FILE, extra_bytes=extra, largest_activation_bytes=largest, tensors=tensors,
+    )  # fmt: skip
+
+
+def tell_forecasts(name: str, case: Case) -> None:
+    """How many tensors' forecasts are right, of every format: SQNR within 1 dB, shares within their margin."""
+    right = counted = shares = tensors = 0
+    for x in _tensors(case):
+        histogram = Histogram.of(x)
+        for kind in KINDS:
+            y = fake_quantize(x, kind) if isinstance(kind, Scheme) else round_to(x, kind)
+            expected = forecast(histogram, kind)
+            right += _near(expected.sqnr_db, _sqnr_db(x, y))
+            if not isinstance(kind, Scheme) or (kind.granularity == "tensor" and kind.symmetric):
+                counted += 1
+                shares += _shares_hold(x, y, kind, expected)
+        tensors += 1
+    cells = tensors * len(KINDS)
+    tell(
+        f"{name}, forecast SQNR within {WITHIN_DB:g} dB of the measured", right / cells, "of cells",
+        f">= {MOST_WITHIN}", right / cells >= MOST_WITHIN, FILE, tensors=tensors, formats=len(KINDS),
+    )  # fmt: skip
+    tell(
+        f"{name}, forecast shares within one bin's mass of the counted", shares / counted, "of cells", "= 1",
+        shares == counted, FILE, tensors=tensors, cells=counted,
+    )  # fmt: skip
+
+
+def _case(model: nn.Module, x: Tensor, batch_size: int) -> Case:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = capture(as_fp32(model.eval().requires_grad_(False)), (x[:2],))
+    return Case(fold_batch_norms(graph), Samples((x,), None, batch_size))
+
+
+def _run(case: Case) -> None:
+    for inputs, _ in case.samples.first(len(case.samples)):
+        interpret(case.graph, inputs)
+
+
+def _observe(case: Case) -> None:
+    observe(case)  # type: ignore[arg-type]  # of a subject it reads graph and samples
+
+
+def _attach_observers(case: Case) -> None:
+    """torch's observer on each tensor that the pass counts, weights too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make = partial(torch.ao.quantization.HistogramObserver, dtype=torch.qint8)
+        watched = {name: make() for name in choose_watched(case.graph).counted}
+        for inputs, count in case.samples.first(len(case.samples)):
+
+            def show(name: str, value: Any, count: int = count, size: int = len(inputs[0])) -> None:
+                if name in watched:
+                    watched[name](value[:count] if value.dim() and len(value) == size else value)
+
+            for name, value in zip(case.graph.inputs, inputs, strict=True):
+                show(name, value)
+            interpret(case.graph, inputs, lambda op, output, show=show: show(op.name, output))
+        for weight in _weights(case.graph):
+            make()(weight)
+
+
+def _weights(graph: ModelGraph) -> list[Tensor]:
+    read = dict.fromkeys(name for op in graph.ops for name in op.refs if name in graph.constants)
+    return [graph.constants[name] for name in read if graph.constants[name].is_floating_point()]
+
+
+def _tensors(case: Case) -> Iterator[Tensor]:
+    """What two samples bring about, and the weights, of 16 Mi elements at most."""
+    kept: list[Tensor] = []
+    watched = choose_watched(case.graph).counted
+
+    def keep(op: Any, output: Any) -> None:
+        if op.name in watched and isinstance(output, Tensor):
+            kept.append(output)
+
+    interpret(case.graph, tuple(x[:2] for x in case.samples.inputs), keep)
+    yield from (x for x in (*kept, *_weights(case.graph)) if 0 < x.numel() <= 16 << 20)
+
+
+def _elements(case: Case) -> int:
+    found = observe(case)  # type: ignore[arg-type]  # of a subject it reads graph and samples
+    return sum(each.histogram.count for each in {id(x): x for x in found.values.values()}.values())
+
+
+def _near(expected: float, measured: float) -> bool:
+    if min(expected, measured) > EQUAL_DB or expected == measured:
+        return True
+    return abs(expected - measured) <= WITHIN_DB
+
+
+def _sqnr_db(x: Tensor, y: Tensor) -> float:
+    signal, noise = float(x.double().square().sum()), float((x.double() - y.double()).square().sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf
+
+
+def _shares_hold(x: Tensor, y: Tensor, kind: Scheme | str, expected: Any) -> bool:
+    """Whether counting gives the forecast's shares of saturated and flushed elements, to within its margin."""
+    scheme = isinstance(kind, Scheme)
+    scaled = x.double() / (float(find_scale(x, kind)[0]) if scheme else 1.0)
+    spec = kind.element if isinstance(kind, Scheme) else FORMATS[kind]
+    high = spec.overflow_threshold if isinstance(spec, FloatSpec) else spec.largest + 0.5
+    saturated = float((scaled.abs() > high).double().mean())
+    flushed = float(((x != 0) & (y == 0)).double().mean())
+    room = expected.margin + 1e-9
+    return abs(expected.saturated - saturated) <= room and abs(expected.flushed - flushed) <= room
+
+
+def _extra_peak(case: Case) -> tuple[int, int, int, int]:
+    """Bytes that the pass takes beyond a plain one at their peaks, those allowed, the largest activation, tensors."""
+    largest = 0
+
+    def note(op: Any, output: Any) -> None:
+        nonlocal largest
+        largest = max(largest, output.nbytes if isinstance(output, Tensor) else 0)
+
+    warm = SimpleNamespace(graph=case.graph, samples=Samples(tuple(x[:2] for x in case.samples.inputs), None, 2))
+    observe(warm)  # type: ignore[arg-type]  # compiles the loops
+    for inputs, _ in case.samples.first(1):
+        interpret(case.graph, inputs, note)
+    _run(case)
+    plain = _peak(partial(_run, case))
+    kept: list[Any] = []
+    extra = _peak(lambda: kept.append(observe(case))) - plain  # type: ignore[arg-type]
+    tensors = len({id(x) for x in kept[0].values.values()}) + len(kept[0].weights)
+    return max(extra, 0), int(SHARE_OF_LARGEST * largest) + tensors * BYTES_PER_TENSOR, largest, tensors
+
+
+def _peak(work: Callable[[], None]) -> int:
+    """The most bytes of memory in use while ``work`` runs, beyond those before."""
+    status = Path("/proc/self/status")
+
+    def read(field: str) -> int:
+        return 1024 * int(next(line for line in status.read_text().splitlines() if line.startswith(field)).split()[1])
+
+    now = read("VmRSS:")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    work()
+    return read("VmHWM:") - now
+
+
+if __name__ == "__main__":
+    main()
