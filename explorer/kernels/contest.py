@@ -124,11 +124,13 @@ def _call_of(packed: Packed, rival: Kernel, site: Site, inputs: list[Any], out: 
 
 
 def _inputs(site: Site, takes: str, device: Device) -> list[Any]:
-    """Random inputs of the site in the carrier that its kernels take."""
+    """Random inputs of the site in the carrier that its kernels take; what is no float is a mask that hides nothing."""
     generator = torch.Generator().manual_seed(0)
     carrier = CARRIERS[takes]
 
     def make(name: str) -> Any:
+        if name not in site.floating:
+            return torch.ones(site.shapes[name], dtype=torch.bool, device=device.type)
         x = torch.randn(site.shapes[name], generator=generator).to(device.type)
         if carrier.scheme is not None and name not in site.operands:
             return x

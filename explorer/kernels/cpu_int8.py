@@ -87,7 +87,8 @@ def _kernel(precision: str, kinds: frozenset[str], takes: str) -> Kernel:
     build, refuse, layout = (
         (build_linear, refuse_linear, contiguous) if kinds is LINEAR else (build_conv, refuse_conv, conv_layout)
     )
-    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=FUSES, layout=layout)
+    fuses = FUSES | {"tokens"} if kinds is LINEAR else FUSES
+    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=fuses, layout=layout)
 
 
 KERNELS = (

@@ -28,7 +28,8 @@ class Kernel:
     ``takes`` and ``gives`` are carriers: what every floating input is converted to, and what comes out. ``kinds`` is
     the set of op kinds it serves (:data:`ANY_KIND` for all but matrix kinds). ``refuse`` returns why it cannot run at
     a site, or nothing. ``build`` packs the weights once and returns the callable. ``fuses`` is what its epilogue takes
-    in of what follows the op: ``"addend"``, names of activations, ``"codes"``, ``"tokens"`` (see ``Post``);
+    in of what follows the op: ``"addend"``, names of activations, ``"codes"``, ``"tokens"`` (see ``Post``), and with
+    these ``"heads"``, which says that codes are of [batches, tokens, heads * depth], the heads of a token joined;
     ``Packed.extend`` then delivers any of their combinations. An activation that it fuses is computed by the very
     function of the kernel that runs this activation alone (:data:`explorer.kernels.registry.ACTIVATION_KERNELS`).
     ``layout`` returns how what it computes on must lie in memory (:mod:`explorer.kernels.layout`): what lies otherwise

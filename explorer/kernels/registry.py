@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from explorer.kernels import (
     best_fp32,
     cpu,
+    cpu_attention,
     cpu_int8,
     cpu_norms,
     cpu_weight_only,
@@ -46,10 +47,12 @@ ACTIVATION_KERNELS: Mapping[tuple[str, str], Kernel] = {
 }
 """Activations right after a product that can take them in, by device type and name: what its epilogue uses."""
 
-NORM_KERNELS: Mapping[tuple[str, str], Kernel] = {
-    (kernel.device, kind): kernel for kind, kernel in cpu_norms.NORM_KERNELS.items()
+CODE_WRITERS: Mapping[tuple[str, str], Kernel] = {
+    (kernel.device, kind): kernel
+    for table in (cpu_norms.NORM_KERNELS, cpu_attention.ATTENTION_KERNELS)
+    for kind, kernel in table.items()
 }
-"""Norms that write codes where all that reads them wants these, by device type and kind."""
+"""FP32 kernels that write codes where all that reads them wants these, by device type and kind."""
 
 BEST_FP32 = "best fp32"
 """Stands for a precision where the fastest FP32 kernel is wanted, be its sums in another order than torch's."""
@@ -137,10 +140,10 @@ def rivals_of(
 ) -> tuple[tuple[Kernel, ...], tuple[str, ...]]:
     """Return the real kernels that can run ``site`` in ``precision``, in the table's order, and the others' refusals.
 
-    For :data:`BEST_FP32` those of FP32, :data:`explorer.kernels.best_fp32.KERNELS`, our own activations and norms.
+    For :data:`BEST_FP32` those of FP32, :data:`explorer.kernels.best_fp32.KERNELS`, our activations and code writers.
     """
     if precision == BEST_FP32:
-        precision, table = "fp32", (*table, *best_fp32.KERNELS, *ACTIVATION_KERNELS.values(), *NORM_KERNELS.values())
+        precision, table = "fp32", (*table, *best_fp32.KERNELS, *ACTIVATION_KERNELS.values(), *CODE_WRITERS.values())
     real = [
         kernel
         for kernel in table

@@ -121,7 +121,7 @@ class Post:
     UINT8 codes under a static scale (a ``Quantized`` record, whose values (code - zero_point) * scale are added).
     ``activation``: one of :data:`ACTIVATIONS`, or nothing. ``codes``: written as UINT8 codes under this scale, in a
     ``Quantized`` record, not as FP32. ``tokens``: written as INT8 codes with one scale per row, likewise; not together
-    with ``codes``. (No product does that: it would need all the results of a row at once.)
+    with ``codes``.
     """
 
     addend: bool = False

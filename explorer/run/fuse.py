@@ -13,7 +13,8 @@ import torch
 
 from explorer.graph import Op, Ref
 from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
-from explorer.run.plan import Plan, Step, is_plain_sum, writes
+from explorer.run.choosing import find_joining, is_plain_sum, writes
+from explorer.run.plan import Plan, Step
 
 aten = torch.ops.aten
 OVER_INPUT: Mapping[Any, Any] = {
@@ -30,7 +31,7 @@ OVER_INPUT: Mapping[Any, Any] = {
 
 @dataclass(frozen=True)
 class Fusion:
-    """What a product's or a norm's kernel takes in: the steps at ``positions``, whose last makes ``value``.
+    """What the kernel of a product, norm or attention takes in: the steps at ``positions``, whose last makes ``value``.
 
     ``addend`` names the term that is added, in the carrier in which its sum reads it. With ``post.codes`` or
     ``post.tokens`` the kernel writes ``value`` in the carrier ``codes`` alone.
@@ -45,7 +46,7 @@ class Fusion:
 
 
 def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
-    """Return what each product or norm takes in, by its position: a sum, then an activation, then codes.
+    """Return what each product, norm or attention takes in, by its position: a sum, then an activation, then codes.
 
     Each of them only where the kernel's epilogue has it (``Kernel.fuses``), where nothing else reads what the kernel
     would have written, and in FP32. The other term of a sum exists before the product runs; a sum of two terms rounds
@@ -65,7 +66,9 @@ def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
 
 
 def _fuse(plan: Plan, product: int, kernel: Kernel) -> Fusion | None:
-    fusion = Fusion((), plan.steps[product].op.name, Post())
+    fusion = _join_heads(plan, product, kernel)
+    if fusion is None:
+        return None
     for position, step in _readers_alone(plan, fusion.value):
         grown = _take_in(plan, product, kernel, fusion, position, step)
         if grown is None:
@@ -73,6 +76,15 @@ def _fuse(plan: Plan, product: int, kernel: Kernel) -> Fusion | None:
         fusion = grown
     fusion = _write_codes(plan, kernel, fusion)
     return None if fusion.post == Post() else fusion
+
+
+def _join_heads(plan: Plan, product: int, kernel: Kernel) -> Fusion | None:
+    """What to begin with: the kernel alone; of one that joins heads, with the views that do so, or None without."""
+    op = plan.steps[product].op
+    if "heads" not in kernel.fuses:
+        return Fusion((), op.name, Post())
+    views = find_joining(plan.graph, op, plan.shapes)
+    return Fusion(tuple(plan.position_of[view.id] for view in views), views[-1].name, Post()) if views else None
 
 
 def _readers_alone(plan: Plan, value: str) -> Iterator[tuple[int, Step]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import prod
@@ -13,25 +13,12 @@ import torch
 
 from explorer.errors import PrecisionError
 from explorer.formats import find_format
-from explorer.graph import ModelGraph, Op, Ref
-from explorer.kernels import (
-    ACTIVATION_KERNELS,
-    BEST_FP32,
-    CARRIERS,
-    NORM_KERNELS,
-    Kernel,
-    Option,
-    Selection,
-    Site,
-    StaticScale,
-    activation_of,
-    as_float,
-    choose,
-)
+from explorer.graph import ModelGraph, Op
+from explorer.kernels import BEST_FP32, CARRIERS, Kernel, Option, Selection, Site, StaticScale, as_float
 from explorer.measure import Device
 from explorer.recipe import Recipe
+from explorer.run.choosing import Chooser, Made, Shapes
 
-Shapes = Mapping[str, tuple[int, ...]]
 FORMAT_OF_DTYPE = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp32"}
 
 
@@ -186,38 +173,35 @@ class Planner:
         self, graph: ModelGraph, device: Device, shapes: Shapes, scales: Callable[[], Mapping[str, StaticScale]] = dict
     ) -> None:
         self.graph, self.device, self.shapes, self._scales = graph, device, shapes, scales
-        self._sites = {op.id: _site(graph, op, shapes) for op in graph.ops}
-        self._selections: dict[tuple[str, str], Selection] = {}
+        self._chooser = Chooser(graph, device, shapes)
 
     @property
     def static_values(self) -> tuple[str, ...]:
         """Names of the values that some op could read in static codes."""
+        sites = self._chooser.sites
         names = (
             name
             for op in self.graph.rows
             if self.option(op.id, "int8_static").possible
-            for name in (self._sites[op.id].operands if op.role == "compute" else self._sites[op.id].inputs)
+            for name in (sites[op.id].operands if op.role == "compute" else sites[op.id].inputs)
         )
         return tuple(dict.fromkeys(names))
 
     def select(self, op: str, precision: str) -> Selection:
         """Return the kernel chosen for an op in a precision, with the refusals on the way."""
-        key = (op, precision)
-        if key not in self._selections:
-            self._selections[key] = choose(self._sites[op], precision, self.device)
-        return self._selections[key]
+        return self._chooser.select(op, precision)
 
     def option(self, op: str, precision: str) -> Option:
-        return self.select(op, precision).option
+        return self._chooser.option(op, precision)
 
     def forget_choices(self) -> None:
         """Choose kernels anew: rivals were measured since."""
-        self._selections = {}
+        self._chooser.forget()
 
     def choices(self, plan: Plan) -> list[tuple[Site, str]]:
         """Return what rivals may be measured for: the ops of ``plan`` in their precisions, and all in best FP32."""
         chosen = [(step.site, step.selection.precision) for step in plan.steps if step.selection]
-        return chosen + [(self._sites[op.id], BEST_FP32) for op in self.graph.rows]
+        return chosen + [(self._chooser.sites[op.id], BEST_FP32) for op in self.graph.rows]
 
     def plan(self, recipe: Recipe, fp32: str = "fp32") -> Plan:
         """Return the plan of ``recipe``; with ``fp32=BEST_FP32`` its FP32 ops run on the fastest kernels there are.
@@ -226,10 +210,12 @@ class Planner:
         """
         formats = dict.fromkeys((n for n in self.graph.inputs if self.graph.is_floating(n)), "fp32")
         steps: list[Step] = []
+        made: dict[str, Kernel | None] = {}
         for op in self.graph.ops:
-            step = self._step(op, recipe, formats, steps, fp32)
+            step = self._step(op, formats) if not op.has_precision else self._row(op, recipe, made, fp32)
             if step.gives:
                 formats[op.name] = step.gives
+            made[op.name] = step.kernel
             steps.append(step)
         casts = _find_casts(self.graph, steps, formats, self.shapes, self.device)
         static = {name for step in steps for name, carrier in step.takes.items() if CARRIERS[carrier].static}
@@ -237,118 +223,21 @@ class Planner:
         scales = {name: known[name] for name in static}
         return Plan(self.graph, recipe, self.device, tuple(steps), casts, self.shapes, scales)
 
-    def _step(self, op: Op, recipe: Recipe, formats: Mapping[str, str], before: Sequence[Step], fp32: str) -> Step:
-        site = self._sites[op.id]
-        floating = [n for n in site.inputs if n in site.floating]
-        if not op.has_precision:
-            takes, gives = _pass_through(op, floating, formats)
-            return Step(op, site, None, takes, gives)
-        precision = recipe[op.id]
-        asked = fp32 if precision == "fp32" else precision
-        selection = self._follow(op, precision, before) or self._lead(op, recipe) or self.select(op.id, asked)
+    def _step(self, op: Op, formats: Mapping[str, str]) -> Step:
+        """The step of an op that has no precision."""
+        site = self._chooser.sites[op.id]
+        takes, gives = _pass_through(op, [n for n in site.inputs if n in site.floating], formats)
+        return Step(op, site, None, takes, gives)
+
+    def _row(self, op: Op, recipe: Recipe, made: Made, fp32: str) -> Step:
+        """The step of an op that has one."""
+        selection = self._chooser.select_in(op, recipe, made, fp32)
         kernel = selection.kernel
         if kernel is None:
             raise PrecisionError(
                 f"run {op.id!r} in {recipe[op.id]!r}", selection.reason, "another precision for this op, such as 'bf16'"
             )
-        takes = _takes(site, kernel, floating)
-        if CARRIERS[kernel.takes].static and op.role != "compute":
-            takes |= dict.fromkeys(self._fused_term(site, before), "fp32")
-        return Step(op, site, selection, takes, kernel.gives)
-
-    def _follow(self, op: Op, precision: str, before: Sequence[Step]) -> Selection | None:
-        """An activation right after a product that can take it in is computed by the function that the product uses."""
-        name = activation_of(op)
-        alone = ACTIVATION_KERNELS.get((self.device.type, name))
-        if precision != "fp32" or alone is None:
-            return None
-        maker = self._maker_of_alone(op.refs[0], before)
-        fuses = maker is not None and maker.kernel is not None and name in maker.kernel.fuses
-        return Selection(precision, alone, ()) if fuses else None
-
-    def _lead(self, op: Op, recipe: Recipe) -> Selection | None:
-        """A norm is computed by the kernel that can write codes where these, in one carrier, are all that is read."""
-        kernel = NORM_KERNELS.get((self.device.type, op.kind))
-        if recipe[op.id] != "fp32" or kernel is None or kernel.refuse(self._sites[op.id], self.device):
-            return None
-        carriers = {self._carrier_read(op.name, reader, recipe) for reader in self.graph.users.get(op.name, ())}
-        fuses = len(carriers) == 1 and self.graph.output.name != op.name and writes(kernel, carriers.pop())
-        return Selection("fp32", kernel, ()) if fuses else None
-
-    def _carrier_read(self, name: str, reader: Op, recipe: Recipe) -> str:
-        """The carrier in which ``reader`` will take a value; none where it takes what comes, or cannot run."""
-        kernel = self.select(reader.id, recipe[reader.id]).kernel if reader.has_precision else None
-        return "" if kernel is None else _takes(self._sites[reader.id], kernel, [name])[name]
-
-    def _fused_term(self, site: Site, before: Sequence[Step]) -> tuple[str, ...]:
-        """The term of a sum that its product's kernel can add to before it is ever stored: the later such one."""
-        terms = [
-            (before.index(maker), name)
-            for name in site.inputs
-            if (maker := self._maker_of_alone(name, before)) is not None
-            and maker.kernel is not None
-            and {"addend", "codes"} <= maker.kernel.fuses
-        ]
-        return (max(terms)[1],) if terms else ()
-
-    def _maker_of_alone(self, name: str, before: Sequence[Step]) -> Step | None:
-        """The step that makes a value which only one op reads, looking through folded norms, which pass it on."""
-        maker = next((step for step in reversed(before) if step.op.name == name), None)
-        if maker is None or len(self.graph.users[name]) != 1 or self.graph.output.name == name:
-            return None
-        if maker.op.folded_into:
-            return self._maker_of_alone(maker.op.refs[0], before)
-        return maker
-
-
-def _site(graph: ModelGraph, op: Op, shapes: Shapes) -> Site:
-    constants = {n: graph.constants[n] for n in op.refs if n in graph.constants}
-    flowing = [n for n in op.refs if n not in constants]
-    return Site(
-        op,
-        constants,
-        {n: shapes[n] for n in flowing if n in shapes},
-        frozenset(n for n in flowing if graph.is_floating(n)),
-        _find_after(graph, op, shapes),
-    )
-
-
-def _find_after(graph: ModelGraph, op: Op, shapes: Shapes) -> tuple[str, ...]:
-    """What alone reads the result of a product: a plain sum, then an activation. Folded norms pass it on."""
-    found: list[str] = []
-    while op.role == "compute" or op.folded_into or found == ["addend"]:
-        readers = graph.users.get(op.name, ())
-        if len(readers) != 1 or graph.output.name == op.name:
-            break
-        (reader,) = readers
-        if activation := activation_of(reader):
-            found.append(activation)
-        elif not found and is_plain_sum(reader, shapes):
-            found.append("addend")
-        elif not reader.folded_into:
-            break
-        op = reader
-    return tuple(found)
-
-
-def is_plain_sum(op: Op, shapes: Shapes) -> bool:
-    """Whether an op adds two different tensors of one shape and does nothing else."""
-    if op.target is not torch.ops.aten.add.Tensor or op.kwargs:
-        return False
-    names = [arg.name for arg in op.args if isinstance(arg, Ref)]
-    return len(set(names)) == 2 and shapes.get(names[0]) == shapes.get(names[1]) is not None
-
-
-def writes(kernel: Kernel, carrier: str) -> bool:
-    """Whether a kernel that gives FP32 can write its result in another carrier ("" is none)."""
-    return carrier in CARRIERS and CARRIERS[carrier].written in kernel.fuses
-
-
-def _takes(site: Site, kernel: Kernel, floating: list[str]) -> dict[str, str]:
-    """Convert every float to a native carrier; to a scaled one only what is multiplied (not a mask)."""
-    if CARRIERS[kernel.takes].scheme is None:
-        return dict.fromkeys(floating, kernel.takes)
-    return {name: kernel.takes if name in site.operands else "fp32" for name in floating}
+        return Step(op, self._chooser.sites[op.id], selection, self._chooser.takes(op, kernel, made), kernel.gives)
 
 
 def _pass_through(op: Op, floating: list[str], formats: Mapping[str, str]) -> tuple[dict[str, str], str]:

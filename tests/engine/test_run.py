@@ -128,7 +128,7 @@ def test_residual_adds_go_into_the_int8_products_before_them(vit_bench: Any) -> 
     block = ["{0}.proj/linear + {0}/add", "{0}.fc2/linear + {0}/add_1"]
     expected = [text.format(f"blocks.{index}") for index in (0, 1) for text in block]
     assert [text for text in fused if "/add" in text] == expected
-    assert len(lines) == len(plan.steps) + len(plan.casts) - len(fused)
+    assert len(lines) == len(plan.steps) + len(plan.casts) - len(inside_of(plan))
 
 
 OWN_NORMS = pytest.mark.skipif(not simd.here(), reason="our own norms need AVX512-VNNI")
@@ -149,6 +149,30 @@ def test_norms_write_the_codes_of_the_products_after_them(vit_bench: Any, precis
         assert calls[op.id].key.endswith(f" + {carrier}")
         assert inside_of(plan)[f"cast:{op.name}:{carrier}"] == op.id
     assert torch.equal(lowered(*vit_bench.inputs), vit_bench.run(plan.recipe))
+
+
+@OWN_NORMS
+@pytest.mark.parametrize(("precision", "carrier"), [("int8", "int8:token"), ("int8_static", "uint8:static")])
+def test_attentions_write_the_codes_of_the_products_after_them(vit_bench: Any, precision: str, carrier: str) -> None:
+    plan = vit_bench.planner.plan(vit_bench.recipe(linear=precision))
+    lowered = lower(plan, vit_bench.kernels)
+    calls = {call.id: call for call in lowered.schedule.calls}
+    attentions = [step.op for step in plan.steps if step.op.kind == "attention"]
+    assert len(attentions) == 2
+    for op in attentions:
+        assert plan.kernels[op.id] == "explorer attention"
+        turned, joined, cast = calls[op.id].inside
+        assert (turned.rpartition("/")[2][:9], joined.rpartition("/")[2][:7]) == ("transpose", "reshape")
+        value = plan.step_of[joined].op.name
+        assert cast == f"cast:{value}:{carrier}" and calls[op.id].makes == (value, carrier)
+        assert calls[op.id].key.endswith(f" + {carrier}")
+    assert torch.equal(lowered(*vit_bench.inputs), vit_bench.run(plan.recipe))
+
+
+def test_an_attention_in_fp32_stays_torch_s_where_no_codes_are_read(vit_bench: Any) -> None:
+    for recipe in (vit_bench.base, vit_bench.recipe(linear="bf16")):
+        kernels = vit_bench.planner.plan(recipe).kernels
+        assert {name for op, name in kernels.items() if op.endswith("attention")} == {"torch fp32"}
 
 
 class Normed(nn.Module):

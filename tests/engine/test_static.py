@@ -17,8 +17,8 @@ from explorer.kernels import CARRIERS, KERNELS, Kernel, Packed, Post, Site, Stat
 from explorer.kernels.on_codes import pool_by_torch, pool_compiled
 from explorer.precision import PRECISIONS
 from explorer.run import calibrate, inside_of, lower
+from explorer.run import choosing as choosing_module
 from explorer.run import fuse as fuse_module
-from explorer.run import plan as plan_module
 
 INT8 = PRECISIONS["int8_static"]
 GELU = Kernel(
@@ -71,8 +71,8 @@ PLAIN = Kernel(
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of kernels whose static product fuses everything, on whatever CPU."""
     others = tuple(k for k in KERNELS if k.precision != "int8_static" or k.kinds <= {"add", "max_pool2d"})
-    monkeypatch.setattr(plan_module, "choose", partial(choose, table=(PLAIN, *others)))
-    for module in (plan_module, fuse_module):
+    monkeypatch.setattr(choosing_module, "choose", partial(choose, table=(PLAIN, *others)))
+    for module in (choosing_module, fuse_module):
         monkeypatch.setattr(module, "ACTIVATION_KERNELS", {("cpu", "gelu"): GELU})
 
 

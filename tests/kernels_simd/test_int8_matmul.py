@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
 from explorer.formats import Quantized
+from explorer.kernels import CARRIERS
 from explorer.kernels.simd.int8_matmul import Int8Linear
 from explorer.kernels.simd.product import share_out
 from explorer.kernels.site import ACTIVATIONS, Post, StaticScale
@@ -63,6 +66,25 @@ def test_everything_that_may_follow(post: Post) -> None:
         if post.addend:
             coded = static(tuple(sums.shape), 99)
             assert_same(linear(x, coded, post), finish(sums, x, scale, bias, coded, post))
+
+
+@pytest.mark.parametrize("activation", ["", "gelu"])
+@pytest.mark.parametrize(("rows", "outputs"), [(0, 3), (1, 3), (97, 65), (211, 300), (97, 30000)])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_codes_of_whole_rows_are_those_of_the_fp32_result(
+    rows: int, outputs: int, activation: str, count: int, threads: int
+) -> None:
+    torch.set_num_threads(count)
+    linear, *_ = make(outputs, 20)
+    x, addend = tokens(rows, 20), torch.randn(rows, outputs)
+    if rows > 2:
+        addend[1], addend[2, 0] = 0.0, math.inf
+    for post, added in ((Post(activation=activation), None), (Post(True, activation), addend)):
+        found, plain = linear(x, added, replace(post, tokens=True)), linear(x, added, post)
+        wanted = CARRIERS["int8:token"].convert(plain)
+        assert isinstance(found, Quantized) and found.scheme == wanted.scheme
+        assert_same(found.codes, wanted.codes)
+        assert_same(found.scale, wanted.scale)
 
 
 def test_without_a_bias_and_with_a_strided_addend() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explorer.kernels import CARRIERS, KERNELS, NORM_KERNELS, Post, StaticScale
+from explorer.kernels import CARRIERS, CODE_WRITERS, KERNELS, Post, StaticScale
 from explorer.kernels.simd.layer_norm import LayerNorm
 from explorer.measure import find_device
 from tests.kernels_simd.cases import assert_same
@@ -17,7 +17,7 @@ from tests.kernels_simd.test_registration import CPU, site_of
 
 EPS = 1e-5
 FIXED = StaticScale(0.031, 117)
-KERNEL = NORM_KERNELS["cpu", "layer_norm"]
+KERNEL = CODE_WRITERS["cpu", "layer_norm"]
 WIDTHS = [1, 3, 16, 17, 64, 192, 768, 1000]
 
 

@@ -25,11 +25,12 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
-def site_of(module: nn.Module, x: Tensor) -> Site:
-    graph = capture(module.eval(), (x,))
+def site_of(module: nn.Module, *inputs: Tensor) -> Site:
+    graph = capture(module.eval(), inputs)
     (op,) = graph.rows
     constants = {n: graph.constants[n] for n in op.refs if n in graph.constants}
-    return Site(op, constants, {graph.inputs[0]: tuple(x.shape)}, frozenset(graph.inputs))
+    shapes = {name: tuple(x.shape) for name, x in zip(graph.inputs, inputs, strict=True)}
+    return Site(op, constants, shapes, frozenset(name for name in graph.inputs if graph.is_floating(name)))
 
 
 def twin_of(kernel: Kernel, site: Site) -> Kernel:

@@ -14,12 +14,12 @@ from explorer.measure.device import Device, find_device
 
 
 def missing(device: Device) -> str:
-    """Return what ``device`` lacks for the INT8 kernels, in words, or nothing."""
+    """Return what ``device`` lacks for these kernels, in words, or nothing."""
     if device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
-        return "our own INT8 kernels are for CPUs of x86-64 under Linux"
+        return "our own SIMD kernels are for x86-64 under Linux"
     if not {"AVX512", "AVX512-VNNI"} <= set(device.features):
-        return "our own INT8 kernels need AVX512-VNNI, which this CPU lacks"
-    return "" if _numba_installed() else "our own INT8 kernels need Numba, which is not installed"
+        return "our own SIMD kernels need AVX512-VNNI, which this CPU lacks"
+    return "" if _numba_installed() else "our own SIMD kernels need Numba, which is not installed"
 
 
 @cache
@@ -30,7 +30,7 @@ def here() -> bool:
 
 def warm_up() -> None:
     """Compile the kernels, or read them from Numba's cache (seconds and tenths of a second)."""
-    from explorer.kernels.simd import loops, norm_loops  # noqa: F401  compiled as they are imported
+    from explorer.kernels.simd import attention_loops, loops, norm_loops  # noqa: F401  compiled as they are imported
 
 
 @cache

@@ -100,14 +100,24 @@ def gelu_tanh(v: Vectors, x: Any) -> Any:
     lost = v.builder.fadd(lost, v.floats(_residue(SLOPE)))
     exponent = v.builder.fmul(a, factor)
     below = v.fused(a, lost, v.fused(a, factor, v.builder.fneg(exponent)))
-    decay = _exp(v, v.builder.fneg(exponent), v.builder.fneg(below))
+    decay = exp(v, v.builder.fneg(exponent), v.builder.fneg(below))
     return _times_logistic(v, x, _end(v, x, TANH_END, decay))
 
 
 def silu(v: Vectors, x: Any) -> Any:
     """x / (1 + exp(-x))."""
     a = v.least(v.magnitude(x), v.floats(SILU_END + SPARE))
-    return _times_logistic(v, x, _end(v, x, SILU_END, _exp(v, v.builder.fneg(a), None)))
+    return _times_logistic(v, x, _end(v, x, SILU_END, exp(v, v.builder.fneg(a), None)))
+
+
+def exp(v: Vectors, x: Any, rest: Any) -> Any:
+    """e**(x + rest), for a rest that is small beside x (None: 0). Finite x only."""
+    power = v.rounded(v.builder.fmul(x, v.floats(LOG2_E)))
+    reduced = v.fused(power, v.floats(-LN2_HIGH), x)
+    reduced = v.fused(power, v.floats(-LN2_LOW), reduced)
+    if rest is not None:
+        reduced = v.builder.fadd(reduced, rest)
+    return v.times_power(v.polynomial(reduced, EXP), power)
 
 
 EMITTERS = {"relu": relu, "gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu}
@@ -131,16 +141,6 @@ def _square(v: Vectors, a: Any) -> tuple[Any, Any]:
     """a * a as FP32 rounds it, and what that lost."""
     square = v.builder.fmul(a, a)
     return square, v.fused(a, a, v.builder.fneg(square))
-
-
-def _exp(v: Vectors, x: Any, rest: Any) -> Any:
-    """e**(x + rest), for a rest that is small beside x (None: 0). Finite x only."""
-    power = v.rounded(v.builder.fmul(x, v.floats(LOG2_E)))
-    reduced = v.fused(power, v.floats(-LN2_HIGH), x)
-    reduced = v.fused(power, v.floats(-LN2_LOW), reduced)
-    if rest is not None:
-        reduced = v.builder.fadd(reduced, rest)
-    return v.times_power(v.polynomial(reduced, EXP), power)
 
 
 def _residue(value: float) -> float:

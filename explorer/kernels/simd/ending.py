@@ -15,7 +15,7 @@ from explorer.formats import Quantized, Scheme
 from explorer.kernels.simd import job
 from explorer.kernels.site import ACTIVATIONS, Post, StaticScale
 
-STATIC = Scheme("uint8", symmetric=False, dynamic=False)
+STATIC, TOKENS = Scheme("uint8", symmetric=False, dynamic=False), Scheme("int8", "token")
 Block = ctypes.c_int64 * job.PLACES
 Fields = dict[int, int]
 
@@ -50,7 +50,15 @@ def lasting_fields(post: Post) -> Fields:
 
 
 def result_type(post: Post) -> torch.dtype:
+    """Return what a result is written in as ``post`` asks for it."""
+    if post.tokens:
+        return torch.int8
     return torch.float32 if post.codes is None else torch.uint8
+
+
+def as_tokens(codes: Tensor, scale: Tensor) -> Quantized:
+    """Return INT8 codes [..., K] and a scale for each row [..., 1], which a call wrote, as their record."""
+    return Quantized(codes, scale, None, TOKENS, torch.float32)
 
 
 def set_out(block: Any, out: Tensor) -> None:

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from explorer.kernels.simd import job
 from explorer.kernels.simd.activations import EMITTERS
+from explorer.kernels.simd.quantise import write_codes
 from explorer.kernels.simd.vectors import (
     BYTES,
     FLOAT,
@@ -28,6 +29,10 @@ from explorer.kernels.simd.vectors import (
     whole,
 )
 from explorer.kernels.site import ACTIVATIONS
+
+MOST_STEPS = 512.0
+"""More steps of a code's scale than any result needs, and few enough for an INT32. What is below the least INT32, and
+NaN, becomes that one when it is converted, and so the code 0."""
 
 
 @intrinsic
@@ -165,13 +170,32 @@ class Ending:
                 [builder.and_(builder.fcmp_unordered("uno", x, x), m) for x, m in zip(values, masks, strict=True)]
             )
             base, inverse, zero = builder.add(address, at), self.number(job.OUT_INVERSE), self.number(job.OUT_ZERO)
+            zero = builder.fptosi(zero, INTS)
             for n, (x, mask) in enumerate(zip(values, masks, strict=True)):
-                code = builder.fadd(v.rounded(builder.fmul(x, inverse)), zero)
-                code = v.least(v.largest(code, v.floats(0.0)), v.floats(255.0))
-                v.store_some(builder.trunc(builder.fptosi(code, INTS), BYTES), v.at(base, n * LANES, 1), mask)
+                steps = v.to_integers(v.capped(builder.fmul(x, inverse), v.floats(MOST_STEPS)))
+                code = v.most(builder.add(steps, zero), ir.Constant(INTS, None))
+                v.store_some(v.saturated(code), v.at(base, n * LANES, 1), mask)
             return []
 
         self._choose(self.field(job.OUT_CODES), [floats, codes])
+
+    def write_row(self, read: Callable[[Any, Any], Any], row: Any, columns: Any) -> None:
+        """Write the row ``row`` of OUT, whose values ``read(at, mask)`` emits: 0 off the mask, and more than once.
+
+        Where the job has row scales, as INT8 codes with a scale there.
+        """
+        builder, v = self.builder, self.v
+        scales, start_of_row = self.field(job.ROW_SCALE), builder.mul(row, columns)
+
+        def write(start: Any, masks: list[Any]) -> None:
+            values = [read(builder.add(start, whole(n * LANES)), mask) for n, mask in enumerate(masks)]
+            self.write(values, builder.add(start_of_row, start), masks)
+
+        with builder.if_else(builder.icmp_signed("!=", scales, whole(0))) as (by_row, as_it_ends):
+            with by_row:
+                write_codes(v, read, builder.add(self.field(job.OUT), start_of_row), v.at(scales, row, 4), columns)
+            with as_it_ends:
+                v.each_four(columns, write)
 
     def _note_nan(self, masks: list[Any]) -> None:
         builder, bits = self.builder, ir.IntType(LANES)

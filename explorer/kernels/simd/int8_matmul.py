@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
+
 import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
-from explorer.kernels.simd.ending import as_result, result_type
-from explorer.kernels.simd.product import Rows, Scaled, multiply
+from explorer.kernels.simd.ending import as_result, as_tokens, result_type
+from explorer.kernels.simd.product import Rows, Scaled, multiply, suits_whole_rows
+from explorer.kernels.simd.rows import quantize_rows
 from explorer.kernels.simd.weight import pack_int8
 from explorer.kernels.site import Post
 
@@ -24,15 +28,20 @@ class Int8Linear:
     def __call__(
         self, x: Quantized, addend: Tensor | Quantized | None = None, post: Post = PLAIN
     ) -> Tensor | Quantized:
-        """Return ``x`` [..., K] times the weight, and what ``post`` asks for: [..., N], FP32 or UINT8 codes.
+        """Return ``x`` [..., K] times the weight, and what ``post`` asks for: [..., N], FP32, UINT8 or INT8 codes.
 
         x: INT8 codes with one scale per row, or UINT8 codes with one scale and an integer zero point. Each step is
         rounded to FP32: sum, times the row's scale, times the column's, plus bias, plus addend, activation, codes.
         """
         shape = (*x.codes.shape[:-1], self.outputs)
+        if post.tokens and not suits_whole_rows(prod(shape[:-1]), self.scaled.weight, torch.get_num_threads()):
+            plain = self(x, addend, replace(post, tokens=False))
+            assert isinstance(plain, Tensor)
+            return as_tokens(*quantize_rows(plain))
         out = torch.empty(shape, dtype=result_type(post))
-        block = multiply(self.read(x), self.scaled, post, None if addend is None else contiguous(addend), out)
-        return as_result(block, out, post)
+        scale = torch.empty((*shape[:-1], 1)) if post.tokens else None
+        block = multiply(self.read(x), self.scaled, post, None if addend is None else contiguous(addend), out, scale)
+        return as_result(block, out, post) if scale is None else as_tokens(out, scale)
 
     def read(self, x: Quantized) -> Rows:
         """Return the rows of ``x``; inputs that are no multiple of four are padded (the weight's padding is 0)."""
@@ -46,8 +55,6 @@ class Int8Linear:
 
 def contiguous(addend: Tensor | Quantized) -> Tensor | Quantized:
     """Return the addend with its elements in the order of its shape, copied where they are not."""
-    from dataclasses import replace
-
     if isinstance(addend, Quantized):
         return replace(addend, codes=addend.codes.contiguous())
     return addend.contiguous()

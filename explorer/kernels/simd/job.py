@@ -47,8 +47,36 @@ from __future__ import annotations
     GROUP_BYTES,  # inputs of one group
     EPS,  # added to the variance of a row to normalise
     NAN_SEEN,  # where SAW_NAN may point
-) = range(40)
-PLACES = 40
+    QUERY,  # of an attention: queries [batches, tokens, heads, depth], FP32, whose numbers of one row are neighbours
+    QUERY_BATCH,  # bytes from one batch to the next
+    QUERY_HEAD,
+    QUERY_ROW,
+    KEY,  # keys
+    KEY_BATCH,
+    KEY_HEAD,
+    KEY_ROW,
+    VALUE,  # values
+    VALUE_BATCH,
+    VALUE_HEAD,
+    VALUE_ROW,
+    MASK,  # added to the scores: [batches, tokens, heads, keys]
+    MASK_BATCH,
+    MASK_HEAD,
+    MASK_ROW,
+    CAUSAL,  # 1 where a query sees no later key
+    HEADS,
+    QUERIES,  # of one batch
+    KEYS,
+    DEPTH,  # numbers of a query and of a key
+    VALUE_DEPTH,
+    FACTOR,  # of the scores
+    BLOCKS,  # blocks of queries in one batch
+    WEIGHTS_AT,  # where in a thread's scratch memory the weights of the keys are, after the queries, later the results
+    WAITING_AT,  # results that wait there to become codes with the rest of their row; 0: they go to OUT as they are
+    TOKEN_SCALE,  # of a product: where the scales of rows go that are written as INT8 codes
+) = range(67)
+PLACES = 67
+BLOCK_BYTES = -(-PLACES * 8 // 64) * 64
 
 PANEL = 64
 """Outputs in a panel of the packed weight: four registers of sixteen."""

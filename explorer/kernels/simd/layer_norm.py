@@ -9,15 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.formats import Quantized, Scheme
+from explorer.formats import Quantized
 from explorer.kernels.simd import job
-from explorer.kernels.simd.ending import Template, as_result, float_bits, lasting_fields, result_type, set_out
+from explorer.kernels.simd.ending import (
+    Template,
+    as_result,
+    as_tokens,
+    float_bits,
+    lasting_fields,
+    result_type,
+    set_out,
+)
 from explorer.kernels.site import Post
 
 SMALL = 1 << 14
 """Elements below which waking the other threads costs more than their help."""
 SHARES_PER_THREAD = 4
-TOKENS = Scheme("int8", "token")
 PLAIN = Post()
 
 
@@ -53,7 +60,7 @@ class LayerNorm:
         source = x.detach().contiguous()
         assert source.is_cpu and source.dtype == torch.float32 and x.shape[-1] == self.width, "the loop sees an address"
         assert not post.addend and not post.activation
-        out = torch.empty(x.shape, dtype=torch.int8 if post.tokens else result_type(post))
+        out = torch.empty(x.shape, dtype=result_type(post))
         rows, threads = x.numel() // self.width, torch.get_num_threads() if x.numel() >= SMALL else 1
         block = self._template(post).copy()
         block[job.ROWS], block[job.X] = rows, source.data_ptr()
@@ -66,7 +73,7 @@ class LayerNorm:
         scale = torch.empty((*x.shape[:-1], 1), dtype=torch.float32)
         block[job.ROW_SCALE] = scale.data_ptr()
         start(work, threads, block)
-        return Quantized(out, scale, None, TOKENS, torch.float32)
+        return as_tokens(out, scale)
 
     def _template(self, post: Post) -> Template:
         if post not in self._templates:

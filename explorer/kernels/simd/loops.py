@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 
 from explorer.kernels.simd.epilogue import apply, finish
 from explorer.kernels.simd.job import (
+    BLOCK_BYTES,
     FLIPPED,
     GROUP_BYTES,
     GROUP_PANELS,
@@ -49,6 +50,8 @@ from explorer.kernels.simd.job import (
     SUMS_BYTES,
     TAPS,
     THREADS_IN,
+    TOKEN_SCALE,
+    WAITING_AT,
     WEIGHT,
     X,
 )
@@ -152,6 +155,24 @@ def multiply_share(call: int, job: Any, first: int, last: int, panel: int, scrat
         row += rows
 
 
+@njit(nogil=True)
+def redirect(job: Any, first: int, block: int) -> None:
+    """Copy the job to ``block`` so that the rows from ``first`` on are written right after it, not to OUT."""
+    copy = carray(pointer(block), (PLACES,), np.int64)
+    for place in range(PLACES):
+        copy[place] = job[place]
+    copy[OUT] = block + BLOCK_BYTES - first * job[OUT_WIDTH] * 4
+
+
+@njit(nogil=True)
+def encode_waiting(job: Any, first: int, last: int, waiting: int) -> None:
+    """Write the FP32 rows ``first`` to ``last``, which lie at ``waiting``, as INT8 codes with one scale each."""
+    width = job[OUT_WIDTH]
+    for row in range(first, last):
+        source = waiting + (row - first) * width * 4
+        quantize_row(source, job[OUT] + row * width, job[TOKEN_SCALE] + row * 4, width)
+
+
 def digest_sources(names: tuple[str, ...]) -> int:
     """Return 60 bits of a digest of the files whose code the entries contain."""
     digest = hashlib.sha256()
@@ -169,6 +190,9 @@ def _product_of(sources: int) -> Any:
         address: int = address_of(call)
         panels = job[PANELS]
         scratch, located = job[SCRATCH] + take_number(call) * job[SCRATCH_BYTES], -1
+        waits = job[WAITING_AT]
+        block = scratch + waits if waits else address
+        target = carray(pointer(block), (PLACES,), np.int64)
         per_row_share = (panels + job[SHARE_PANELS] - 1) // job[SHARE_PANELS]
         item = claim(call)
         while item < job[ITEMS]:
@@ -176,10 +200,14 @@ def _product_of(sources: int) -> Any:
             last = min(first + job[SHARE], job[ROWS])
             if first != located:
                 locate_rows(job, first, last, scratch)
+                if waits:
+                    redirect(job, first, block)
                 located = first
             start = item % per_row_share * job[SHARE_PANELS]
             for panel in range(start, min(start + job[SHARE_PANELS], panels)):
-                multiply_share(address, job, first, last, panel, scratch)
+                multiply_share(block, target, first, last, panel, scratch)
+            if waits:
+                encode_waiting(job, first, last, block + BLOCK_BYTES)
             item = claim(call)
 
     return product_team

@@ -18,7 +18,6 @@ from numba.extending import intrinsic
 
 from explorer.kernels.simd import job
 from explorer.kernels.simd.epilogue import Ending
-from explorer.kernels.simd.quantise import write_codes
 from explorer.kernels.simd.vectors import FLOAT, FLOATS, INT32, LANES, Vectors, own_function, whole
 
 Read = Callable[[Any, Any], Any]
@@ -48,17 +47,7 @@ def _emit(builder: Any, arguments: list[Any]) -> None:
         row = builder.add(first, index)
         start_of_row = builder.mul(row, columns)
         read = _normalised(v, end, v.at(end.field(job.X), start_of_row, 4), columns)
-
-        def write(start: Any, masks: list[Any], read: Read = read, start_of_row: Any = start_of_row) -> None:
-            values = [read(builder.add(start, whole(n * LANES)), mask) for n, mask in enumerate(masks)]
-            end.write(values, builder.add(start_of_row, start), masks)
-
-        scales = end.field(job.ROW_SCALE)
-        with builder.if_else(builder.icmp_signed("!=", scales, whole(0))) as (by_row, as_it_ends):
-            with by_row:
-                write_codes(v, read, builder.add(end.field(job.OUT), start_of_row), v.at(scales, row, 4), columns)
-            with as_it_ends:
-                v.each_four(columns, write)
+        end.write_row(read, row, columns)
 
 
 def _normalised(v: Vectors, end: Ending, source: Any, columns: Any) -> Read:

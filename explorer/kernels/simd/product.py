@@ -30,6 +30,12 @@ SHARES_PER_THREAD = 8
 """Shares that each thread should find, so that none waits long for the last."""
 
 
+WHOLE_SHARES, LOWEST_SHARE = 2, 24
+"""Shares of whole rows that each thread should find, and the rows of such a share."""
+KEPT_BYTES = 1 << 19
+"""A weight up to this size stays in the second cache beside the inputs and results of a share."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows that a product reads.
@@ -77,10 +83,18 @@ class Prepared:
     scratch_bytes: int
 
 
-def multiply(x: Rows, scaled: Scaled, post: Post, addend: Tensor | Quantized | None, out: Tensor) -> Any:
+def multiply(
+    x: Rows,
+    scaled: Scaled,
+    post: Post,
+    addend: Tensor | Quantized | None,
+    out: Tensor,
+    token_scale: Tensor | None = None,
+) -> Any:
     """Fill ``out`` [rows, outputs], dense, with the rows times the weight, scaled, and what ``post`` asks for.
 
     Returns the call's block, from which :func:`.ending.as_result` makes the result. ``addend``: contiguous.
+    ``token_scale`` [rows], with ``post.tokens``, takes the scales of the rows' codes.
     """
     _check(x, scaled.weight, out)
     assert (addend is not None) == post.addend, "an addend is given where the kernel was extended by one"
@@ -91,10 +105,12 @@ def multiply(x: Rows, scaled: Scaled, post: Post, addend: Tensor | Quantized | N
         prepared = scaled.prepared[key] = _prepare(x, scaled, post, threads)
     block = prepared.template.copy()
     block[job.X], block[job.ROW_SCALE] = x.codes.data_ptr(), x.scale.data_ptr()
-    block[job.SCRATCH] = _scratch(prepared.scratch_bytes).data_ptr()
+    block[job.SCRATCH] = scratch(prepared.scratch_bytes).data_ptr()
     if x.offsets is not None and x.padding is not None:
         block[job.OFFSETS], block[job.PADDING] = x.offsets.data_ptr(), x.padding.data_ptr()
     set_out(block, out)
+    if token_scale is not None:
+        block[job.TOKEN_SCALE] = token_scale.data_ptr()
     if addend is not None:
         set_addend(block, addend, out.numel())
     work, start = _team()
@@ -105,14 +121,20 @@ def multiply(x: Rows, scaled: Scaled, post: Post, addend: Tensor | Quantized | N
 def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
     weight = scaled.weight
     threads = threads if x.count * weight.panels.numel() >= SMALL else 1
-    share, share_panels = share_out(x.count, weight.taps * weight.quads * 4, weight.panel_count, threads)
-    scratch_bytes = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
+    row_bytes, panels = weight.taps * weight.quads * 4, weight.panel_count
+    if post.tokens:
+        share, share_panels = share_rows(x.count, max(row_bytes, weight.outputs * 2), threads), panels
+    else:
+        share, share_panels = share_out(x.count, row_bytes, panels, threads)
+    scratch_bytes = waiting_at = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
+    if post.tokens:
+        scratch_bytes += job.BLOCK_BYTES + -(-share * weight.outputs * 4 // 64) * 64
     correction = weight.correct(128 if x.flipped else x.zero_point)
     fields = {
         job.ROWS: x.count,
         job.SHARE: share,
-        job.ITEMS: ceil(x.count / share) * ceil(weight.panel_count / share_panels),
-        job.PANELS: weight.panel_count,
+        job.ITEMS: ceil(x.count / share) * ceil(panels / share_panels),
+        job.PANELS: panels,
         job.SHARE_PANELS: share_panels,
         job.ROW_BYTES: x.stride,
         job.FLIPPED: int(x.flipped),
@@ -121,6 +143,7 @@ def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
         job.PIXELS: x.pixels,
         job.IMAGE_BYTES: x.image_bytes,
         job.SCRATCH_BYTES: scratch_bytes,
+        job.WAITING_AT: waiting_at if post.tokens else 0,
         job.WEIGHT: weight.panels.data_ptr(),
         job.CORRECTION: correction.data_ptr(),
         job.ROW_SCALE_BYTES: 4 if x.scale.ndim else 0,
@@ -159,6 +182,22 @@ def share_out(rows: int, row_bytes: int, panels: int, threads: int) -> tuple[int
     return share, ceil(panels / panel_shares)
 
 
+def share_rows(rows: int, row_bytes: int, threads: int) -> int:
+    """Return the rows of one share that has all panels: each share reads the whole weight, so they are few."""
+    tile = job.HEIGHTS[0]
+    most = max(tile, min(SHARE_ROWS, SHARE_BYTES // row_bytes // tile * tile))
+    shares = max(1, ceil(rows / most), min(WHOLE_SHARES * threads, ceil(rows / tile)))
+    return ceil(rows / shares / tile) * tile or tile
+
+
+def suits_whole_rows(rows: int, weight: Int8Weight, threads: int) -> bool:
+    """Whether a product should write the codes of rows itself: each share of rows then reads the whole weight.
+
+    So the weight must stay in a core's second cache, and shares that are not too low must go round.
+    """
+    return weight.panels.numel() <= KEPT_BYTES and (threads == 1 or rows >= WHOLE_SHARES * LOWEST_SHARE * threads)
+
+
 def _check(x: Rows, weight: Int8Weight, out: Tensor) -> None:
     """Assert what the loops rely on: they see bare addresses."""
     assert x.codes.is_cpu and x.codes.is_contiguous() and x.codes.dtype in (torch.int8, torch.uint8)
@@ -183,7 +222,7 @@ def _scratch_bytes(share: int, taps: int, row_bytes: int) -> int:
 _local = threading.local()
 
 
-def _scratch(count: int) -> Tensor:
+def scratch(count: int) -> Tensor:
     """Return this Python thread's scratch memory of at least ``count`` bytes, the same one from call to call."""
     found: Tensor | None = getattr(_local, "scratch", None)
     if found is None or found.numel() < count:

@@ -108,6 +108,16 @@ class Vectors:
         convert = self._function(name, INTS, [FLOATS, INTS, ir.IntType(16), INT32])
         return self.builder.call(convert, [x, ir.Constant(INTS, None), ir.IntType(16)(-1), ir.Constant(INT32, 8)])
 
+    def saturated(self, x: Any) -> Any:
+        """INT32 from 0 up as bytes, 255 from there on."""
+        name = "llvm.x86.avx512.mask.pmovus.db.512"
+        narrow = self._function(name, BYTES, [INTS, BYTES, ir.IntType(16)])
+        return self.builder.call(narrow, [x, ir.Constant(BYTES, None), ir.IntType(16)(-1)])
+
+    def capped(self, x: Any, limit: Any) -> Any:
+        """The smaller of the two; NaN where x is NaN."""
+        return self.builder.select(self.builder.fcmp_ordered("<", limit, x), limit, x)
+
     def most(self, a: Any, b: Any) -> Any:
         """The larger of two INT32."""
         return self.builder.call(self._function("llvm.smax.v16i32", INTS, [INTS] * 2), [a, b])
@@ -128,6 +138,10 @@ class Vectors:
             other = ir.Constant(INTS, [lane ^ distance for lane in range(LANES)])
             x = self.builder.fadd(x, self.builder.shuffle_vector(x, x, other))
         return x
+
+    def shuffled(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """Lanes of two registers by their numbers, the second one's from sixteen on."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(INTS, lanes))
 
     def root(self, scalar: Any) -> Any:
         """The square root of one FP32 number."""
