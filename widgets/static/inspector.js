@@ -10,7 +10,7 @@ const EMPTY = {
   nothing: "No range is known for this op: no floating-point tensor goes in or comes out of it.",
 };
 const ERROR = {
-  idle: "Measure this op's own error", waiting: "measuring the error\u2026", failed: "Measure again", ready: "Measure again",
+  idle: "Measure this op's own error", waiting: "measuring the error\u2026", failed: "Measure its error again", ready: "Measure its error again",
 };
 const WHAT = [["port", "tensor"], ["format", "format"], ["order", "channels"]];
 
