@@ -184,6 +184,7 @@ class MapView {
     if (!range) this.last = index;
     this.at.row = index;
     this.choose(ops.filter((op) => this.data.options[op][precision].possible), precision);
+    if (row.type === "op" && !this.model.get("selection").includes(row.key)) this.select(index);
   }
 
   choose(ops, precision) {
