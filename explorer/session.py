@@ -283,7 +283,7 @@ class Session(Analyses):
             self.warnings,
         )
         if not self.recipe.is_baseline:
-            other.apply(replace(self.recipe, fingerprint=graph.fingerprint))
+            other.apply(replace(self.recipe, fingerprint=graph.fingerprint, calibration=None))
         return other
 
     def treat(self, remedy: Finding | Remedy) -> Session:
