@@ -21,7 +21,7 @@ def with_narrow_precision() -> Iterator[None]:
     """A precision that adds up in BF16, among the explorer's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRECISIONS, NARROW.name, NARROW)
-        patch.setattr("explorer.run.plan.choose", partial(choose, table=(*KERNELS, NARROW_KERNEL)))
+        patch.setattr("explorer.run.choosing.choose", partial(choose, table=(*KERNELS, NARROW_KERNEL)))
         yield
 
 
