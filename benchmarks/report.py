@@ -20,12 +20,13 @@ from benchmarks.tables import number, table
 
 DOCS = RESULTS if "BENCHMARK_RESULTS" in os.environ else Path(__file__).parents[1] / "docs"
 """Where the page goes: of a trial, beside its results."""
-FILES = ("kernels", "models", "main_job", "overhead", "formats")
+FILES = ("kernels", "models", "main_job", "overhead", "formats", "ranges")
 TITLES = {
     "kernels": "Kernels",
     "models": "Whole models",
     "main_job": "The main job: `digits-vit`, replay, capture, the page, repeatability",
     "formats": "Rounding and calibration",
+    "ranges": "Ranges of every tensor in one pass",
     "overhead": "Overhead of a plan",
 }
 INTRO = """# Benchmarks
