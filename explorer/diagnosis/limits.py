@@ -37,8 +37,8 @@ LIMITS: Mapping[str, Limit] = {
     ),
     "outside": Limit(
         0.01,
-        "share of the elements beyond a static scale's ends: the usual calibrator leaves out 0.01 % of the data that it "
-        "has seen",
+        "share of the elements beyond a static scale's ends: the usual calibrator leaves out 0.01 % of the data that "
+        "it has seen",
     ),
     "outside_ratio": Limit(
         4.0,
