@@ -9,7 +9,9 @@ tensor after another; what it found is folded into the tensor's own counts when 
 
 from __future__ import annotations
 
+import hashlib
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -376,44 +378,48 @@ def _work_memory(job: Any, thread: Any) -> Any:
     return facts, sums, masks, held, tail
 
 
-@cfunc(CALL, cache=True)
-def _count_team(call: Any) -> None:
-    """One thread's part of counting a tensor."""
-    job = carray(call, (at.JOB_PLACES,))
-    thread = _take_number(call)
-    bins, limbs, channels = _clean_memory(job, thread)
-    facts, sums, masks, held, tail = _work_memory(job, thread)
-    sizes = carray(pointer(job[at.SIZES]), (job[at.OUTER], 3), np.int64)
-    known = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
-    filled = np.zeros(3, np.int64)
-    for place in range(at.FACT_PLACES):
-        facts[place] = at.NO_FACTS[place]
-    masks[:] = known
-    _find_filled(masks, filled)
-    shift, share = np.uint32(job[at.SHIFT]), job[at.SHARE]
-    start = claim(call) * share
-    while start < job[at.ITEMS]:
-        for item in range(start, min(start + share, job[at.ITEMS])):
-            address, size = _take_item(item, job, sizes, held, channels)
-            chunk = carray(pointer(address), (size,), np.uint32)
-            above, high, least = _find_extremes(chunk)
-            if above >= INFINITY or high >= NEGATIVE_INFINITY:
-                chunk = held[: _keep_finite(chunk, held, facts)]
-                address = np.int64(held.ctypes.data)
-                above, high, least = _find_extremes(chunk)
-            facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], above)
-            facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], high)
-            facts[at.LEAST] = min(facts[at.LEAST], least)
-            before = _count_lowest(bins)
-            _add_counts(chunk, shift, bins)
-            if _count_lowest(bins) != before:
-                _fold_zeros(chunk, facts)
-            if job[at.MOMENTS]:
-                top = max(above, high - SIGN)
-                signs = np.int64(above > 0) + 2 * np.int64(high > SIGN)
-                _add_masks(chunk, signs, (least + 1) >> 1, top, masks, filled)
-                _add_sums(address, chunk, tail, top, least, sums, limbs)
+def _count_of(sources: int) -> Any:
+    @cfunc(CALL, cache=True)
+    def _count_team(call: Any) -> None:
+        """One thread's part of counting a tensor."""
+        assert sources >= 0
+        job = carray(call, (at.JOB_PLACES,))
+        thread = _take_number(call)
+        bins, limbs, channels = _clean_memory(job, thread)
+        facts, sums, masks, held, tail = _work_memory(job, thread)
+        sizes = carray(pointer(job[at.SIZES]), (job[at.OUTER], 3), np.int64)
+        known = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
+        filled = np.zeros(3, np.int64)
+        for place in range(at.FACT_PLACES):
+            facts[place] = at.NO_FACTS[place]
+        masks[:] = known
+        _find_filled(masks, filled)
+        shift, share = np.uint32(job[at.SHIFT]), job[at.SHARE]
         start = claim(call) * share
+        while start < job[at.ITEMS]:
+            for item in range(start, min(start + share, job[at.ITEMS])):
+                address, size = _take_item(item, job, sizes, held, channels)
+                chunk = carray(pointer(address), (size,), np.uint32)
+                above, high, least = _find_extremes(chunk)
+                if above >= INFINITY or high >= NEGATIVE_INFINITY:
+                    chunk = held[: _keep_finite(chunk, held, facts)]
+                    address = np.int64(held.ctypes.data)
+                    above, high, least = _find_extremes(chunk)
+                facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], above)
+                facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], high)
+                facts[at.LEAST] = min(facts[at.LEAST], least)
+                before = _count_lowest(bins)
+                _add_counts(chunk, shift, bins)
+                if _count_lowest(bins) != before:
+                    _fold_zeros(chunk, facts)
+                if job[at.MOMENTS]:
+                    top = max(above, high - SIGN)
+                    signs = np.int64(above > 0) + 2 * np.int64(high > SIGN)
+                    _add_masks(chunk, signs, (least + 1) >> 1, top, masks, filled)
+                    _add_sums(address, chunk, tail, top, least, sums, limbs)
+            start = claim(call) * share
+
+    return _count_team
 
 
 @njit(nogil=True)
@@ -426,39 +432,48 @@ def _fold_bins(bins: Any, first: Any, last: Any, counts: Any) -> None:
     bins[first * at.LANES : (last + 1) * at.LANES] = 0
 
 
-@cfunc(CALL, cache=True)
-def _fold_team(call: Any) -> None:
-    """Fold what each thread found into the tensor's own counts, and leave its clean memory so."""
-    job = carray(call, (at.JOB_PLACES,))
-    counts = carray(pointer(job[at.COUNTS]), (np.int64(1) << (32 - job[at.SHIFT]),), np.int64)
-    own_facts = carray(pointer(job[at.FACTS]), (at.FACT_PLACES,), np.int64)
-    own_limbs = carray(pointer(job[at.LIMBS]), (2, at.LIMB_PLACES), np.int64)
-    own_masks = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
-    own_channels = carray(pointer(job[at.CHANNEL_MAX]), (job[at.CHANNELS],), np.uint32)
-    for thread in range(job[at.THREADS_IN]):
-        bins, limbs, channels = _clean_memory(job, thread)
-        facts, _, masks, _, _ = _work_memory(job, thread)
-        half = counts.size >> 1
-        if facts[at.ZEROS] > 0:
-            _fold_bins(bins, 0, 0, counts)
-            _fold_bins(bins, half, half, counts)
-        if facts[at.LEAST] != np.int64(NO_LEAST):
-            low, high = (facts[at.LEAST] + 1) >> (job[at.SHIFT] + 1), max(facts[at.SIGNED_MAX], np.int64(0))
-            _fold_bins(bins, low, high >> job[at.SHIFT], counts)
-            high = facts[at.UNSIGNED_MAX] & np.int64(MAGNITUDE)
-            if facts[at.UNSIGNED_MAX] > np.int64(MAGNITUDE):
-                _fold_bins(bins, half + low, half + (high >> job[at.SHIFT]), counts)
-        for place in (at.UNSIGNED_MAX, at.SIGNED_MAX):
-            own_facts[place] = max(own_facts[place], facts[place])
-        own_facts[at.LEAST] = min(own_facts[at.LEAST], facts[at.LEAST])
-        for place in (at.ZEROS, at.NEGATIVE_ZEROS, at.NANS, at.INFS):
-            own_facts[place] += facts[place]
-        own_limbs += limbs
-        limbs[:] = 0
-        own_masks |= masks
-        for channel in range(channels.size):
-            own_channels[channel] = max(own_channels[channel], channels[channel])
-        channels[:] = 0
+def _fold_of(sources: int) -> Any:
+    @cfunc(CALL, cache=True)
+    def _fold_team(call: Any) -> None:
+        """Fold what each thread found into the tensor's own counts, and leave its clean memory so."""
+        assert sources >= 0
+        job = carray(call, (at.JOB_PLACES,))
+        counts = carray(pointer(job[at.COUNTS]), (np.int64(1) << (32 - job[at.SHIFT]),), np.int64)
+        own_facts = carray(pointer(job[at.FACTS]), (at.FACT_PLACES,), np.int64)
+        own_limbs = carray(pointer(job[at.LIMBS]), (2, at.LIMB_PLACES), np.int64)
+        own_masks = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
+        own_channels = carray(pointer(job[at.CHANNEL_MAX]), (job[at.CHANNELS],), np.uint32)
+        for thread in range(job[at.THREADS_IN]):
+            bins, limbs, channels = _clean_memory(job, thread)
+            facts, _, masks, _, _ = _work_memory(job, thread)
+            half = counts.size >> 1
+            if facts[at.ZEROS] > 0:
+                _fold_bins(bins, 0, 0, counts)
+                _fold_bins(bins, half, half, counts)
+            if facts[at.LEAST] != np.int64(NO_LEAST):
+                low, high = (facts[at.LEAST] + 1) >> (job[at.SHIFT] + 1), max(facts[at.SIGNED_MAX], np.int64(0))
+                _fold_bins(bins, low, high >> job[at.SHIFT], counts)
+                high = facts[at.UNSIGNED_MAX] & np.int64(MAGNITUDE)
+                if facts[at.UNSIGNED_MAX] > np.int64(MAGNITUDE):
+                    _fold_bins(bins, half + low, half + (high >> job[at.SHIFT]), counts)
+            for place in (at.UNSIGNED_MAX, at.SIGNED_MAX):
+                own_facts[place] = max(own_facts[place], facts[place])
+            own_facts[at.LEAST] = min(own_facts[at.LEAST], facts[at.LEAST])
+            for place in (at.ZEROS, at.NEGATIVE_ZEROS, at.NANS, at.INFS):
+                own_facts[place] += facts[place]
+            own_limbs += limbs
+            limbs[:] = 0
+            own_masks |= masks
+            for channel in range(channels.size):
+                own_channels[channel] = max(own_channels[channel], channels[channel])
+            channels[:] = 0
+
+    return _fold_team
+
+
+_DIGEST = int(hashlib.sha256((Path(__file__).parent / "places.py").read_bytes()).hexdigest()[:15], 16)
+"""Of the other file that the compiled loops hold: Numba's cache sees this file only, and what a loop encloses."""
+_count_team, _fold_team = _count_of(_DIGEST), _fold_of(_DIGEST)
 
 
 def count(block: Any, threads: int) -> None:
