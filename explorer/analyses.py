@@ -36,6 +36,11 @@ class Analyses:
 
     # Ranges
 
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """By which of the built-in ways, ``"phase"`` and ``"length"``, this data can be cut into slices."""
+        return observe.built_in_slices(self.subject.samples)
+
     def range_set(
         self,
         n: int | None = None,

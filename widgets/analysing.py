@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import explorer as px
@@ -12,8 +13,8 @@ from widgets.jobs import Task
 from widgets.state import PageState, describe
 
 LOG = logging.getLogger("widgets")
-RANGE_SAMPLES = 512
-"""Ranges on the page are those of so many samples at most; more would hold up the numbers of a large model."""
+RANGE_SAMPLES = (64, 512)
+"""Ranges of the first few samples are shown at once, then those of so many; more would hold up a large model."""
 
 
 def observe(state: PageState, session: Any, task: Task) -> None:
@@ -23,19 +24,20 @@ def observe(state: PageState, session: Any, task: Task) -> None:
         task.post_some("ranges", lambda: state.progress("reading activation ranges", int(done), int(total)))
 
     task.post(lambda: state.progress("reading activation ranges"))
-    found, words = None, ""
-    try:
-        found = session.range_set(min(RANGE_SAMPLES, session.samples), progress=report, cancel=task.cancel)
-    except px.Cancelled:
-        raise
-    except Exception as error:  # the map has strips or says why not; the numbers do not depend on them
-        words = _told(error, "ranges")
-
-    def take() -> None:
-        state.range_set, state.range_error = found, words
-        state.changed("ranges")
-
-    task.post(take)
+    # By one of the ways to cut the data that it has, so that a part which is unlike the others shows.
+    slices = next(iter(session.slice_names), None)
+    sizes = sorted({min(n, session.samples) for n in RANGE_SAMPLES})
+    for n in sizes:
+        found, words = None, ""
+        try:
+            found = session.range_set(n, slices, progress=report, cancel=task.cancel)
+        except px.Cancelled:
+            raise
+        except Exception as error:  # the map has strips or says why not; the numbers do not depend on them
+            words = _told(error, "ranges")
+        task.post(partial(state.take_ranges, found, words, whole=bool(words) or n == sizes[-1]))
+        if words:
+            return
 
 
 def forecast_bands(state: PageState, session: Any, recipe: Any, task: Task) -> None:

@@ -86,17 +86,16 @@ def _next_step(state: PageState) -> Step | None:
     about = (id(session), recipe.hash)
     whole = state.quality is not None and state.quality.n == state.quality.total
     open_ = state.errors.keys().isdisjoint
-    ranges_missing = state.range_set is None and not state.range_error
     if question := state.answers.next_asked():
         return _answer_step(state, question, about)
-    if ranges_missing and not state.range_tried:
+    if not state.ranges_whole and not state.range_tried:
         state.range_tried = True
         return Step(("ranges", id(session)), lambda task: observe(state, session, task))
     if state.memory is None and open_(["memory"]):
         return Step(("memory", *about), lambda task: _weigh(state, session, recipe, task))
     if not whole and open_(["quality", "memory"]):
         return Step(("quality", *about), lambda task: _evaluate(state, session, recipe, task))
-    if ranges_missing:
+    if not state.ranges_whole:
         return Step(("ranges", id(session)), lambda task: observe(state, session, task))
     if state.range_set is not None and recipe.hash not in state.banded:
         return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))

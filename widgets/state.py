@@ -93,6 +93,8 @@ class PageState:
         self.range_set: Any = None
         self.range_error = ""
         self.range_tried = False
+        self.ranges_whole = False
+        """Whether the ranges are those of all the samples that the page looks at, or could not be found."""
         self.bands: dict[JudgedTensor, Band] = {}
         self.banded: set[str] = set()
         """The recipes (their hashes) whose bands are all known."""
@@ -139,7 +141,8 @@ class PageState:
         self.session, self.shown, self.presets = session, shown, presets
         self.opening, self.selection, self.filter, self.message = "", (), "", ""
         self.times, self.errors, self.eager_ms, self._seen = {}, {}, None, {}
-        self.range_set, self.range_error, self.range_tried, self.bands, self.banded = None, "", False, {}, set()
+        self.range_tried = False
+        self._set_ranges(None, "", whole=False)
         self.answers.forget()
         self.answers.turn_to(shown.recipe.hash)
         self._recall()
@@ -188,6 +191,15 @@ class PageState:
             if op in precision:
                 self.times[op, precision[op]] = time
 
+    def take_ranges(self, found: Any, error: str = "", *, whole: bool = True) -> None:
+        """Shows other ranges (or why there are none), whose formats are to be forecast anew."""
+        self._set_ranges(found, error, whole)
+        self.changed("ranges", "bands")
+
+    def _set_ranges(self, found: Any, error: str, whole: bool) -> None:
+        self.range_set, self.range_error, self.ranges_whole = found, error, whole
+        self.bands, self.banded = {}, set()
+
     def refresh_costs(self) -> None:
         """Reads again what a measurement taught the engine: cast times and predicted latency."""
         assert self.shown is not None
@@ -199,7 +211,7 @@ class PageState:
         """Whether a number of the current recipe was never measured to the end, or the ranges never were."""
         if self.session is None:
             return False
-        if self.range_set is None and not self.range_error:
+        if not self.ranges_whole:
             return True
         quality = self.quality
         return quality is None or quality.n < quality.total or self.latency is None or self.memory is None

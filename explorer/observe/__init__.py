@@ -3,6 +3,7 @@
 from explorer.observe.drift import Shift, drift, observe_drift, shift_between
 from explorer.observe.observe import Slices, observe
 from explorer.observe.range_set import RangeSet, ports
+from explorer.observe.slices import built_in_slices
 from explorer.observe.table import FORMATS, range_table
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "RangeSet",
     "Shift",
     "Slices",
+    "built_in_slices",
     "drift",
     "observe",
     "observe_drift",

@@ -82,6 +82,18 @@ def find_slicings(slices: Any, samples: Samples) -> tuple[Slicing, ...]:
     return (_find(slices, samples),)
 
 
+def built_in_slices(samples: Samples) -> tuple[str, ...]:
+    """The names of the built-in ways to cut ``samples`` that give more slices than one."""
+    return tuple(name for name in (PHASE, LENGTH) if _count_slices(name, samples) > 1)
+
+
+def _count_slices(name: str, samples: Samples) -> int:
+    try:
+        return len(_built_in(name, samples).names)
+    except DataError:
+        return 0
+
+
 def _find(labels: Any, samples: Samples) -> Slicing:
     return _built_in(labels, samples) if isinstance(labels, str) else _encode(labels, samples)
 

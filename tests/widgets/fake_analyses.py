@@ -45,7 +45,11 @@ class FakeAnalyses:
     def casts_of(self, recipe: Any) -> pd.DataFrame:
         raise NotImplementedError
 
-    def range_set(self, n: int | None = None, *, progress: Any = None, cancel: Any = None) -> SimpleNamespace:
+    slice_names: tuple[str, ...] = ()
+
+    def range_set(
+        self, n: int | None = None, slices: Any = None, *, progress: Any = None, cancel: Any = None
+    ) -> SimpleNamespace:
         self.calls.append("range_set")
         self._wait(cancel)
         if progress:
