@@ -16,7 +16,7 @@ from explorer.latency import LatencyTable
 from explorer.measure import find_device
 from explorer.recipe import Recipe
 from explorer.run import Plan, Planner, keys_of
-from explorer.run import plan as plan_module
+from explorer.run import choosing
 
 
 class Planned:
@@ -73,8 +73,8 @@ PLAIN = tuple(
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     others = tuple(k for k in KERNELS if k.precision not in ("int8", "int8_static") or k.kinds <= {"add", "max_pool2d"})
-    monkeypatch.setattr(plan_module, "choose", partial(choose, table=(*PLAIN, *others)))
-    monkeypatch.setattr(plan_module, "NORM_KERNELS", {})
+    monkeypatch.setattr(choosing, "choose", partial(choose, table=(*PLAIN, *others)))
+    monkeypatch.setattr(choosing, "CODE_WRITERS", {})
 
 
 @pytest.fixture(scope="session")
