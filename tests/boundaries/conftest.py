@@ -15,8 +15,7 @@ from explorer.kernels import KERNELS, Kernel, Packed, Site, StaticScale, choose
 from explorer.latency import LatencyTable
 from explorer.measure import find_device
 from explorer.recipe import Recipe
-from explorer.run import Plan, Planner, keys_of
-from explorer.run import choosing
+from explorer.run import Plan, Planner, choosing, keys_of
 
 
 class Planned:
