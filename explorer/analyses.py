@@ -27,7 +27,7 @@ class Analyses:
     def __init__(self, subject: Subject, times: LatencyTable) -> None:
         self.subject = subject
         self._latencies = times
-        self._ranges: dict[tuple[int, str], observe.RangeSet] = {}
+        self._ranges: dict[tuple[int, str | None] | None, observe.RangeSet] = {}
 
     @property
     def recipe(self) -> Recipe:
@@ -55,13 +55,12 @@ class Analyses:
         each part of the data are found too. Raises :class:`DataError` for slices that the data cannot be cut into.
         """
         total = len(self.subject.samples)
-        named = slices if isinstance(slices, str) else ""
-        key = (min(n or total, total), named)
-        if slices in (None, named) and key in self._ranges:
+        key = (min(n or total, total), slices) if slices is None or isinstance(slices, str) else None
+        if key in self._ranges:
             return self._ranges[key]
         with terminal_progress(progress) as report:
             found = observe.observe(self.subject, n, slices, report, cancel)
-        if slices in (None, named):
+        if key is not None:
             self._ranges[key] = found
         return found
 
