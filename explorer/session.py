@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,33 +12,30 @@ import torch
 from torch import nn
 
 from explorer import bundle
-from explorer.analyses import Analyses
+from explorer.choices import Choices
 from explorer.diagnosis import Finding, Remedy
 from explorer.diagnosis import apply as treat
-from explorer.errors import PrecisionError, RecipeError
+from explorer.errors import RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
-from explorer.kernels import BEST_FP32, Option, settle
+from explorer.kernels import BEST_FP32, settle
 from explorer.latency import LONG_SECONDS, Against, Latency, LatencyTable, Stopwatch
-from explorer.ledger import EAGER, OVER_BEST_FP32, Known, Ledger, conditions_of
+from explorer.ledger import EAGER, OVER_BEST_FP32, Known, Ledger, Trial, conditions_of
 from explorer.measure import Device, Effort, Quality, RateStore, Task
-from explorer.precision import find_precision
-from explorer.progress import Progress, terminal_progress, with_progress
-from explorer.recipe import History, Recipe, Where, build_presets, is_exact, select
-from explorer.run import METHOD, Calibration, KernelCache, Plan, Planner, calibrate, weigh
+from explorer.progress import Progress, terminal_progress
+from explorer.recipe import Recipe
+from explorer.run import KernelCache, Plan, Planner, weigh
 from explorer.samples import Samples, check_targets
 from explorer.subject import Subject
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
 
-COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4")
 REPLAY_BUDGET = 512 << 20
-PLANS_KEPT = 64
 PACKED_SHARE, PACKED_LEAST = 4, 256 << 20
 """Packed weights are kept up to so many times the model's own bytes, and so many more."""
 
 
-class Session(Analyses):
+class Session(Choices):
     """An open model. Made by :func:`explorer.open`; see there for the arguments.
 
     Thread-safe enough for one worker that measures recipes given explicitly while another thread sets and asks.
@@ -60,9 +56,7 @@ class Session(Analyses):
     ) -> None:
         self.graph, self.task, self.device, self.title = graph, task, device, title or graph.name
         self.warnings = warnings
-        self.precisions = COLUMNS
         self._module, self._example, self._samples, self._noun = module, example, samples, noun
-        self._calibration: Calibration | None = None
         self._ledger = Ledger(
             store, graph.fingerprint, samples, task.name, device, lambda: self.calibration.fingerprint
         )
@@ -97,8 +91,6 @@ class Session(Analyses):
             self._latencies,
             RateStore(store.path.parent),
         )
-        self._history = History((self._baseline.recipe,))
-        self._plans: dict[str, Plan] = {}
         first = self._evaluator.output_of_first_batch(self._baseline, self._kernels)
         check_targets(samples, first, task.name)
 
@@ -135,113 +127,6 @@ class Session(Analyses):
         return (
             f"<Session {self.name}: {len(self.graph.rows)} ops ({counts}) on {self.device.label}, {self.samples_label}>"
         )
-
-    # The recipe
-
-    @property
-    def recipe(self) -> Recipe:
-        """The current recipe; one with static precisions knows under which scales, once there are any."""
-        current = self._history.current
-        return current.with_calibration(self._calibration) if self._calibration is not None else current
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the current recipe: kernels, refusals, casts."""
-        return self.plan_of(self.recipe)
-
-    def plan_of(self, recipe: Recipe | None) -> Plan:
-        """Return the plan of ``recipe`` (default the current one)."""
-        recipe = self.recipe if recipe is None else self._own(recipe)
-        plan = self._plans.get(recipe.hash)
-        if plan is None:
-            plan = self._planner.plan(recipe)
-            recent = list(self._plans.items())[-PLANS_KEPT:]
-            self._plans = {**dict(recent), recipe.hash: plan}
-        # The hash leaves out reasons: an equal recipe chosen for another reason has the same plan.
-        return plan if plan.recipe == recipe else replace(plan, recipe=recipe)
-
-    def options(self, op: str) -> dict[str, Option]:
-        """Return, for every precision, whether ``op`` can take it here, on which kernel, and why not."""
-        (found,) = select(self.graph, [op])
-        return {name: self._planner.option(found, name) for name in self.precisions}
-
-    def set(self, where: Where, precision: str, reason: str = "user") -> Recipe:
-        """Give the ops that ``where`` means a precision and return the new recipe.
-
-        ``where``: an op id, a fold, a layer, a glob on layers (``"blocks.*.mlp.*"``), ``"kind:linear"``,
-        ``"role:compute"``, ``"*"`` or a list of these. A pattern skips ops that cannot take the precision; an op named
-        by its id raises :class:`PrecisionError` with the reason, as does a pattern of which no op can take it.
-        """
-        name = find_precision(precision).name
-        ops = select(self.graph, where)
-        able = [op for op in ops if self._planner.option(op, name).possible]
-        if len(able) < len(ops) and (not able or is_exact(self.graph, where)):
-            refused = next(op for op in ops if op not in able)
-            possible = [p for p in self.precisions if self._planner.option(refused, p).possible]
-            raise PrecisionError(
-                f"set {refused!r} to {name!r}",
-                self._planner.option(refused, name).reason,
-                f"one of {', '.join(possible)}",
-            )
-        return self._move(self._history.push(self.recipe.with_precision(able, name, reason)))
-
-    def apply(self, recipe: Recipe) -> Recipe:
-        """Make ``recipe`` the current one. Raises :class:`RecipeError` when it belongs to another model.
-
-        Warns where its numbers were found under other static scales than those in use here.
-        """
-        recipe = self._own(recipe)
-        self.plan_of(recipe)
-        if words := self.misfit(recipe):
-            warnings.warn(words, stacklevel=2)
-        return self._move(self._history.push(recipe))
-
-    def reset(self) -> Recipe:
-        """Return to FP32 everywhere (can be undone)."""
-        return self._move(self._history.push(self._baseline.recipe))
-
-    def undo(self) -> Recipe:
-        """Return to the recipe before the last change; at the first one, stay."""
-        return self._move(self._history.undo())
-
-    def redo(self) -> Recipe:
-        """Take back an undo; with none to take back, stay."""
-        return self._move(self._history.redo())
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
-
-    def presets(self) -> dict[str, Recipe]:
-        """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
-        return build_presets(self.graph, self._planner.option)
-
-    # Static scales
-
-    @property
-    def calibration(self) -> Calibration:
-        """The static scales in use; found by :meth:`calibrate` with its defaults when a recipe first needs them."""
-        return self._calibration or self.calibrate()
-
-    def calibrate(
-        self, method: str = METHOD, n: int = 64, *, progress: Progress | None = None, cancel: Any = None
-    ) -> Calibration:
-        """Find the scales of static precisions from the first ``n`` samples in FP32, and use them from now on.
-
-        method: ``"minmax"``, ``"moving_average"``, ``"percentile"``, ``"mse"`` or ``"entropy"``. Measurements under
-        other scales stay in the trial store and are found again when these scales are back. Raises
-        :class:`PrecisionError` for an unknown method, and where a value was never finite.
-        """
-        batches = list(self._samples.first(n))
-        with terminal_progress(progress) as report:
-            steps = with_progress(batches, report, "calibrating static scales")
-            self._calibration = calibrate(self.graph, self._planner.static_values, steps, method, cancel)
-        self._plans = {}
-        return self._calibration
 
     # The same function with other weights
 
@@ -395,6 +280,10 @@ class Session(Analyses):
         """Everything measured of this model, oldest first, with provenance."""
         return trials_table(self._ledger.rows())
 
+    def comparable_trials(self) -> tuple[Trial, ...]:
+        """Return every recipe that was measured on this data and device as it would be now, with its newest numbers."""
+        return self._ledger.comparable(self._calibration.fingerprint if self._calibration is not None else None)
+
     def save(self, path: str | Path) -> Path:
         """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""
         return bundle.save(Path(path), self._contents())
@@ -426,26 +315,6 @@ class Session(Analyses):
             "memory": self.memory().reset_index().to_dict("records"),
             "trials": self._ledger.rows(),
         }
-
-    def _move(self, history: History) -> Recipe:
-        self._history = history
-        return history.current
-
-    def _own(self, recipe: Recipe) -> Recipe:
-        """Return ``recipe`` if it is for this model, in this graph's order of ops."""
-        asked = f"apply a recipe for {recipe.model!r}"
-        ours = {op.id for op in self.graph.rows}
-        if recipe.fingerprint != self.graph.fingerprint:
-            raise RecipeError(
-                asked,
-                f"its model has fingerprint {recipe.fingerprint}, {self.name!r} has {self.graph.fingerprint}",
-                "a recipe made for this model with these weights",
-            )
-        theirs = set(recipe.precisions)
-        if theirs != ours:
-            odd = sorted(theirs ^ ours)[0]
-            raise RecipeError(asked, f"op {odd!r} is not in both recipe and model", "a recipe that names every op")
-        return recipe
 
     def _against(self, against: str | Recipe) -> Against:
         if isinstance(against, Recipe):

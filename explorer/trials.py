@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,6 +98,21 @@ class TrialStore:
         for row in found:
             row["result"], row["facts"] = json.loads(row["result"]), json.loads(row["facts"])
         return found
+
+    def newest(
+        self, model: str, data: str, device: str, conditions: Collection[tuple[str, str]]
+    ) -> list[dict[str, Any]]:
+        """Return the newest trial of each recipe and kind of ``conditions`` (kind, conditions), oldest first."""
+        with self._connect() as db:
+            db.row_factory = sqlite3.Row
+            found = db.execute(
+                "select max(id), kind, recipe, conditions, result, recipe_json from trials"
+                " where model = ? and data = ? and device = ? group by kind, recipe, conditions order by 1",
+                (model, data, device),
+            )
+            # Results are read only where they are wanted: a latency holds a table of all ops.
+            kept = [dict(row) for row in found if (row["kind"], row["conditions"]) in conditions]
+        return [row | {"result": json.loads(row["result"])} for row in kept]
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
