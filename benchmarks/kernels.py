@@ -18,6 +18,7 @@ import torch
 from benchmarks.candidates import EAGER, Candidate, as_tensor, candidates
 from benchmarks.cases import Case, cases
 from benchmarks.children import own_store, run
+from benchmarks.duels import Duel, duels
 from benchmarks.kernel_bars import bars
 from benchmarks.record import RUN, note, read, tell
 from explorer.kernels import warm_up
@@ -80,6 +81,10 @@ def _time(case: Case, quick: bool) -> None:
     best = min(plain, key=rounds.median_ms)
     for name in calls:
         _tell(case, ways[name], rounds, best, quality[name], quick)
+    for duel in duels(case, (ways[name] for name in calls), rounds.median_ms):
+        pair = {duel.against: calls[duel.against], duel.ours: calls[duel.ours]}
+        found = time_rounds(pair, device, Effort(QUICK_SECONDS if quick else SECONDS, within=0.01))
+        _tell_duel(case, ways[duel.ours], duel, found, quick)
 
 
 def _check(ways: dict[str, Candidate]) -> dict[str, float | None]:
@@ -111,6 +116,15 @@ def _tell(case: Case, way: Candidate, rounds: Rounds, best: str, sqnr: float | N
         "part": f"kernels, {case.model}",
     }  # fmt: skip
     note(f"{case.name} · {way.name}", ms, "ms", FILE, **facts)
+
+
+def _tell_duel(case: Case, way: Candidate, duel: Duel, rounds: Rounds, quick: bool) -> None:
+    ratio = rounds.ratio(duel.against, duel.ours)
+    note(
+        f"{case.name} · {duel.ours} against {duel.against}", ratio.value, "x", FILE, shape=case.shape.label,
+        kind=case.kind, precision=way.precision, kernel=duel.ours, against=duel.against, about=duel.about,
+        interval_95=[round(x, 4) for x in ratio.interval], n=rounds.n, quick=quick, part=f"kernels, {case.model}",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

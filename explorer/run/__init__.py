@@ -2,15 +2,18 @@
 
 from explorer.run.calibration import METHOD, Calibration, calibrate
 from explorer.run.cost import Cost, costs_of, count_flops
+from explorer.run.detour import Detour, find_detour
 from explorer.run.engines import ENGINES, Engine, build_engine
 from explorer.run.execute import Executor, KernelCache, KernelError, Visit
 from explorer.run.faults import RunError, clear_faults
 from explorer.run.lower import Lowered, lower
 from explorer.run.memory import weigh
 from explorer.run.plan import Cast, Plan, Planner, Step
-from explorer.run.profile import profile
+from explorer.run.profile import profile, time_calls
 from explorer.run.replay import Cut, Replay, choose_cuts
 from explorer.run.schedule import Call, Schedule, inside_of, keys_of, make_schedule
+from explorer.run.stacking import Stacking, find_stacking
+from explorer.run.waves import Waves
 
 __all__ = [
     "ENGINES",
@@ -20,6 +23,7 @@ __all__ = [
     "Cast",
     "Cost",
     "Cut",
+    "Detour",
     "Engine",
     "Executor",
     "KernelCache",
@@ -30,18 +34,23 @@ __all__ = [
     "Replay",
     "RunError",
     "Schedule",
+    "Stacking",
     "Step",
     "Visit",
+    "Waves",
     "build_engine",
     "calibrate",
     "choose_cuts",
     "clear_faults",
     "costs_of",
     "count_flops",
+    "find_detour",
+    "find_stacking",
     "inside_of",
     "keys_of",
     "lower",
     "make_schedule",
     "profile",
+    "time_calls",
     "weigh",
 ]

@@ -34,15 +34,17 @@ def profile(
             for schedule, found in zip(schedules, times, strict=True):
                 if cancel is not None and cancel.is_set():
                     raise Cancelled("profile a recipe")
-                for name, seconds in _one_round(schedule, inputs, timed).items():
+                for name, seconds in time_calls(schedule, inputs, timed).items():
                     if turn:
                         found.setdefault(name, []).append(seconds)
     return [{name: float(np.median(values)) * 1e6 for name, values in found.items()} for found in times]
 
 
-def _one_round(
+@torch.no_grad()
+def time_calls(
     schedule: Schedule, inputs: tuple[Any, ...], timed: Callable[[Callable[[], Any]], float]
 ) -> Mapping[str, float]:
+    """Run a schedule once and return the seconds of each of its calls by op id or cast id."""
     graph, formats = schedule.plan.graph, schedule.plan.format_of
     slots: dict[Slot, Any] = {(n, formats.get(n, "")): x for n, x in zip(graph.inputs, inputs, strict=True)}
     times: dict[str, float] = {}

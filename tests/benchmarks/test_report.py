@@ -9,7 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import kernel_bars, model_bars, report
+from benchmarks.candidates import Candidate
+from benchmarks.cases import LARGE
 from benchmarks.drawing import Bar, bar_chart, dot_chart
+from benchmarks.duels import duels
 from benchmarks.record import read
 from benchmarks.report_gpu import gpu_section
 from benchmarks.tables import number
@@ -63,31 +66,46 @@ def test_gpu_section_says_nothing_until_one_ran() -> None:
     assert "wrong: codes differ" in text
 
 
-def test_bars_of_kernels_hold_the_kernel_that_is_taken_to_the_best_rival() -> None:
-    def kernel(name: str, value: float, role: str, chosen: bool = False, shape: str = "512x1024x4096") -> Any:
+def test_bars_of_kernels_come_from_pairs_that_were_timed_alone() -> None:
+    def pair(value: float, about: str, shape: str = "512x1024x4096", against: str = "rival") -> Any:
         return line(
-            f"{shape} {name}", value, case="a case", shape=shape, kind="linear", precision="int8", role=role,
-            kernel=name, chosen=chosen, best_fp32=False, over_eager=18 / value, over_eager_95=[1, 9],
-            over_fp32=9 / value, over_fp32_95=[1, 9], gops=4.3 / value,
+            f"{shape} {about}", value, shape=shape, kind="linear", precision="int8", kernel="ours", against=against,
+            about=about, interval_95=[value / 2, value * 2],
         )  # fmt: skip
 
     lines = [
-        kernel("ours, not taken", 1.0, "kernel"),
-        kernel("ours", 3.0, "kernel", chosen=True),
-        kernel("slow rival", 4.0, "rival"),
-        kernel("rival", 2.5, "rival"),
-        kernel("ours", 2.0, "kernel", chosen=True, shape="1x2x3"),
-        kernel("rival", 4.0, "rival", shape="1x2x3"),
+        pair(6.0, "torch eager"),
+        pair(2.0, "best FP32"),
+        pair(0.8, "the best rival"),
+        pair(2.0, "the best rival", shape="1x2x3", against="another"),
+        line("a round of all", 9.0, case="a case", shape="512x1024x4096", kind="linear", precision="int8", gops=700.0),
     ]
     found = {bar["name"].partition(",")[0]: bar for bar in kernel_bars.bars(lines)}
-    assert (found["INT8 dynamic linear over eager"]["value"], found["INT8 dynamic linear over eager"]["met"]) == (
-        6,
-        True,
-    )
-    assert found["INT8 dynamic linear over best FP32"]["met"]
-    worst = next(bar for name, bar in found.items() if "rival" in bar)
-    assert (worst["value"], worst["met"], worst["rival"]) == (1.2, False, "rival")
-    assert worst["slower"] == {"512x1024x4096": 1.2}
+    over_eager = found["INT8 dynamic linear over eager"]
+    assert (over_eager["value"], over_eager["met"], over_eager["highest_gops"]) == (6, True, {"int8": 700.0})
+    assert not found["INT8 dynamic linear over best FP32"]["met"]
+    worst = next(bar for bar in found.values() if "rival" in bar)
+    assert (worst["value"], worst["met"], worst["rival"]) == (1.25, False, "rival")
+    assert worst["slower"] == {"512x1024x4096": 1.25}
+
+
+def test_each_pair_is_of_a_kernel_that_the_table_takes() -> None:
+    ways = [
+        Candidate("torch eager", "fp32", "eager", object),
+        Candidate("fp32: packed", "fp32", "kernel", object),
+        Candidate("int8: slow", "int8", "kernel", object),
+        Candidate("int8: ours", "int8", "kernel", object, chosen=True),
+        Candidate("one rival", "int8", "rival", object),
+        Candidate("faster rival", "int8", "rival", object),
+    ]
+    ms = {"torch eager": 4.0, "fp32: packed": 3.0, "one rival": 2.0, "faster rival": 1.0}
+    found = set(duels(LARGE, ways, ms.__getitem__))
+    assert found == {
+        ("int8: ours", "torch eager", "torch eager"),
+        ("int8: ours", "fp32: packed", "best FP32"),
+        ("fp32: packed", "torch eager", "torch eager"),
+        ("int8: ours", "faster rival", "the best rival"),
+    }
 
 
 def test_bars_of_models_compare_the_fastest_recipe_with_each_peer() -> None:
