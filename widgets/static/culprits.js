@@ -1,8 +1,7 @@
 // The culprits panel: a button, and then the samples as a person can look at them.
 import { answerTone, answerWords, culpritsNote, divergesWords, movedWords, whereWords } from "./culprits_rows.js";
-import { complain, dress, h, line, listen, put } from "./shared.js";
-import { attachTerms } from "./terms.js";
-import { newTip } from "./tip.js";
+import { mountPanel } from "./panel.js";
+import { h, put } from "./shared.js";
 import { WORDS } from "./words.js";
 
 /** A picture as it went into the model, a few pixels for each of its own. */
@@ -36,33 +35,25 @@ function cardOf(row, kind, select) {
       h("span", { class: "px-sub", text: where })));
 }
 
+function culpritsPanel(model, send) {
+  const find = h("button", { class: "px-btn", type: "button", "data-testid": "culprits-find", onclick: () => send("analyse", { topic: "culprits" }) });
+  const note = h("p", { class: "px-note", role: "status" });
+  const list = h("div", { class: "px-culprit-list" });
+  const root = h("div", { "data-testid": "culprits" }, h("div", { class: "px-ask" }, find, note), list);
+  const draw = () => {
+    const found = { rows: [], ...model.get("culprits") };
+    put(root, "data-state", found.state);
+    put(find, "text", found.state === "ready" ? "Find again" : "Find");
+    find.disabled = found.state === "waiting" || found.state === "opening" || Boolean(found.baseline);
+    put(note, "text", culpritsNote(found));
+    put(note, "data-tone", found.state === "failed" ? "bad" : null);
+    list.replaceChildren(...found.rows.map((row) => cardOf(row, found.kind, (op) => send("select", { ops: [op] }))));
+  };
+  return { root, draw, traits: ["culprits"], terms: WORDS };
+}
+
 export default {
   render({ model, el }) {
-    dress(el, "culprits");
-    const wire = line(model, el);
-    const ask = (type, fields) => wire.ask(type, fields).catch((error) => complain(el, error));
-    const find = h("button", { class: "px-btn", type: "button", "data-testid": "culprits-find", onclick: () => ask("analyse", { topic: "culprits" }) });
-    const note = h("p", { class: "px-note", role: "status" });
-    const list = h("div", { class: "px-culprit-list" });
-    const root = h("div", { "data-testid": "culprits" }, h("div", { class: "px-ask" }, find, note), list);
-    const tip = newTip();
-    el.append(root);
-    const draw = () => {
-      const found = { rows: [], ...model.get("culprits") };
-      put(root, "data-state", found.state);
-      put(find, "text", found.state === "ready" ? "Find again" : "Find");
-      find.disabled = found.state === "waiting" || found.state === "opening" || Boolean(found.baseline);
-      put(note, "text", culpritsNote(found));
-      put(note, "data-tone", found.state === "failed" ? "bad" : null);
-      list.replaceChildren(...found.rows.map((row) => cardOf(row, found.kind, (op) => ask("select", { ops: [op] }))));
-    };
-    draw();
-    const stops = [listen(model, ["culprits"], draw), attachTerms(root, WORDS, tip)];
-    return () => {
-      stops.forEach((stop) => stop());
-      wire.close();
-      tip.remove();
-      root.remove();
-    };
+    return mountPanel({ model, el }, "culprits", (send) => culpritsPanel(model, send));
   },
 };

@@ -1,10 +1,9 @@
 // The findings panel: each cause in words with its evidence; a remedy is tried without changing anything, then applied.
 import { costWords, evidenceName, findingsNote, previewWords } from "./findings_rows.js";
 import { family } from "./lane.js";
-import { complain, dress, h, line, listen, put } from "./shared.js";
-import { attachTerms } from "./terms.js";
+import { mountPanel } from "./panel.js";
+import { h, put } from "./shared.js";
 import { nameOf } from "./time_rows.js";
-import { newTip } from "./tip.js";
 import { WORDS } from "./words.js";
 
 function remedyOf(finding, remedy, act) {
@@ -29,39 +28,32 @@ function findingOf(row, kind, act) {
     row.remedies.map((remedy) => remedyOf(row, remedy, act)), evidence);
 }
 
+function findingsPanel(model, send) {
+  const act = (type, fields) => {
+    const hash = type === "preview" || type === "remedy" ? { hash: model.get("findings").hash } : {};
+    return send(type, { ...fields, ...hash });
+  };
+  const find = h("button", { class: "px-btn", type: "button", "data-testid": "findings-find", onclick: () => act("analyse", { topic: "findings" }) });
+  const note = h("p", { class: "px-note", role: "status" });
+  const list = h("div", { class: "px-finding-list" });
+  const root = h("div", { "data-testid": "findings" }, h("div", { class: "px-ask" }, find, note), list);
+  const draw = () => {
+    const found = { rows: [], ...model.get("findings") };
+    put(root, "data-state", found.state);
+    put(root, "data-count", found.state === "ready" ? found.rows.length : null);
+    put(find, "text", found.state === "ready" ? "Look again" : "Look for causes");
+    find.disabled = found.state === "waiting" || found.state === "opening";
+    put(note, "text", findingsNote(found));
+    put(note, "data-tone", found.state === "failed" ? "bad" : null);
+    const open = [...list.querySelectorAll("details[open]")].map((one) => one.closest("[data-testid]").dataset.testid);
+    list.replaceChildren(...found.rows.map((row) => findingOf(row, found.fail, act)));
+    open.forEach((id) => list.querySelector(`[data-testid="${CSS.escape(id)}"] details`)?.setAttribute("open", ""));
+  };
+  return { root, draw, traits: ["findings"], terms: WORDS };
+}
+
 export default {
   render({ model, el }) {
-    dress(el, "findings");
-    const wire = line(model, el);
-    const act = (type, fields) => {
-      const hash = type === "preview" || type === "remedy" ? { hash: model.get("findings").hash } : {};
-      return wire.ask(type, { ...fields, ...hash }).catch((error) => complain(el, error));
-    };
-    const find = h("button", { class: "px-btn", type: "button", "data-testid": "findings-find", onclick: () => act("analyse", { topic: "findings" }) });
-    const note = h("p", { class: "px-note", role: "status" });
-    const list = h("div", { class: "px-finding-list" });
-    const root = h("div", { "data-testid": "findings" }, h("div", { class: "px-ask" }, find, note), list);
-    const tip = newTip();
-    el.append(root);
-    const draw = () => {
-      const found = { rows: [], ...model.get("findings") };
-      put(root, "data-state", found.state);
-      put(root, "data-count", found.state === "ready" ? found.rows.length : null);
-      put(find, "text", found.state === "ready" ? "Look again" : "Look for causes");
-      find.disabled = found.state === "waiting" || found.state === "opening";
-      put(note, "text", findingsNote(found));
-      put(note, "data-tone", found.state === "failed" ? "bad" : null);
-      const open = [...list.querySelectorAll("details[open]")].map((one) => one.closest("[data-testid]").dataset.testid);
-      list.replaceChildren(...found.rows.map((row) => findingOf(row, found.fail, act)));
-      open.forEach((id) => list.querySelector(`[data-testid="${CSS.escape(id)}"] details`)?.setAttribute("open", ""));
-    };
-    draw();
-    const stops = [listen(model, ["findings"], draw), attachTerms(root, WORDS, tip)];
-    return () => {
-      stops.forEach((stop) => stop());
-      wire.close();
-      tip.remove();
-      root.remove();
-    };
+    return mountPanel({ model, el }, "findings", (send) => findingsPanel(model, send));
   },
 };

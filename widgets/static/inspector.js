@@ -1,8 +1,7 @@
 // The inspector's words: which op and tensor, against which format, what is lost, and what runs it.
+import { mountPanel } from "./panel.js";
 import { TERMS, figureCard, markBox } from "./panel_words.js";
-import { complain, dress, h, line, listen, put, soon } from "./shared.js";
-import { attachTerms } from "./terms.js";
-import { newTip } from "./tip.js";
+import { h, put } from "./shared.js";
 
 const EMPTY = {
   none: "Click an op in the map above: here its tensors are held against any number format.",
@@ -28,51 +27,40 @@ function factElements([what, words, kind]) {
   return [h("dt", { text: what }), h("dd", { class: what === "source" ? "px-code" : null, "data-testid": `fact:${what}` }, words, tag ? [" ", tag] : null)];
 }
 
+function inspectorPanel(model, send) {
+  const name = h("b", { "data-testid": "inspected-op" });
+  const note = h("span", { class: "px-sub", role: "status", "data-testid": "inspector-note" });
+  const selects = Object.fromEntries(WHAT.map(([what, label]) => {
+    const select = h("select", { "data-testid": `inspect-${what}`, "aria-label": label, onchange: () => send("choose", { what, value: select.value }) });
+    return [what, select];
+  }));
+  const labels = WHAT.map(([what, label]) => h("label", {}, h("span", { class: "px-term-word", "data-term": label, text: label }), selects[what]));
+  const measure = h("button", { class: "px-btn", type: "button", "data-testid": "measure-error", onclick: () => send("error") });
+  const choices = h("div", { class: "px-inspect-choices" }, labels, measure);
+  const figures = h("div", { class: "px-figs" });
+  const facts = h("dl", { class: "px-facts" });
+  const root = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, facts);
+  const draw = () => {
+    const found = model.get("inspected");
+    const error = model.get("error");
+    const ready = found.state === "ready";
+    put(root, "data-state", found.state);
+    put(name, "text", found.op || "");
+    put(note, "text", found.state === "failed" ? `This could not be shown: ${found.error}` : EMPTY[found.state] || error.error || "");
+    choices.hidden = !ready;
+    if (ready) WHAT.forEach(([what]) => fill(selects[what], found.choices[what], found.chosen[what]));
+    put(measure, "text", ERROR[error.state] || ERROR.idle);
+    measure.disabled = error.state === "waiting";
+    const errors = error.state === "ready" ? error.figures : [];
+    figures.replaceChildren(...(ready ? [...found.figures, ...errors].map(figureCard) : []));
+    facts.replaceChildren(...(found.facts || []).flatMap(factElements));
+  };
+  return { root, draw, traits: ["inspected", "error"], terms: TERMS };
+}
+
 export default {
   render({ model, el }) {
-    dress(el, "inspectorhead");
     markBox(el, "inspector", "inspector");
-    const { ask, close } = line(model, el);
-    const send = (type, fields) => ask(type, fields).catch((error) => complain(el, error));
-    const name = h("b", { "data-testid": "inspected-op" });
-    const note = h("span", { class: "px-sub", role: "status", "data-testid": "inspector-note" });
-    const selects = Object.fromEntries(WHAT.map(([what, label]) => {
-      const select = h("select", { "data-testid": `inspect-${what}`, "aria-label": label, onchange: () => send("choose", { what, value: select.value }) });
-      return [what, select];
-    }));
-    const labels = WHAT.map(([what, label]) => h("label", {}, h("span", { class: "px-term-word", "data-term": label, text: label }), selects[what]));
-    const measure = h("button", { class: "px-btn", type: "button", "data-testid": "measure-error", onclick: () => send("error") });
-    const choices = h("div", { class: "px-inspect-choices" }, labels, measure);
-    const figures = h("div", { class: "px-figs" });
-    const facts = h("dl", { class: "px-facts" });
-    const panel = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, facts);
-    el.append(panel);
-    const tip = newTip();
-
-    const draw = soon(() => {
-      const found = model.get("inspected");
-      const error = model.get("error");
-      const ready = found.state === "ready";
-      put(panel, "data-state", found.state);
-      put(name, "text", found.op || "");
-      put(note, "text", found.state === "failed" ? `This could not be shown: ${found.error}` : EMPTY[found.state] || error.error || "");
-      choices.hidden = !ready;
-      if (ready) WHAT.forEach(([what]) => fill(selects[what], found.choices[what], found.chosen[what]));
-      put(measure, "text", ERROR[error.state] || ERROR.idle);
-      measure.disabled = error.state === "waiting";
-      const errors = error.state === "ready" ? error.figures : [];
-      figures.replaceChildren(...(ready ? [...found.figures, ...errors].map(figureCard) : []));
-      facts.replaceChildren(...(found.facts || []).flatMap(factElements));
-    });
-    draw();
-    const stop = listen(model, ["inspected", "error"], draw);
-    const leave = attachTerms(panel, TERMS, tip);
-    return () => {
-      stop();
-      leave();
-      close();
-      tip.remove();
-      panel.remove();
-    };
+    return mountPanel({ model, el }, "inspectorhead", (send) => inspectorPanel(model, send));
   },
 };

@@ -26,7 +26,7 @@ ASKED: dict[str, set[str]] = {"hello": set(), "compute": set(), "unit": {"value"
 class ErrorsHead(View):
     """The chart's words, its button and its unit; the errors are measured in the page's worker when someone asks."""
 
-    _esm = script("shared", "tip", "terms", "panel_words", "errors")
+    _esm = script("shared", "tip", "terms", "panel", "panel_words", "errors")
     _css = style("figures", "errors")
     shows = frozenset({"model", "recipe", TOPIC})
 

@@ -83,7 +83,7 @@ class InspectorHead(View):
     measured in the page's worker, when someone asks for it.
     """
 
-    _esm = script("shared", "tip", "terms", "panel_words", "inspector")
+    _esm = script("shared", "tip", "terms", "panel", "panel_words", "inspector")
     _css = style("figures", "inspector")
     shows = frozenset({"model", "recipe", "selection", "ranges", TOPIC})
 
