@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.kernels.simd.vectors import Vectors
+from explorer.vectors import Vectors
 
 EXP = (
     1.0,

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from explorer.kernels.simd import job
 from explorer.kernels.simd.activations import exp
 from explorer.kernels.simd.epilogue import Ending
-from explorer.kernels.simd.vectors import FLOAT, FLOATS, LANES, Vectors, own_function, whole
+from explorer.vectors import FLOAT, FLOATS, LANES, Vectors, own_function, whole
 
 WIDEST = 4
 """Registers of queries in a block."""

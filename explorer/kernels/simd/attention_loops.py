@@ -47,7 +47,7 @@ from explorer.kernels.simd.job import (
 from explorer.kernels.simd.loops import address_of, digest_sources, take_number
 from explorer.team import CALL, claim, pointer
 
-SOURCES = ("activations", "attend", "attention_loops", "epilogue", "job", "quantise", "vectors")
+SOURCES = ("activations", "attend", "attention_loops", "epilogue", "job", "quantise")
 ONE = 0x3F800000
 """The bits of 1.0."""
 

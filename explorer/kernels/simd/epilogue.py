@@ -16,7 +16,8 @@ from numba.extending import intrinsic
 from explorer.kernels.simd import job
 from explorer.kernels.simd.activations import EMITTERS
 from explorer.kernels.simd.quantise import write_codes
-from explorer.kernels.simd.vectors import (
+from explorer.kernels.site import ACTIVATIONS
+from explorer.vectors import (
     BYTES,
     FLOAT,
     FLOATS,
@@ -28,7 +29,6 @@ from explorer.kernels.simd.vectors import (
     own_function,
     whole,
 )
-from explorer.kernels.site import ACTIVATIONS
 
 MOST_STEPS = 512.0
 """More steps of a code's scale than any result needs, and few enough for an INT32. What is below the least INT32, and

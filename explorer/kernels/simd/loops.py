@@ -10,7 +10,6 @@ digest of all files whose code they contain: another digest is another entry in 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from explorer import vectors
 from explorer.kernels.simd.epilogue import apply, finish
 from explorer.kernels.simd.job import (
     BLOCK_BYTES,
@@ -57,12 +57,12 @@ from explorer.kernels.simd.job import (
 )
 from explorer.kernels.simd.quantise import quantize_row
 from explorer.kernels.simd.tile import accumulate
-from explorer.kernels.simd.vectors import Vectors
-from explorer.team import CALL, claim, pointer
+from explorer.team import CALL, claim, digest, pointer
+from explorer.vectors import Vectors
 
 TALLEST = HEIGHTS[0]
 SIGNS = np.uint32(0x80808080)
-SOURCES = ("activations", "epilogue", "job", "loops", "quantise", "tile", "vectors")
+SOURCES = ("activations", "epilogue", "job", "loops", "quantise", "tile")
 
 
 @intrinsic
@@ -174,11 +174,8 @@ def encode_waiting(job: Any, first: int, last: int, waiting: int) -> None:
 
 
 def digest_sources(names: tuple[str, ...]) -> int:
-    """Return 60 bits of a digest of the files whose code the entries contain."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return int(digest.hexdigest()[:15], 16)
+    """Return 60 bits of a digest of the files whose code the entries contain, the emitter's too."""
+    return digest(Path(vectors.__file__), *(Path(__file__).parent / f"{name}.py" for name in names))
 
 
 def _product_of(sources: int) -> Any:

@@ -13,7 +13,7 @@ from explorer.kernels.simd.loops import address_of, digest_sources
 from explorer.kernels.simd.normalise import normalise
 from explorer.team import CALL, claim
 
-SOURCES = ("activations", "epilogue", "job", "norm_loops", "normalise", "quantise", "vectors")
+SOURCES = ("activations", "epilogue", "job", "norm_loops", "normalise", "quantise")
 
 
 def _norm_of(sources: int) -> Any:

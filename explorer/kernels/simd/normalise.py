@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from explorer.kernels.simd import job
 from explorer.kernels.simd.epilogue import Ending
-from explorer.kernels.simd.vectors import FLOAT, FLOATS, INT32, LANES, Vectors, own_function, whole
+from explorer.vectors import FLOAT, FLOATS, INT32, LANES, Vectors, own_function, whole
 
 Read = Callable[[Any, Any], Any]
 """Emits sixteen values of a row: those from a column on, of which a mask has those that exist; 0 for the others."""

@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from explorer.kernels.simd import job
-from explorer.kernels.simd.vectors import BYTES, FLOATS, INT32, INTS, LANES, Vectors, own_function, whole
+from explorer.vectors import BYTES, FLOATS, INT32, INTS, LANES, Vectors, own_function, whole
 
 STEPS = 127.0
 MAGNITUDE = 0x7FFFFFFF

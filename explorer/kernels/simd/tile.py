@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from explorer.kernels.simd.job import HEIGHTS, PANEL
-from explorer.kernels.simd.vectors import INT32, INT64, INTS, LANES, Vectors, own_function, whole
+from explorer.vectors import INT32, INT64, INTS, LANES, Vectors, own_function, whole
 
 REGISTERS = PANEL // LANES
 STEP_BYTES = PANEL * 4

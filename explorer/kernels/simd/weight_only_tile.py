@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from explorer.kernels.simd.vectors import FLOAT, FLOATS, INT32, INT64, INTS, LANES, Vectors, whole
+from explorer.vectors import FLOAT, FLOATS, INT32, INT64, INTS, LANES, Vectors, whole
 
 UNIT = 32
 """Inputs that one turn of the inner loop takes."""
