@@ -10,6 +10,8 @@ import explorer as px
 from widgets.analysing import answer, forecast_bands, observe
 from widgets.answers import Ask
 from widgets.jobs import Task
+from widgets.predicting import can_predict, first_samples, predict, search, solve, verify
+from widgets.searching import asked_now
 from widgets.state import PageState, describe
 
 LATENCY_SECONDS = (0.5, 1.5)
@@ -60,8 +62,9 @@ def measure(state: PageState) -> None:
         state.jobs.cancel()
     elif not state.jobs.busy_with(step.key):
         state.jobs.submit("Measuring", step.work, step.key, then=lambda: measure(state))
-        state.progress("measuring")
-        state.changed("measured")
+        if not step.quiet:
+            state.progress("measuring")
+            state.changed("measured")
 
 
 def ask(state: PageState, question: Ask) -> None:
@@ -73,37 +76,87 @@ def ask(state: PageState, question: Ask) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that the worker does; equal keys are the same thing."""
+    """One thing that the worker does; equal keys are the same thing. A quiet one is over before one could read of it."""
 
     key: Hashable
     work: Callable[[Task], None]
+    quiet: bool = False
 
 
 def _next_step(state: PageState) -> Step | None:
-    """What a person asked; ranges at first sight; then the recipe's numbers; then what follows them."""
+    """The slider and what a person asked; ranges and colours at first sight; the recipe's numbers; what follows them.
+
+    A click changes the recipe and with it the numbers that are missing, which then go before all that is long. Latency
+    comes when nothing else is left to compute, so that it is timed alone.
+    """
+    assert state.shown is not None
+    session, recipe = state.session, state.shown.recipe
+    about = (id(session), recipe.hash)
+    if state.search.moved:
+        return Step(("solve", id(state.search.frontier)), lambda task: solve(state, task), quiet=True)
+    if question := state.answers.next_asked():
+        return _answer_step(state, question, about)
+    return _first_sight(state) or _numbers(state) or _asked_search(state) or _the_rest(state)
+
+
+def _first_sight(state: PageState) -> Step | None:
+    """A page that has just opened shows ranges and rough colours first; each is tried once before the numbers."""
+    session = state.session
+    if not state.ranges_whole and not state.range_tried:
+        state.range_tried = True
+        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
+    if not state.map_tried and can_predict(session):
+        state.map_tried = True
+        return _map_step(state, first_samples(session))
+    return None
+
+
+def _numbers(state: PageState) -> Step | None:
+    """Memory and quality of the recipe on show."""
     assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
     about = (id(session), recipe.hash)
     whole = state.quality is not None and state.quality.n == state.quality.total
     open_ = state.errors.keys().isdisjoint
-    if question := state.answers.next_asked():
-        return _answer_step(state, question, about)
-    if not state.ranges_whole and not state.range_tried:
-        state.range_tried = True
-        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
     if state.memory is None and open_(["memory"]):
         return Step(("memory", *about), lambda task: _weigh(state, session, recipe, task))
     if not whole and open_(["quality", "memory"]):
         return Step(("quality", *about), lambda task: _evaluate(state, session, recipe, task))
+    return None
+
+
+def _asked_search(state: PageState) -> Step | None:
+    """The search that a person asked for, or the measurement of what it found."""
+    session, found = state.session, state.search
+    if found.wanted == "search":
+        asked = asked_now(state)
+        return Step(("search", id(session), asked), lambda task: search(state, session, asked, task))
+    if found.wanted == "verify" and found.frontier is not None:
+        return Step(("verify", id(session)), lambda task: verify(state, task))
+    return None
+
+
+def _the_rest(state: PageState) -> Step | None:
+    """Ranges and map to the end, what the recipe's formats do, its latency, and what views ask for every recipe."""
+    assert state.shown is not None
+    session, recipe = state.session, state.shown.recipe
+    about = (id(session), recipe.hash)
     if not state.ranges_whole:
         return Step(("ranges", id(session)), lambda task: observe(state, session, task))
     if state.range_set is not None and recipe.hash not in state.banded:
         return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))
-    if state.latency is None and open_(PARTS):
+    if state.map_wanted and can_predict(session):
+        return _map_step(state, state.map_wanted)
+    if state.latency is None and state.errors.keys().isdisjoint(PARTS):
         return Step(("latency", *about), lambda task: _time(state, session, recipe, task))
     if question := state.answers.next_following():
         return _answer_step(state, question, about)
     return None
+
+
+def _map_step(state: PageState, samples: int) -> Step:
+    session = state.session
+    return Step(("map", id(session), samples), lambda task: predict(state, session, samples, task))
 
 
 def _answer_step(state: PageState, question: Ask, about: tuple[Hashable, ...]) -> Step:
@@ -153,7 +206,7 @@ def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
     except Exception as error:
         _mark(state, task, "quality", error)
         raise
-    task.post(lambda: take(quality))
+    task.post(lambda: (state.price_again(), take(quality)))
 
 
 def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:

@@ -12,12 +12,16 @@ from widgets import timings
 from widgets.answers import Answers
 from widgets.bands import Band, JudgedTensor
 from widgets.jobs import Jobs, MainLoop, Task
+from widgets.map_costs import Cells, CostTable
 from widgets.op_times import OpTime, read_op_times
+from widgets.searching import Searching
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("widgets")
+MAP_SAMPLES = (64, 512)
+"""The map is predicted from the first few samples at once, so that it has colours, then from so many."""
 Listener = Callable[[frozenset[str]], None]
 
 
@@ -72,8 +76,8 @@ def show(session: Any) -> Shown:
 class PageState:
     """Everything that views show and messages change; touched on the main loop only.
 
-    Topics told to listeners: model, model-kept, recipe, measured, times, ranges, bands, job, message, selection,
-    filter, and the topics of questions (see ``answers``).
+    Topics told to listeners: model, model-kept, recipe, measured, times, ranges, bands, map, search, frontier, job,
+    message, selection, filter, and the topics of questions (see ``answers``).
     """
 
     def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
@@ -98,6 +102,17 @@ class PageState:
         self.bands: dict[JudgedTensor, Band] = {}
         self.banded: set[str] = set()
         """The recipes (their hashes) whose bands are all known."""
+        self.predicted_map: Any = None
+        """What every cell costs as far as it is predicted yet; ``costs`` is the same as a table for the page."""
+        self.costs: CostTable | None = None
+        self.map_samples = 0
+        """From how many samples the map was predicted to the end."""
+        self.map_tried = False
+        self.map_error = ""
+        self.price: Any = None
+        """The predicted quality cost of the recipe on show, once there is a map."""
+        self.price_error = ""
+        self.search = Searching()
         self.answers = Answers()
         self.came_from: CameFrom | None = None
         self.selection: tuple[str, ...] = ()
@@ -143,24 +158,30 @@ class PageState:
         self.times, self.errors, self.eager_ms, self._seen = {}, {}, None, {}
         self.range_tried = False
         self._set_ranges(None, "", whole=False)
+        self._forget_map()
         self.answers.forget()
         self.answers.turn_to(shown.recipe.hash)
         self._recall()
-        self.changed("model", "recipe", "measured", "ranges", "selection", "filter", "message", "job")
+        everything = "model recipe measured ranges map search frontier selection filter message job"
+        self.changed(*everything.split())
 
     def recipe_changed(self) -> None:
         """Reads the session again after its recipe changed, with what is already known about it."""
         self.shown = show(self.session)
         self.errors = {}
+        # What was chosen is measured before what a page that has just opened shows first.
+        self.range_tried = self.map_tried = True
         self.answers.turn_to(self.shown.recipe.hash)
         # What one call does for several ops holds for one recipe only; the other times hold for all.
         self.times = {key: time for key, time in self.times.items() if time.alone}
         self._recall()
+        self.price_again()
         self.changed("recipe", "measured")
 
     def scales_changed(self) -> None:
         """Forgets what was measured under other static scales, and reads the session again."""
         self._seen, self.banded = {}, set()
+        self._forget_map()
         self.answers.forget()
         self.recipe_changed()
 
@@ -181,6 +202,14 @@ class PageState:
         whole = self.quality is not None and self.quality.n == self.quality.total
         self._seen[self.shown.recipe.hash] = (self.quality if whole else None, self.latency, self.memory)
 
+    def numbers_of(self, recipe: str) -> tuple[Any, Any]:
+        """Quality and latency of any recipe, by its hash: what this page showed, else what the trial store held."""
+        quality, latency, _ = self._seen.get(recipe, (None, None, None))
+        stored = (self.answers.latest("trials") or {}).get(recipe)
+        if stored is None:
+            return quality, latency
+        return quality or stored.quality, latency or stored.latency
+
     def take_latency(self, latency: Any) -> None:
         """Keeps a measured latency and the per-op times that came with it."""
         assert self.shown is not None
@@ -199,6 +228,49 @@ class PageState:
     def _set_ranges(self, found: Any, error: str, whole: bool) -> None:
         self.range_set, self.range_error, self.ranges_whole = found, error, whole
         self.bands, self.banded = {}, set()
+
+    def take_map(self, found: Any, costs: CostTable, *, samples: int) -> None:
+        """Shows what cells cost; ``samples``: from how many the map is whole now."""
+        self.predicted_map, self.costs, self.map_error = found, costs, ""
+        self.map_samples = max(samples, self.map_samples)
+        self.price_again()
+        self.changed("map")
+
+    def price_again(self) -> None:
+        """Prices the recipe on show, which runs nothing; whatever was measured since has changed the band."""
+        self.price, self.price_error = None, ""
+        if self.predicted_map is None or self.shown is None:
+            return
+        try:
+            self.price = self.session.price(self.shown.recipe)
+        except Exception as error:  # the cards say why they have no prediction; all else goes on
+            self.price_error = describe(error)
+
+    @property
+    def map_wanted(self) -> int:
+        """The samples that the map should come from in the end; 0 where there are no more to add."""
+        most = 0 if self.session is None else min(MAP_SAMPLES[-1], self.session.samples)
+        return most if self.map_samples < most and not self.map_error else 0
+
+    @property
+    def measured_cells(self) -> Cells:
+        """Cells whose cost was measured exactly, by a sweep."""
+        return getattr(self.session, "measured_cells", None) or {}
+
+    @property
+    def frontier(self) -> Any:
+        """The recipes that a search found, for every budget; None before one."""
+        return self.search.frontier
+
+    @property
+    def proposal(self) -> Any:
+        """What is proposed for the budget of the slider, or None."""
+        return self.search.proposal
+
+    def _forget_map(self) -> None:
+        self.predicted_map, self.costs, self.price, self.price_error = None, None, None, ""
+        self.map_samples, self.map_tried, self.map_error = 0, False, ""
+        self.search = Searching()
 
     def refresh_costs(self) -> None:
         """Reads again what a measurement taught the engine: cast times and predicted latency."""
@@ -227,6 +299,8 @@ class PageState:
         """Asks the running job to stop, and drops what waits; it says when it has."""
         if dropped := self.answers.drop():
             self.changed(*dropped)
+        self.search.wanted = ""
+        self.changed("search")
         if self.jobs.cancel():
             self.job = Job("cancelling", f"cancelling: {self.job.text}", self.job.done, self.job.total)
             self.changed("job")

@@ -15,7 +15,9 @@ import pandas as pd
 
 import explorer as px
 from explorer.errors import PrecisionError, RecipeError
+from explorer.recipe import History
 from tests.widgets.fake_analyses import FakeAnalyses
+from tests.widgets.fake_searches import FakeSearches
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4")
 COMPUTE = {"linear", "conv2d"}
@@ -38,6 +40,11 @@ class Option:
 class FakeRecipe:
     choices: tuple[tuple[str, str], ...]
     why: tuple[tuple[str, str], ...] = ()
+    calibration: None = None
+
+    @property
+    def precisions(self) -> dict[str, str]:
+        return dict(self.choices)
 
     def __getitem__(self, op: str) -> str:
         return dict(self.choices)[op]
@@ -165,7 +172,7 @@ def _row(layer: str, kind: str, inputs: str, output: str, params: int = 0, fold:
     }
 
 
-class FakeSession(FakeAnalyses):
+class FakeSession(FakeAnalyses, FakeSearches):
     """Keeps the contract; ``gate`` holds every long call until it is set."""
 
     name, title, task, batch_size, samples, samples_label = (
@@ -182,14 +189,14 @@ class FakeSession(FakeAnalyses):
         self.device = SimpleNamespace(label="CPU \u00b7 AVX512-VNNI \u00b7 2 threads")
         self.rows = vit_ops(blocks)
         self.ids = [row["id"] for row in self.rows]
-        self.recipe = FakeRecipe(tuple((op, "fp32") for op in self.ids))
-        self.past: list[FakeRecipe] = []
-        self.future: list[FakeRecipe] = []
+        self.tree = History.of(FakeRecipe(tuple((op, "fp32") for op in self.ids)))  # type: ignore[arg-type]
         self.store: dict[str, list[Any]] = {}
+        self.tried: dict[str, FakeRecipe] = {}
         self.pace = pace
         self.gate = threading.Event()
         self.gate.set()
         self.calls: list[str] = []
+        self.measured_cells: dict[tuple[str, str], tuple[float, int]] = {}
         self.fail: Exception | None = None
         self.steady = True
 
@@ -287,11 +294,24 @@ class FakeSession(FakeAnalyses):
             "w4": base.put(linears, "w4", "preset"),
         }
 
-    def _move(self, recipe: FakeRecipe) -> FakeRecipe:
-        self.past.append(self.recipe)
-        self.future.clear()
-        self.recipe = recipe
+    def _move(self, recipe: FakeRecipe, words: str) -> FakeRecipe:
+        self.tree = self.tree.push(recipe, words)  # type: ignore[arg-type]  # a tree takes what it can compare
         return recipe
+
+    recipe = property(lambda self: self.tree.current)
+    node = property(lambda self: self.tree.node)
+    history = property(lambda self: self.tree.nodes)
+    can_undo = property(lambda self: self.tree.can_undo)
+    can_redo = property(lambda self: self.tree.can_redo)
+
+    def undo(self) -> None:
+        self.tree = self.tree.undo()
+
+    def redo(self) -> None:
+        self.tree = self.tree.redo()
+
+    def go_to(self, node: int) -> None:
+        self.tree = self.tree.go_to(node)
 
     def set(self, where: Any, precision: str, reason: str = "user") -> FakeRecipe:
         ops = [where] if isinstance(where, str) else list(where)
@@ -300,30 +320,27 @@ class FakeSession(FakeAnalyses):
                 raise PrecisionError(
                     f"set {op} to {precision}", self.options(op)[precision].reason, "another precision"
                 )
-        return self._move(self.recipe.put(ops, precision, reason))
+        return self._move(self.recipe.put(ops, precision, reason), f"{len(ops)} ops to {precision}")
 
-    def apply(self, recipe: Any) -> FakeRecipe:
+    def apply(self, recipe: Any, words: str = "") -> FakeRecipe:
         if not isinstance(recipe, FakeRecipe):
             raise RecipeError("apply a recipe", "it belongs to another model", "a recipe of digits-vit")
-        return self._move(recipe)
+        return self._move(recipe, words or "another recipe")
 
     def reset(self) -> FakeRecipe:
-        return self._move(self.presets()["fp32"])
-
-    can_undo = property(lambda self: bool(self.past))
-    can_redo = property(lambda self: bool(self.future))
-
-    def undo(self) -> None:
-        self.future.append(self.recipe)
-        self.recipe = self.past.pop()
-
-    def redo(self) -> None:
-        self.past.append(self.recipe)
-        self.recipe = self.future.pop()
+        return self._move(self.presets()["fp32"], "back to fp32")
 
     def known(self, recipe: FakeRecipe | None = None) -> SimpleNamespace:
         quality, latency = [*self.store.get((recipe or self.recipe).hash, []), None, None][:2]
         return SimpleNamespace(quality=quality, latency=latency)
+
+    def comparable_trials(self) -> tuple[SimpleNamespace, ...]:
+        """What this session measured, each with its recipe."""
+        known = [(self.known(recipe), recipe) for recipe in self.tried.values()]
+        return tuple(
+            SimpleNamespace(hash=recipe.hash, recipe=recipe, quality=found.quality, latency=found.latency)
+            for found, recipe in known
+        )
 
     def predicted_latency_ms(self, recipe: FakeRecipe | None = None) -> float | None:
         return None if not self.store else float(self._table(recipe or self.recipe)["time_us"].sum()) / 1e3
@@ -362,7 +379,7 @@ class FakeSession(FakeAnalyses):
                 partial(replace(full, n=n_now, interval=(worse - 0.02, worse + 0.02)))
             if progress:
                 progress(n_now, self.samples, f"{n_now} of {self.samples}")
-        self.store[recipe.hash] = [full]
+        self.store[recipe.hash], self.tried[recipe.hash] = [full], recipe
         return full
 
     def latency(

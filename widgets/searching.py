@@ -1,0 +1,98 @@
+"""Where the search of one model stands: what is asked for, what was found, and what is proposed at the slider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from widgets.state import PageState
+
+OBJECTIVES = {
+    "latency": "the least milliseconds a batch takes, from calls measured on this machine",
+    "memory": "the fewest bytes of weights with their scales",
+    "bits": "the fewest bits per weight on average",
+}
+EVERY = "fp32"
+"""The precision that every op can take, and that is therefore always allowed."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to search for: the objective, and the precisions to choose from (None: those that are real here)."""
+
+    objective: str = "latency"
+    precisions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A goal as it was searched for, with the ops that kept the precision that they had."""
+
+    objective: str
+    precisions: tuple[str, ...]
+    held: frozenset[tuple[str, str]]
+
+
+@dataclass
+class Searching:
+    """The search as the page knows it.
+
+    locked: ops that keep their precision. wanted: what the worker is to do, "" | "search" | "verify". found_for: what
+    ``frontier`` was found for. budget: where the slider stands; solved: the budget of ``proposal``.
+    """
+
+    goal: Goal = Goal()
+    locked: frozenset[str] = frozenset()
+    wanted: str = ""
+    error: str = ""
+    found_for: Asked | None = None
+    frontier: Any = None
+    budget: float | None = None
+    solved: float | None = None
+    proposal: Any = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the slider stands where nothing was solved for yet."""
+        return self.frontier is not None and self.budget is not None and self.budget != self.solved
+
+    def take(self, frontier: Any, asked: Asked | None = None) -> None:
+        """Keeps what was found; for a new question, the slider starts in the middle of what can be had."""
+        self.frontier, self.error = frontier, ""
+        if asked is not None:
+            low, high = frontier.limits
+            self.found_for, self.solved, self.proposal = asked, None, None
+            self.budget = self.budget if self.budget is not None and low <= self.budget <= high else (low + high) / 2
+
+
+def real_precisions(session: Any, ops: Iterable[str]) -> tuple[str, ...]:
+    """The precisions that some op runs in on a kernel of this device: without one there is no time to gain."""
+    options = [session.options(op) for op in ops]
+    return tuple(name for name in session.precisions if any(_is_real(each.get(name)) for each in options))
+
+
+def _is_real(option: Any) -> bool:
+    return option is not None and bool(option.possible) and not option.emulated
+
+
+def allowed(state: PageState) -> tuple[str, ...]:
+    """The precisions that the goal chooses from, in the page's order; FP32 is always among them."""
+    assert state.shown is not None
+    chosen = state.search.goal.precisions
+    if chosen is None:
+        return real_precisions(state.session, state.shown.ops.index)
+    return tuple(name for name in state.session.precisions if name in chosen or name == EVERY)
+
+
+def asked_now(state: PageState) -> Asked:
+    """What a search that starts now would be for."""
+    return Asked(state.search.goal.objective, allowed(state), frozenset(held(state).items()))
+
+
+def held(state: PageState) -> Mapping[str, str]:
+    """The locked ops with the precisions that they have now."""
+    assert state.shown is not None
+    chosen = state.shown.ops["precision"]
+    return {op: str(chosen[op]) for op in chosen.index if op in state.search.locked}
