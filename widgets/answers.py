@@ -85,6 +85,12 @@ class Answers:
         waits = (topic, about) in self._asked or topic in self._following
         return Answer("waiting") if waits else Answer()
 
+    def latest(self, topic: str, about: str = "") -> Any:
+        """The newest answer for whatever recipe, or None: for what does not depend on the recipe on show."""
+        known = reversed(self._known.items())
+        found = (answer for (asked, subject, _), answer in known if (asked, subject) == (topic, about))
+        return next((answer.value for answer in found if answer.state == "ready"), None)
+
     def next_asked(self) -> Ask | None:
         """What a person asked first."""
         return next(iter(self._asked.values()), None)

@@ -17,6 +17,7 @@ from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsChart
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
@@ -31,6 +32,7 @@ SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
     ("Casts: where tensors change their format", CastsPanel),
     ("Errors: where error is made and what becomes of it, op by op", ErrorsChart),
     ("Culprits: the samples that moved most", CulpritsPanel),
+    ("History: every recipe that you chose", HistoryPanel),
 )
 """Below the map, each made when it is first opened."""
 

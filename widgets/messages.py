@@ -17,6 +17,7 @@ from widgets.state import PageState
 QUESTIONS = {question.topic: question for question in (culprit_rows.QUESTION, finding_rows.QUESTION)}
 """What a browser may ask the engine beyond the page's own numbers."""
 MAX_ROW = 10_000
+MAX_NODE = 1_000_000
 MAX_OPS = 5000
 MAX_NAME = 200
 MAX_FILTER = 200
@@ -107,6 +108,12 @@ def _redo(state: PageState, fields: Fields) -> None:
 
 def _reset(state: PageState, fields: Fields) -> None:
     _session(state).reset()
+    _after(state)
+
+
+def _go_to(state: PageState, fields: Fields) -> None:
+    session = _session(state)
+    session.go_to(whole_field(fields, "node", 0, MAX_NODE))
     _after(state)
 
 
@@ -207,6 +214,7 @@ ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
     "undo": _undo,
     "redo": _redo,
     "reset": _reset,
+    "go_to": _go_to,
     "open": _open_model,
     "measure": _measure,
     "cancel": _cancel,
@@ -222,6 +230,7 @@ ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
 FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "set": {"ops", "precision"},
     "preset": {"name"},
+    "go_to": {"node"},
     "apply": {"json"},
     "open": {"model"},
     "select": {"ops"},
