@@ -12,7 +12,7 @@ import torch
 from explorer.formats import Quantized
 from explorer.kernels import CARRIERS
 from explorer.kernels.simd.int8_matmul import Int8Linear
-from explorer.kernels.simd.product import share_out
+from explorer.kernels.simd.product import FAR_BYTES, share_out
 from explorer.kernels.site import ACTIVATIONS, Post, StaticScale
 from tests.kernels_simd.cases import assert_same, codes, finish, static, tokens, values
 
@@ -119,11 +119,19 @@ def test_the_number_of_threads_changes_nothing(threads: int, count: int) -> None
     assert_same(linear(x), finish(values(x) @ weight.double().t(), x, scale, bias, None, Post()))
 
 
+def test_a_weight_beyond_the_second_cache_gives_the_same_sums() -> None:
+    linear, weight, scale, bias = make(2048, 1100)
+    x = tokens(301, 1100)
+    assert linear.scaled.weight.panels.numel() >= FAR_BYTES
+    assert_same(linear(x), finish(values(x) @ weight.double().t(), x, scale, bias, None, Post()))
+
+
+@pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 8, 64])
 @pytest.mark.parametrize("panels", [1, 3, 64])
 @pytest.mark.parametrize("rows", [0, 1, 6, 7, 197, 2048])
-def test_shares_cover_all_work_in_whole_tiles(rows: int, panels: int, threads: int) -> None:
-    share, share_panels = share_out(rows, 768, panels, threads)
+def test_shares_cover_all_work_in_whole_tiles(rows: int, panels: int, threads: int, far: bool) -> None:
+    share, share_panels = share_out(rows, 768, panels, threads, far)
     assert share % 6 == 0 and 1 <= share_panels <= panels
     items = -(-rows // share) * -(-panels // share_panels)
     assert items >= min(threads, -(-rows // 6) * panels)

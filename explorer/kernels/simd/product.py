@@ -26,6 +26,8 @@ SMALL = 1 << 18
 SHARE_BYTES = 1 << 18
 """Inputs of one share: they stay in a core's second cache while all panels of the weight pass by."""
 SHARE_ROWS = 96
+FAR_BYTES, HIGH_SHARE_BYTES, HIGH_SHARE_ROWS = 1 << 21, 1 << 20, 264
+"""A weight from this size on comes from beyond the second cache anew for each share: shares are higher then."""
 SHARES_PER_THREAD = 8
 """Shares that each thread should find, so that none waits long for the last."""
 
@@ -125,7 +127,7 @@ def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
     if post.tokens:
         share, share_panels = share_rows(x.count, max(row_bytes, weight.outputs * 2), threads), panels
     else:
-        share, share_panels = share_out(x.count, row_bytes, panels, threads)
+        share, share_panels = share_out(x.count, row_bytes, panels, threads, weight.panels.numel() >= FAR_BYTES)
     scratch_bytes = waiting_at = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
     if post.tokens:
         scratch_bytes += job.BLOCK_BYTES + -(-share * weight.outputs * 4 // 64) * 64
@@ -166,14 +168,15 @@ def _team() -> tuple[Any, Any]:
     return product_team, start
 
 
-def share_out(rows: int, row_bytes: int, panels: int, threads: int) -> tuple[int, int]:
-    """Return the rows and the panels of one share.
+def share_out(rows: int, row_bytes: int, panels: int, threads: int, far: bool = False) -> tuple[int, int]:
+    """Return the rows and the panels of one share; ``far``: of a weight that does not stay in the second cache.
 
     A share fits the second cache and its rows fill whole tiles. Where there would be too few shares to go round,
     each gets fewer panels, and where even single panels are too few, fewer rows.
     """
     tile, wanted = job.HEIGHTS[0], SHARES_PER_THREAD * threads
-    most = max(tile, min(SHARE_ROWS, SHARE_BYTES // row_bytes // tile * tile))
+    most_rows, most_bytes = (HIGH_SHARE_ROWS, HIGH_SHARE_BYTES) if far else (SHARE_ROWS, SHARE_BYTES)
+    most = max(tile, min(most_rows, most_bytes // row_bytes // tile * tile))
     row_shares = max(1, ceil(rows / most))
     if row_shares * panels < wanted:
         row_shares = max(row_shares, min(ceil(wanted / panels), ceil(rows / tile)))
