@@ -36,7 +36,7 @@ def elements_in(scheme: Scheme, given: int | None) -> int:
     """How many elements share a scale, by the scheme or as given; raises ``PrecisionError`` where neither says."""
     known = scheme.spec.block if isinstance(scheme.spec, BlockSpec) else scheme.group
     if known is not None:
-        return known
+        return known**2 if scheme.granularity == "square" else known
     if given is None or given < 1:
         found = "a histogram does not tell the tensor's shape"
         raise PrecisionError(
@@ -77,7 +77,8 @@ def block_scales(blocks: Blocks, scheme: Scheme, absmax: float) -> tuple[Floats,
         whole = torch.tensor([[-absmax, absmax]])  # a tensor scale sees the largest element of all
         scale = find_block_scale(torch.cat([whole, ends]), scheme.spec)[1:]
         return scale.double().numpy() * scheme.spec.unit, np.zeros(scale.shape)
-    by_row = replace(scheme, group=2) if scheme.group else replace(scheme, granularity="token", axis=None)
+    grouped = scheme.granularity == "group"  # whose zero points may be floats
+    by_row = replace(scheme, group=2) if grouped else replace(scheme, granularity="token", axis=None, group=None)
     scale, zero_point = find_scale(ends, by_row)
     return scale.double().numpy(), np.zeros(scale.shape) if zero_point is None else zero_point.double().numpy()
 
