@@ -1,0 +1,158 @@
+"""Making a predicted map, batch by batch. (Effect: runs the model; progress reports.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from explorer.compare.runs import Extent, each_batch
+from explorer.predict.probes import seed_of
+from explorer.predict.products import Contract, signed
+from explorer.predict.record import Cell, Flow, PredictedMap, Products, Seam, Unit
+from explorer.predict.seams import find_seams, flow_of, is_static
+from explorer.predict.sensitivity import Key, Manner, Sensitivity, Work
+from explorer.recipe import BASELINE
+from explorer.run import Step
+from explorer.subject import Subject
+
+PROBES, SAMPLES = 4, 512
+"""What a map is made from where no numbers are asked for."""
+BUDGET = 1 << 30
+_TEXT = "predicting quality costs"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of a map: its precisions, how many probes, how an error becomes products, and how many bytes may be
+    held at a time."""
+
+    precisions: tuple[str, ...]
+    probes: int = PROBES
+    contract: Contract = signed
+    budget_bytes: float = BUDGET
+
+
+def predict_map(
+    subject: Subject,
+    ask: Ask,
+    extent: Extent = Extent(),  # noqa: B008  a frozen value
+    known: PredictedMap | None = None,
+    partial: Callable[[PredictedMap], None] | None = None,
+) -> PredictedMap:
+    """Return what each op costs in each precision, predicted from the first samples (512, or all of fewer).
+
+    What ``known``, another map of the same subject, has of these samples is taken over, and only the rest is computed:
+    of precisions that it lacks all, of others what comes after its samples. ``partial`` gets the map after every batch;
+    the first is a rough answer. A cell whose kernel fails is refused with the reason. Raises :class:`Cancelled`, and
+    :class:`ExplorerError` where an op has no derivative.
+    """
+    extent = Extent(SAMPLES if extent.n is None else extent.n, extent.progress, extent.cancel)
+    draft = _Draft(subject, ask, known, extent.of(len(subject.samples)))
+    sensitivity = Sensitivity(subject, Manner(ask.probes, ask.contract, ask.budget_bytes))
+    for index, (inputs, batch) in enumerate(each_batch(subject, extent, _TEXT)):
+        work = draft.missing_at(index * subject.samples.batch_size)
+        if work is None:
+            continue
+        draft.add(sensitivity.run(inputs, batch, seed_of(subject.samples.fingerprint, index), work, extent.cancel))
+        draft.refuse(sensitivity.failures)
+        if partial is not None:
+            partial(draft.read())
+    return draft.read()
+
+
+class _Draft:
+    """A map that is being made: what is to be done, and the products so far."""
+
+    def __init__(self, subject: Subject, ask: Ask, known: PredictedMap | None, wanted: int) -> None:
+        self._subject, self._ask = subject, ask
+        steps, refusals = survey(subject, ask.precisions)
+        self._steps, self._refusals = steps, refusals
+        self._flows = {cell: flow_of(step) for cell, step in steps.items()}
+        self._static = frozenset(cell for cell, step in steps.items() if is_static(step))
+        self._scales = subject.calibration().fingerprint if self._static else ""
+        self._work = _plan_work(subject, steps, self._flows)
+        self._products: dict[Key, Products] = {}
+        if known is not None and known.fingerprint == fingerprint_of(subject) and known.probes >= ask.probes:
+            self._take(known, wanted)
+
+    def _take(self, known: PredictedMap, wanted: int) -> None:
+        """Take over what is known, cut to whole batches where more is wanted."""
+        size = self._subject.samples.batch_size
+        fresh = frozenset(self._work.keys) - (self._static if known.scales != self._scales else frozenset())
+        for key, products in (*known.products.items(), *known.seams.items()):
+            if key in fresh:
+                whole = wanted if len(products) >= wanted else len(products) // size * size
+                self._products[key] = products[:whole, : self._ask.probes]
+
+    def missing_at(self, start: int) -> Work | None:
+        """What is to be done on the batch that begins at this sample; None where nothing is."""
+        keys = frozenset(key for key in self._work.keys if len(self._products.get(key, ())) <= start)
+        keys -= self._refusals.keys()
+        return self._work.only(keys) if keys else None
+
+    def add(self, found: Mapping[Key, Products]) -> None:
+        """Append the products of the next batch."""
+        for key, products in found.items():
+            self._products[key] = np.concatenate([self._products[key], products]) if key in self._products else products
+
+    def refuse(self, failures: Mapping[Cell, str]) -> None:
+        """Leave out cells whose kernels failed."""
+        self._refusals |= failures
+        for cell in failures:
+            self._products.pop(cell, None)
+
+    def read(self) -> PredictedMap:
+        """The map so far."""
+        subject = self._subject
+        cells = {cell: products for cell in self._steps if (products := self._products.get(cell)) is not None}
+        return PredictedMap(
+            ops=tuple(op.id for op in subject.graph.rows),
+            precisions=self._ask.precisions,
+            products=cells,
+            seams={key: products for key, products in self._products.items() if isinstance(key, Seam)},
+            flows={cell: self._flows[cell] for cell in cells},
+            refusals=dict(self._refusals),
+            emulated=frozenset(cell for cell in cells if self._steps[cell].emulated),
+            positions=prod(subject.baseline.shapes[subject.graph.output.name][1:-1]),
+            unit=unit_of(subject),
+            total=len(subject.samples),
+            probes=self._ask.probes,
+            fingerprint=fingerprint_of(subject),
+            scales=self._scales,
+        )
+
+
+def unit_of(subject: Subject) -> Unit:
+    """Return what costs are in: nats of KL where outputs are logits, else squared error."""
+    return "nats" if subject.task.logits else "squared error"
+
+
+def fingerprint_of(subject: Subject) -> str:
+    """Return what must be equal for products to belong together: model, data, batches."""
+    return f"{subject.graph.fingerprint}-{subject.samples.fingerprint}-{subject.samples.batch_size}"
+
+
+def survey(subject: Subject, precisions: tuple[str, ...]) -> tuple[dict[Cell, Step], dict[Cell, str]]:
+    """Return the step of every cell that can run, and why the others cannot."""
+    steps, refusals = {}, {}
+    for op in subject.graph.rows:
+        for precision in precisions:
+            step = subject.planner.alone(op.id, precision) if precision != BASELINE else None
+            if step is not None:
+                steps[op.id, precision] = step
+            elif precision != BASELINE:
+                refusals[op.id, precision] = subject.planner.option(op.id, precision).reason
+    return steps, refusals
+
+
+def _plan_work(subject: Subject, steps: Mapping[Cell, Step], flows: Mapping[Cell, Flow]) -> Work:
+    cells: dict[str, dict[Cell, Step]] = {}
+    for cell, step in steps.items():
+        cells.setdefault(cell[0], {})[cell] = step
+    seams: dict[str, dict[Seam, str]] = {}
+    for seam, name in find_seams(subject.graph, flows.values()).items():
+        seams.setdefault(seam.reader, {})[seam] = name
+    return Work(cells, seams)
