@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ Cell = tuple[str, str]
 """An op's id and the name of a precision."""
 Products = NDArray[np.float32]
 """[samples, probes]"""
+Key = TypeVar("Key")
 Unit = Literal["nats", "squared error"]
 
 
@@ -119,7 +120,7 @@ class PredictedMap:
         total = np.zeros((self.samples, self.probes))
         for cell in chosen.items():
             total += self._known(cell)[: self.samples]
-        for seam in self._shared_by(chosen):
+        for seam in self.shared_by(chosen):
             total -= self.seams[seam][: self.samples]
         return total
 
@@ -162,6 +163,15 @@ class PredictedMap:
             probes=self.probes if probes is None else min(probes, self.probes),
         )
 
+    def shared_by(self, chosen: Mapping[str, str]) -> Iterator[Seam]:
+        """Yield the seams whose rounding is held by the products of both their ops, in the precisions ``chosen``."""
+        for op, precision in chosen.items():
+            for seam in self._seams_of.get(op, ()):
+                reader = (seam.reader, chosen.get(seam.reader, BASELINE))
+                gives = self.flows[op, precision].gives
+                if reader in self.flows and gives == self.flows[reader].takes == seam.carrier:
+                    yield seam
+
     @cached_property
     def _seams_of(self) -> Mapping[str, tuple[Seam, ...]]:
         """Maker -> its seams."""
@@ -169,15 +179,6 @@ class PredictedMap:
         for seam in self.seams:
             found.setdefault(seam.maker, []).append(seam)
         return {maker: tuple(seams) for maker, seams in found.items()}
-
-    def _shared_by(self, chosen: Mapping[str, str]) -> Iterable[Seam]:
-        """The seams whose rounding both cells hold."""
-        for op, precision in chosen.items():
-            for seam in self._seams_of.get(op, ()):
-                reader = (seam.reader, chosen.get(seam.reader, BASELINE))
-                gives = self.flows[op, precision].gives
-                if reader in self.flows and gives == self.flows[reader].takes == seam.carrier:
-                    yield seam
 
     def _known(self, cell: Cell) -> Products:
         if cell in self.products:
@@ -203,7 +204,7 @@ class PredictedMap:
         return pd.DataFrame(rows, index=index, columns=list(self.precisions), dtype=float)
 
 
-def _longer(ours: Mapping[object, Products], theirs: Mapping[object, Products]) -> dict:  # type: ignore[type-arg]
+def _longer(ours: Mapping[Key, Products], theirs: Mapping[Key, Products]) -> dict[Key, Products]:
     """The entries of both; of two the longer one."""
     return {**ours, **{key: found for key, found in theirs.items() if len(found) >= len(ours.get(key, ()))}}
 

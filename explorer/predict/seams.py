@@ -23,7 +23,7 @@ def find_seams(graph: ModelGraph, flows: Iterable[Flow]) -> Mapping[Seam, str]:
     """Return the seams at which ops of such flows may meet, each with the name of the value as its reader reads it."""
     flows = list(flows)
     carriers = {flow.gives for flow in flows} & {flow.takes for flow in flows} & NARROW
-    found = {}
+    found: dict[Seam, str] = {}
     for reader in graph.rows:
         for name in reader.refs:
             maker = _maker(graph, name)

@@ -38,8 +38,10 @@ class Work:
 
     @property
     def keys(self) -> Iterator[Key]:
-        for by_op in (*self.cells.values(), *self.seams.values()):
-            yield from by_op
+        for cells in self.cells.values():
+            yield from cells
+        for seams in self.seams.values():
+            yield from seams
 
     def only(self, keys: frozenset[Key]) -> Work:
         """The part that is not done yet."""

@@ -197,9 +197,10 @@ class Planner:
     def alone(self, op: str, precision: str) -> Step | None:
         """Return the step of an op in a precision where all others are in FP32; None where no kernel runs it."""
         selection, site = self._chooser.select(op, precision), self._chooser.sites[op]
-        if selection.kernel is None:
+        kernel = selection.kernel
+        if kernel is None:
             return None
-        return Step(site.op, site, selection, self._chooser.takes(site.op, selection.kernel, {}), selection.kernel.gives)
+        return Step(site.op, site, selection, self._chooser.takes(site.op, kernel, {}), kernel.gives)
 
     def forget_choices(self) -> None:
         """Choose kernels anew: rivals were measured since."""
