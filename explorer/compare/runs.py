@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from explorer.compare.items import MASK, Batch, floats_in, without_masks
@@ -16,7 +15,7 @@ from explorer.errors import Cancelled
 from explorer.kernels import CARRIERS
 from explorer.measure import divergence
 from explorer.progress import Progress
-from explorer.run import Executor, KernelCache, KernelError, Plan, Step, Visit
+from explorer.run import Executor, Step, Visit
 from explorer.subject import Subject
 
 FIRST = 128
@@ -67,28 +66,6 @@ def in_step(
     return zip(first.walk(dict(inputs), cancel), second.walk(dict(inputs), cancel), strict=True)
 
 
-class Alone:
-    """An op in its plan as a function of the clean FP32 inputs: the casts that its kernel asks for, then the kernel."""
-
-    def __init__(self, plan: Plan, step: Step, kernels: KernelCache) -> None:
-        self.step, self._plan, self._run = step, plan, kernels.call(step)
-
-    @torch.no_grad()
-    def __call__(self, inputs: tuple[Any, ...]) -> Any:
-        """``inputs`` in the order of the site's. Raises :class:`KernelError` that names the op."""
-        names = self.step.site.inputs
-        try:
-            return self._run(*(self._cast(name, value) for name, value in zip(names, inputs, strict=True)))
-        except Exception as error:
-            raise KernelError(self.step, error) from error
-
-    def _cast(self, name: str, value: Any) -> Any:
-        carrier = CARRIERS[self.step.takes.get(name, "fp32")]
-        if carrier.name == "fp32":
-            return value
-        return carrier.convert(value, self._plan.scales[name]) if carrier.static else carrier.convert(value)
-
-
 def error_of(step: Step, wanted: Any, given: Any, batch: Batch) -> PairError:
     """The error of an op's output under a plan against FP32's, over the samples of the batch that count.
 
@@ -106,30 +83,77 @@ def _error(x: Tensor, y: Tensor, format: str) -> PairError:
 
 
 @dataclass(frozen=True)
-class OutputError:
-    """The error of the model's output, with the sum of KL in nats over so many positions (samples or tokens)."""
+class Spread:
+    """Count, mean and sum of squared distances from the mean of one number per sample, in FP64."""
 
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> Spread:
+        """Of [n] numbers, one per sample."""
+        mean = float(numbers.double().mean())
+        return cls(len(numbers), mean, float((numbers.double() - mean).square().sum()))
+
+    def merge(self, other: Spread) -> Spread:
+        """Of the samples of both (Chan, Golub and LeVeque, 1983)."""
+        n, apart = self.n + other.n, other.mean - self.mean
+        if not self.n or not other.n:
+            return self if self.n else other
+        squares = self.squares + other.squares + apart * apart * (self.n * other.n / n)
+        return Spread(n, self.mean + apart * (other.n / n), squares)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean; NaN for fewer than two samples."""
+        return math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The error of the model's output, and what it costs: of each sample the mean over its positions (tokens, or one)
+    of the KL in nats, or where outputs are no logits of the squared error."""
+
+    logits: bool
     error: PairError = field(default_factory=PairError)
-    kl_sum: float = 0.0
-    positions: int = 0
+    costs: Spread = field(default_factory=Spread)
 
     @classmethod
     def of(cls, wanted: Tensor, given: Tensor, logits: bool) -> OutputError:
         """Of one batch, [n, ...] each; ``logits``: whether the last dimension holds logits."""
-        error = PairError.of(wanted, given)
-        if not logits:
-            return cls(error)
-        kl = divergence(given, wanted)
-        return cls(error, float(kl.sum()), kl.numel())
+        costs = Spread.of(cost_by_sample(wanted, given, logits)) if len(wanted) else Spread()
+        return cls(logits, PairError.of(wanted, given), costs)
 
     def merge(self, other: OutputError) -> OutputError:
         """Of the batches of both."""
-        return OutputError(self.error.merge(other.error), self.kl_sum + other.kl_sum, self.positions + other.positions)
+        return OutputError(self.logits, self.error.merge(other.error), self.costs.merge(other.costs))
+
+    @property
+    def cost(self) -> float:
+        """Nats, or squared error, per position; infinite where outputs became NaN or Inf; never below 0, where rounding
+        may bring it; NaN of no sample, and where FP32 itself gives NaN or Inf."""
+        if not self.costs.n:
+            return math.nan
+        return math.inf if self.error.nonfinite else 0.0 if self.costs.mean < 0 else self.costs.mean
 
     @property
     def kl(self) -> float:
-        """Nats per position, as :class:`explorer.Quality` has it, but never below 0, where rounding may bring it; NaN
-        where outputs are no logits."""
-        if not self.positions:
+        """Nats per position as :class:`explorer.Quality` has them, never below 0; NaN where outputs are no logits."""
+        if not self.logits or not self.costs.n:
             return math.nan
-        return 0.0 if self.kl_sum < 0 else self.kl_sum / self.positions
+        return 0.0 if self.costs.mean < 0 else self.costs.mean
+
+
+def cost_by_sample(wanted: Tensor, given: Tensor, logits: bool) -> Tensor:
+    """Return what an output costs against FP32's for each sample, [n, ..., outputs] each -> FP64 [n].
+
+    The mean over a sample's positions, all but the first and last dimension, of KL(wanted || given) in nats where the
+    last dimension holds logits, else of the squared error summed over it.
+    """
+    if logits:
+        found = divergence(given, wanted)
+    else:
+        found = (given.double() - wanted.double()).square()
+        found = found.sum(-1) if found.dim() > 1 else found
+    return found.reshape(len(wanted), -1).mean(1)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from explorer.compare.metrics import PairError
-from explorer.compare.runs import Alone, Extent, OutputError, each_batch, error_of, in_step
+from explorer.compare.runs import Extent, OutputError, each_batch, error_of, in_step
 from explorer.graph import Op
 from explorer.kernels import as_float
 from explorer.recipe import Recipe
-from explorer.run import Executor, Plan, Replay
+from explorer.run import Alone, Executor, KernelError, Plan, Waves, find_detour
 from explorer.subject import Subject
 
 
@@ -33,7 +33,7 @@ def find_local(subject: Subject, plan: Plan, extent: Extent) -> Errors:
 
     One pass in FP32, in which each such op runs once more, through the casts, scales and kernel of the plan.
     """
-    alone = {op.id: Alone(plan, plan.step_of[op.id], subject.kernels) for op in lowered_ops(plan)}
+    alone = {op.id: Alone(plan.step_of[op.id], plan.scales, subject.kernels) for op in lowered_ops(plan)}
     if not alone:
         return Errors({}, {})
     errors = dict.fromkeys(alone, PairError())
@@ -50,27 +50,29 @@ def find_local(subject: Subject, plan: Plan, extent: Extent) -> Errors:
 def find_isolated(subject: Subject, plan: Plan, extent: Extent) -> Errors:
     """Run the model once for each lowered op of ``plan``, all others in FP32, and compare the outputs.
 
-    Each run resumes from the stored cut above its op. The last op goes first: a run overwrites the cuts below its op
-    only, so those that later runs need stay FP32's. One batch is held at a time.
+    Each run leaves one FP32 walk where its op starts, so that nothing above it is computed again; each is bit for bit
+    that of a recipe with this op alone.
     """
-    ops = [op.id for op in reversed(lowered_ops(plan))]
+    ops = [op.id for op in lowered_ops(plan)]
     if not ops:
         return Errors({}, {})
-    executors = {op: Executor(_only(subject, plan.recipe, op), subject.kernels) for op in ops}
-    found = dict.fromkeys(reversed(ops), OutputError())
+    detours = [find_detour(_only(subject, plan.recipe, op), subject.baseline) for op in ops]
+    found = [OutputError(subject.task.logits)] * len(ops)
     baseline = Executor(subject.baseline, subject.kernels)
-    replay = Replay(subject.evaluator.replay.cuts, subject.evaluator.replay.budget_bytes)
+    waves = Waves(baseline, detours, subject.kernels)
     text, quiet = "changing one op at a time", Extent(extent.n, None, extent.cancel)
-    runs = -(-extent.of(len(subject.samples)) // subject.samples.batch_size) * len(ops)
-    for index, (inputs, batch) in enumerate(each_batch(subject, quiet, text)):
-        replay.clear()
-        wanted = replay.run(baseline, 0, inputs, extent.cancel)[: batch.count]
-        for turn, op in enumerate(ops):
-            extent.tell(index * len(ops) + turn, runs, text)
-            given = replay.run(executors[op], 0, inputs, extent.cancel)[: batch.count]
-            found[op] = found[op].merge(OutputError.of(wanted, given, subject.task.logits))
+    runs, done = -(-extent.of(len(subject.samples)) // subject.samples.batch_size) * len(ops), 0
+    for inputs, batch in each_batch(subject, quiet, text):
+        wanted = baseline.run(dict(inputs), cancel=extent.cancel)[: batch.count]
+        for place, given in waves.run(inputs, extent.cancel):
+            extent.tell(done, runs, text)
+            if isinstance(given, KernelError):
+                raise given
+            found[place] = found[place].merge(OutputError.of(wanted, given[: batch.count], subject.task.logits))
+            done += 1
     extent.tell(runs, runs, text)
-    return Errors({op: each.error for op, each in found.items()}, {op: each.kl for op, each in found.items()})
+    by_op = dict(zip(ops, found, strict=True))
+    return Errors({op: each.error for op, each in by_op.items()}, {op: each.kl for op, each in by_op.items()})
 
 
 def _only(subject: Subject, recipe: Recipe, op: str) -> Plan:
@@ -87,7 +89,7 @@ def find_cumulative(subject: Subject, plan: Plan, extent: Extent) -> Errors:
     if not lowered_ops(plan):
         return Errors({}, {})
     errors = {op.id: PairError() for op in graph.rows}
-    output = OutputError()
+    output = OutputError(subject.task.logits)
     executors = Executor(subject.baseline, subject.kernels), Executor(plan, subject.kernels)
     for inputs, batch in each_batch(subject, extent, "comparing the recipe with FP32, op by op"):
         for wanted, given in in_step(executors, inputs, extent.cancel):

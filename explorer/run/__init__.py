@@ -1,5 +1,6 @@
 """Running recipes: plans, execution, replay, lowering, profiles and memory."""
 
+from explorer.run.alone import Alone, Casts
 from explorer.run.calibration import METHOD, Calibration, calibrate
 from explorer.run.cost import Cost, costs_of, count_flops
 from explorer.run.detour import Detour, find_detour
@@ -18,9 +19,11 @@ from explorer.run.waves import Waves
 __all__ = [
     "ENGINES",
     "METHOD",
+    "Alone",
     "Calibration",
     "Call",
     "Cast",
+    "Casts",
     "Cost",
     "Cut",
     "Detour",

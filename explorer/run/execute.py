@@ -136,6 +136,21 @@ class Executor:
         return values[self.plan.graph.output.name].float()  # type: ignore[no-any-return]
 
     @torch.no_grad()
+    def advance(self, values: Values, start: int, stop: int, cancel: Any = None) -> None:
+        """Run the positions ``start`` up to ``stop`` on ``values`` (changed in place)."""
+        converted: dict[tuple[str, str], Any] = {}
+        for position in range(start, stop):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("run a recipe")
+            self._do(position, values, converted)
+            self._drop(position, values, converted)
+
+    def finish(self, values: Values, start: int, cancel: Any = None) -> Tensor:
+        """Run from position ``start`` on ``values`` (changed in place) and return the output in FP32."""
+        self.advance(values, start, len(self.plan.steps), cancel)
+        return values[self.plan.graph.output.name].float()  # type: ignore[no-any-return]
+
+    @torch.no_grad()
     def walk(self, values: Values, cancel: Any = None) -> Iterator[Visit]:
         """Run on ``values`` (changed in place), yielding after each op before the next one runs.
 

@@ -1,0 +1,16 @@
+"""The exact sweep: what single cells and pairs of them cost at the output, here, on executors or on a cluster."""
+
+from explorer.sweep.cluster import connect
+from explorer.sweep.record import Cell, ExactCost, SweepLost, SweepResult
+from explorer.sweep.sweep import choose_cells, interactions, sweep
+
+__all__ = [
+    "Cell",
+    "ExactCost",
+    "SweepLost",
+    "SweepResult",
+    "choose_cells",
+    "connect",
+    "interactions",
+    "sweep",
+]
