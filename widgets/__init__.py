@@ -7,6 +7,7 @@ from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsChart
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.frontier import Frontier
 from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import Inspector
 from widgets.views.precision_map import PrecisionMap
@@ -20,6 +21,7 @@ __all__ = [
     "ErrorsChart",
     "FindingsPanel",
     "FormatLab",
+    "Frontier",
     "HistoryPanel",
     "Inspector",
     "Page",

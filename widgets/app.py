@@ -17,6 +17,7 @@ from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsChart
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.frontier import Frontier
 from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
@@ -32,6 +33,7 @@ SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
     ("Casts: where tensors change their format", CastsPanel),
     ("Errors: where error is made and what becomes of it, op by op", ErrorsChart),
     ("Culprits: the samples that moved most", CulpritsPanel),
+    ("Frontier: quality cost against what a recipe takes", Frontier),
     ("History: every recipe that you chose", HistoryPanel),
 )
 """Below the map, each made when it is first opened."""

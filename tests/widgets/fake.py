@@ -354,25 +354,20 @@ class FakeSession(FakeAnalyses, FakeSearches):
         if self.fail:
             raise self.fail
 
+    def quality_of(self, recipe: FakeRecipe, cost: float) -> FakeQuality:
+        """The quality of a recipe that costs so much, on all samples."""
+        emulated = any(self.options(op)[precision].emulated for op, precision in recipe.choices)
+        worse, n = -min(0.4, cost * 8), self.samples
+        interval = (worse - 0.004, worse + 0.004)
+        return FakeQuality(0.982 + worse, 0.982, worse, interval, cost, 1 + worse, 40.0, n, n, emulated)
+
     def evaluate(
         self, recipe: FakeRecipe, n: int | None = None, *, progress: Any = None, cancel: Any = None, partial: Any = None
     ) -> FakeQuality:
         self.calls.append("evaluate")
         cost = sum(DIFFERENCE.get(precision, 0.0) for _, precision in recipe.choices)
-        emulated = any(self.options(op)[precision].emulated for op, precision in recipe.choices)
-        worse = -min(0.4, cost * 8)
-        full = FakeQuality(
-            0.982 + worse,
-            0.982,
-            worse,
-            (worse - 0.004, worse + 0.004),
-            cost,
-            1 + worse,
-            40.0,
-            self.samples,
-            self.samples,
-            emulated,
-        )
+        full = self.quality_of(recipe, cost)
+        worse = full.difference
         for n_now in (64, 160, 288):
             self._wait(cancel)
             if partial:

@@ -108,8 +108,10 @@ class FakeFrontier:
             self.session._wait(cancel)
             measured = replace(
                 proposal,
-                quality=SimpleNamespace(kl=proposal.price.cost * 1.1, n=397, total=397, emulated=False),
-                latency=SimpleNamespace(candidate_ms=proposal.latency_ms * 1.03, emulated=False),
+                quality=self.session.quality_of(proposal.recipe, proposal.price.cost * 1.1),
+                latency=SimpleNamespace(
+                    candidate_ms=proposal.latency_ms * 1.03, speedup=2.0, interval=(1.9, 2.1), emulated=False
+                ),
             )
             found = replace(found, proposals=(*found.proposals[:at], measured, *found.proposals[at + 1 :]))
             if progress:

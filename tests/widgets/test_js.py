@@ -14,6 +14,7 @@ from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsHead
 from widgets.views.findings_panel import FindingsPanel
+from widgets.views.frontier import FrontierHead
 from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import InspectorHead
 from widgets.views.message_banner import MessageBanner
@@ -32,6 +33,7 @@ VIEWS = [
     CastsPanel,
     CulpritsPanel,
     FindingsPanel,
+    FrontierHead,
     HistoryPanel,
     TopBar,
     MessageBanner,

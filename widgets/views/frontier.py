@@ -1,0 +1,112 @@
+"""The frontier: quality cost against latency, memory or bits; a click restores the recipe of a point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets
+
+from widgets import history_rows
+from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
+from widgets.charts.front import AXES, Scene, draw_front, table_of_front
+from widgets.front_marks import name_of, read_scene, without_speed
+from widgets.measuring import ask, measure
+from widgets.views.plot import Plot
+from widgets.views.view import View, script, style, synced
+
+MAX_NAME = 20
+ASKED: dict[str, set[str]] = {"hello": set(), "axis": {"value"}}
+
+
+class FrontierHead(View):
+    """The plot's words and the choice of its axis. Follows what the search finds and what is measured."""
+
+    _esm = script("shared", "numbers", "tip", "terms", "panel_words", "panel", "frontier")
+    _css = style("figures", "frontier")
+    shows = frozenset({"model", "recipe", "measured", "trials", "map", "search", "frontier"})
+
+    frontier = synced(state="none")
+
+    def __init__(self, source: object = None) -> None:
+        self.axis = "latency"
+        self.scene: Scene | None = None
+        self.plot = Plot("frontier", on_click=self._clicked)
+        self.body = ipywidgets.Box()
+        self._signature: Any = None
+        super().__init__(source)
+        ask(self.page_state, history_rows.QUESTION)
+
+    def update(self, topics: frozenset[str]) -> None:
+        state = self.page_state
+        if "frontier" in topics and state.search.frontier is not None:
+            self.axis = state.search.frontier.objective
+        self.scene = read_scene(state, self.axis) if state.shown is not None else None
+        signature = None if self.scene is None else _signature(self.scene)
+        if self.scene is not None and signature != self._signature:
+            self.plot.show(draw_front(self.scene), table_of_front(self.scene))
+        self._signature = signature
+        self.frontier = self._words()
+        self.body.children = [self.plot] if self.scene is not None and self.scene.marks else []
+
+    def answer(self, content: object) -> Reply:
+        return reply_to(content, ASKED, self._act)
+
+    def close(self) -> None:
+        """Takes the view and its plot off every page."""
+        self.plot.close()
+        super().close()
+
+    def _act(self, kind: str, fields: Fields) -> None:
+        if kind == "axis":
+            axis = text_field(fields, "value", MAX_NAME)
+            if axis not in AXES:
+                raise BadMessage(f"axis must be one of {', '.join(AXES)}")
+            self.axis = axis
+            self.update(frozenset({"recipe"}))
+
+    def _clicked(self, curve: int, point: int) -> None:
+        """Makes the recipe of a point the current one; the history holds the former."""
+        numbers, state = self.plot.figure.data[curve].customdata, self.page_state
+        if self.scene is None or state.shown is None or numbers is None or point >= len(numbers):
+            raise BadMessage(f"curve {curve} has no point {point} that is a recipe")
+        mark = self.scene.marks[int(numbers[point])]
+        if mark.recipe.hash != state.shown.recipe.hash:
+            state.session.apply(mark.recipe, name_of(mark))
+            state.recipe_changed()
+            measure(state)
+
+    def _words(self) -> dict[str, Any]:
+        state = self.page_state
+        if self.scene is None:
+            return {"state": "none"}
+        kinds = [mark.kind for mark in self.scene.marks]
+        return {
+            "state": "unsearched" if state.search.frontier is None else "ready",
+            "axis": self.axis,
+            "axes": [list(each) for each in AXES.items()],
+            "proposals": kinds.count("search"),
+            "verified": sum(mark.measured for mark in self.scene.marks if mark.kind == "search"),
+            "trials": kinds.count("trial") + kinds.count("uniform"),
+            "left_out": without_speed(state) if self.axis == "latency" else 0,
+        }
+
+
+class Frontier(ipywidgets.VBox):
+    """The frontier of a page, a session or a state: its words over the plot."""
+
+    def __init__(self, source: object = None) -> None:
+        self.head = FrontierHead(source)
+        self.page_state = self.head.page_state
+        super().__init__([self.head, self.head.body])
+        self.add_class("px-frontierchart")
+
+    def close(self) -> None:
+        """Stops listening and takes the chart off every page."""
+        self.head.close()
+        super().close()
+
+
+def _signature(scene: Scene) -> Any:
+    """Equal for scenes that look alike, so that what streams in does not redraw the same picture."""
+    marks = [(mark.kind, mark.recipe.hash, mark.cost, mark.amount, mark.measured, mark.words) for mark in scene.marks]
+    return repr((scene.axis, scene.unit, scene.lines, marks))
