@@ -1,20 +1,29 @@
 """The predicted map: what each op costs in each precision, from one walk back per probe, and prices of recipes."""
 
+from explorer.predict.band import Band
+from explorer.predict.pairs import ambiguous_cells, strongest_pairs
 from explorer.predict.predict import Ask, fingerprint_of, predict_map, survey, unit_of
+from explorer.predict.price import Measured, Price, Pricer
 from explorer.predict.products import elementwise, signed
 from explorer.predict.record import Cell, Estimate, Flow, PredictedMap, Seam
 
 __all__ = [
     "Ask",
+    "Band",
     "Cell",
     "Estimate",
     "Flow",
+    "Measured",
     "PredictedMap",
+    "Price",
+    "Pricer",
     "Seam",
+    "ambiguous_cells",
     "elementwise",
     "fingerprint_of",
     "predict_map",
     "signed",
+    "strongest_pairs",
     "survey",
     "unit_of",
 ]

@@ -1,0 +1,198 @@
+"""How well the predicted map agrees with brute force: every cell alone, and whole recipes drawn at random.
+
+`python -m benchmarks.agreement [MODEL ...]`. Models are the bundled ones and two that `benchmarks.trained` makes.
+(Effect: disk.)
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+import explorer as px
+from benchmarks.record import note, tell
+from benchmarks.trained import TRAINED, trained
+from explorer.compare.runs import Extent
+from explorer.predict import Ask, Cell, PredictedMap, elementwise, predict_map
+from explorer.predict.band import Band
+from explorer.predict.price import Price, Pricer
+from explorer.recipe import Recipe
+
+FILE = "agreement.jsonl"
+MODELS = (*("digits-vit", "digits-cnn", "adder-gpt"), *TRAINED)
+PRECISIONS = ("int8", "w4", "fp8", "mxfp4", "bf16")
+WIDE = ("fp32", "bf16", "fp8", "int8", "w8")
+NARROW = (*WIDE, "w4", "mxfp4")
+SAMPLES, PROBES = 512, 4
+LEAST, MOST = 1e-7, 0.05
+"""Measured nats between which cells are judged: below is FP32's own rounding, above errors are not small."""
+RANKED, RATIO, WITHIN, SHARE = 0.98, 0.15, 1.25, 0.85
+RECIPES, CALIBRATING = 50, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model under test, and its predictions: the map, and the same with the element-wise score."""
+
+    name: str
+    session: px.Session
+    map: PredictedMap
+    diagonal: PredictedMap
+
+    @property
+    def ops(self) -> list[str]:
+        """Ids of the compute ops that have a prediction."""
+        known = {op for op, _ in self.map.products}
+        return [op.id for op in self.session.subject.graph.rows if op.role == "compute" and op.id in known]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A whole recipe, priced before it was measured."""
+
+    price: Price
+    measured: float
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        return self.price.cost, self.measured
+
+
+def main() -> None:
+    """Judge the models named on the command line, or all."""
+    for name in sys.argv[1:] or MODELS:
+        start = time.perf_counter()
+        case = predict(name)
+        judge_cells(case, measure_cells(case))
+        judge_recipes(case)
+        note(f"{name}: agreement measured in", time.perf_counter() - start, "s", FILE)
+
+
+def open_model(name: str) -> px.Session:
+    """Open a bundled model, or one that is trained here."""
+    if name not in TRAINED:
+        return px.open(name)
+    module, data = trained(name)
+    return px.open(module, data=data, task=TRAINED[name].task, name=name)
+
+
+def predict(name: str) -> Case:
+    """Open a model and predict its map with both scores."""
+    session = open_model(name)
+    precisions = tuple(dict.fromkeys((*PRECISIONS, *NARROW[1:])))
+    maps = [
+        predict_map(session.subject, Ask(precisions, PROBES, **how), Extent(SAMPLES))
+        for how in ({}, {"contract": elementwise})
+    ]
+    return Case(name, session, maps[0], maps[1])
+
+
+def measure_cells(case: Case) -> dict[Cell, float]:
+    """Run the whole model with each cell alone: the KL in nats per position."""
+    found: dict[Cell, float] = {}
+    baseline = case.session.subject.baseline.recipe
+    for precision in PRECISIONS:
+        able = [op for op in case.ops if (op, precision) in case.map.products]
+        table = case.session.compare(baseline.with_precision(able, precision, "brute force"), "isolated", n=SAMPLES)
+        found |= {(op, precision): float(table.loc[op, "kl"]) for op in able}
+    return found
+
+
+def judge_cells(case: Case, measured: dict[Cell, float]) -> None:
+    """Tell rank correlation and median ratio of the cells whose measured cost is neither rounding nor large."""
+    judged = [cell for cell, kl in measured.items() if LEAST <= kl <= MOST]
+    truth, ours, theirs = (
+        np.array([cost(cell) for cell in judged])
+        for cost in (measured.__getitem__, lambda c: case.map.cost(*c).value, lambda c: case.diagonal.cost(*c).value)
+    )
+    more = {"model": case.name, "cells": len(judged), "of": len(measured)}
+    ranks = [float(spearmanr(truth, costs).statistic) for costs in (ours, theirs)]
+    tell(
+        f"{case.name}: Spearman with brute force", ranks[0], "", f">= {RANKED}", ranks[0] >= RANKED, FILE,
+        diagonal=round(ranks[1], 4), **more,
+    )  # fmt: skip
+    ratios = [float(np.median(np.abs(np.log(costs / truth)))) for costs in (ours, theirs)]
+    tell(
+        f"{case.name}: median |log ratio|", ratios[0], "", f"<= {RATIO}", ratios[0] <= RATIO, FILE,
+        diagonal=round(ratios[1], 4), **more,
+    )  # fmt: skip
+    rows = [
+        [op, precision, *_digits(case.map.cost(op, precision).value, case.diagonal.cost(op, precision).value, kl)]
+        for (op, precision), kl in measured.items()
+    ]
+    note(f"{case.name}: cells", len(rows), "cells", FILE, model=case.name, rows=rows)
+
+
+def judge_recipes(case: Case) -> None:
+    """Tell how many random recipes are within 25 %, and how many within a band that other trials calibrated."""
+    wide = list(run_trials(case, WIDE, RECIPES, seed=1))
+    near = float(np.mean([1 / WITHIN <= m / p <= WITHIN for p, m in (trial.pair for trial in wide)]))
+    tell(
+        f"{case.name}: recipes of 8 bits or more within 25 %", near, "", f">= {SHARE}", near >= SHARE, FILE,
+        model=case.name, recipes=len(wide),
+    )  # fmt: skip
+    band = Band.of(trial.pair for trial in run_trials(case, NARROW, CALIBRATING, seed=2))
+    narrow = list(run_trials(case, NARROW, RECIPES, seed=3, band=band))
+    held = [_share_held(trials) for trials in (narrow, _under(narrow, Band.of()))]
+    tell(
+        f"{case.name}: recipes with 4 bits within their band", held[0], "", f">= {SHARE}", held[0] >= SHARE, FILE,
+        model=case.name, recipes=len(narrow), calibrated_by=band.count, before_any_trial=held[1],
+    )  # fmt: skip
+    for kind, trials in (("wide", wide), ("narrow", narrow)):
+        rows = [_digits(t.price.cost, t.price.additive, t.measured, t.price.low, t.price.high) for t in trials]
+        note(f"{case.name}: {kind} recipes", len(rows), "recipes", FILE, model=case.name, rows=rows, kind=kind)
+
+
+def run_trials(
+    case: Case, precisions: tuple[str, ...], count: int, seed: int, band: Band | None = None
+) -> Iterator[Trial]:
+    """Yield random recipes of the compute ops, priced and measured.
+
+    The share of each precision is drawn first (uniformly among all shares), so that recipes are unlike in their mix.
+    """
+    drawn, pricer = np.random.default_rng(seed), Pricer(case.map, band=band or Band.of())
+    while count:
+        shares = drawn.dirichlet(np.ones(len(precisions)))
+        recipe = draw_recipe(case, drawn.choice(precisions, len(case.ops), p=shares))
+        if not recipe.is_baseline:
+            yield Trial(pricer.price(recipe), case.session.evaluate(recipe, n=SAMPLES).kl)
+            count -= 1
+
+
+def draw_recipe(case: Case, chosen: NDArray[np.str_]) -> Recipe:
+    """The recipe in which each compute op has the precision drawn for it; FP32 where that is not possible."""
+    recipe = case.session.subject.baseline.recipe
+    for precision in sorted(set(chosen.tolist())):
+        ops = [op for op, name in zip(case.ops, chosen, strict=True) if name == precision]
+        recipe = recipe.with_precision([op for op in ops if (op, precision) in case.map.products], precision, "drawn")
+    return recipe
+
+
+def _under(trials: Iterable[Trial], band: Band) -> list[Trial]:
+    """The same trials, as another band would have had them."""
+    from dataclasses import replace
+
+    edges = [band.around(trial.price.cost, trial.price.error) for trial in trials]
+    return [
+        replace(trial, price=replace(trial.price, low=low, high=high))
+        for trial, (low, high) in zip(trials, edges, strict=True)
+    ]
+
+
+def _share_held(trials: Iterable[Trial]) -> float:
+    return float(np.mean([trial.price.low <= trial.measured <= trial.price.high for trial in trials]))
+
+
+def _digits(*costs: float) -> list[float]:
+    """Costs as they are kept in the file of results."""
+    return [float(f"{cost:.4g}") for cost in costs]
+
+
+if __name__ == "__main__":
+    main()

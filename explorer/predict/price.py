@@ -1,0 +1,179 @@
+"""The price of a recipe: its quality cost, at once, from the signed products of the predicted map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.predict.band import Band
+from explorer.predict.record import Cell, PredictedMap, Seam
+from explorer.recipe import BASELINE, Recipe
+
+Vector = NDArray[np.float32]
+VALID_TO = 0.1
+"""Nats per position: from here on, what the second order leaves out is no longer small."""
+SHOWN = 3
+"""How many ops a sentence names."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a recipe is predicted to cost in quality, in the unit of its map per position (sample or token).
+
+    cost: with all interactions of pairs of ops; NaN where an op has no prediction. low, high: the band that holds 9 of
+    10 measured costs. additive: the sum of what each op costs alone. interaction: cost - additive. error: standard
+    error of the cost, from the samples and probes. trials: how many measured recipes calibrated the band. valid:
+    whether the cost is within the region where errors are small. words: one sentence.
+    """
+
+    cost: float
+    low: float
+    high: float
+    additive: float
+    interaction: float
+    error: float
+    trials: int
+    valid: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of single ops and pairs, in the map's unit: it takes the place of what is predicted of them.
+
+    cells: (op, precision) -> cost of only that op in that precision. pairs: two cells -> what both cost together beyond
+    the sum of what each costs alone.
+    """
+
+    cells: Mapping[Cell, float] = field(default_factory=dict)
+    pairs: Mapping[tuple[Cell, Cell], float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Pricer:
+    """Prices recipes of one map, each by one sum of vectors.
+
+    The cost is 1/2 the mean over samples and probes of (sum over ops of the signed products)^2 per position. Squaring
+    the sum gives every op's own term and, since all ops share the probes, that of every pair. A measured cell scales
+    its op's products so that its own term becomes the measured one, and with it its pairs; a measured pair replaces the
+    term of that pair.
+    """
+
+    map: PredictedMap
+    measured: Measured = field(default_factory=Measured)
+    band: Band = field(default_factory=Band.of)
+
+    def price(self, recipe: Recipe) -> Price:
+        """Return the price of ``recipe``; ops in FP32 cost nothing."""
+        chosen = {op: name for op, name in recipe.precisions.items() if name != BASELINE}
+        missing = [op for op, name in chosen.items() if (op, name) not in self.map.products]
+        if missing:
+            return self._unknown(missing)
+        per_sample = self._per_sample(chosen)
+        if not np.isfinite(per_sample).all():
+            return self._infinite()
+        pairs = math.fsum(more for both, more in self._corrections.items() if both <= chosen.items())
+        cost = max(0.0, float(per_sample.mean()) + pairs) if chosen else 0.0
+        additive = math.fsum(self.costs[cell] for cell in chosen.items())
+        return self._finite(cost, additive, _standard_error(per_sample) if chosen else 0.0)
+
+    @cached_property
+    def costs(self) -> Mapping[Cell, float]:
+        """Cell -> what it costs alone: measured where it was, else predicted; infinite where it makes NaN or Inf."""
+        return {
+            **self._predicted,
+            **{cell: cost for cell, cost in self.measured.cells.items() if cell in self._predicted},
+        }
+
+    @cached_property
+    def _predicted(self) -> Mapping[Cell, float]:
+        found = ((cell, self._pair_term(products, products)) for cell, products in self.map.products.items())
+        return {cell: cost if math.isfinite(cost) else math.inf for cell, cost in found}
+
+    @cached_property
+    def _vectors(self) -> Mapping[Cell, Vector]:
+        """Cell -> its products [samples * probes], scaled where the cell was measured."""
+        return {cell: self._flat(products, self._scale(cell)) for cell, products in self.map.products.items()}
+
+    @cached_property
+    def _seams(self) -> Mapping[Seam, Vector]:
+        return {seam: self._flat(products, 1.0) for seam, products in self.map.seams.items()}
+
+    @cached_property
+    def _corrections(self) -> Mapping[frozenset[Cell], float]:
+        """Pair -> what its measured term adds to its predicted one."""
+        vectors = self._vectors
+        return {
+            frozenset((a, b)): found - 2 * self._pair_term(vectors[a], vectors[b])
+            for (a, b), found in self.measured.pairs.items()
+            if a in vectors and b in vectors and math.isfinite(found)
+        }
+
+    def _flat(self, products: Vector, scale: float) -> Vector:
+        flat = products[: self.map.samples].reshape(-1)
+        return flat if scale == 1.0 else flat * np.float32(scale)
+
+    def _scale(self, cell: Cell) -> float:
+        """What makes the products of a cell give its measured cost; 1 where none is known, or none can be reached."""
+        measured, predicted = self.measured.cells.get(cell, math.nan), self._predicted[cell]
+        return math.sqrt(measured / predicted) if 0 <= measured < math.inf and 0 < predicted < math.inf else 1.0
+
+    def _pair_term(self, a: Vector, b: Vector) -> float:
+        """1/2 the mean of a * b per position."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.vdot(a, b)) / (2 * a.size * self.map.positions)
+
+    def _per_sample(self, chosen: Mapping[str, str]) -> NDArray[np.float64]:
+        """The predicted cost of each sample [samples]."""
+        vectors, total = self._vectors, np.zeros(self.map.samples * self.map.probes, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for cell in chosen.items():
+                np.add(total, vectors[cell], total)
+            for seam in self.map.shared_by(chosen):
+                total -= self._seams[seam]
+            squares = np.square(total, dtype=np.float64).reshape(self.map.samples, self.map.probes)
+            found: NDArray[np.float64] = squares.mean(axis=1) / (2 * self.map.positions)
+        return found
+
+    def _finite(self, cost: float, additive: float, error: float) -> Price:
+        low, high = self.band.around(cost, error)
+        valid = self.map.unit != "nats" or cost <= VALID_TO
+        words = describe(self.map, cost, (low, high), self.band.count, valid)
+        return Price(cost, low, high, additive, cost - additive, error, self.band.count, valid, words)
+
+    def _unknown(self, missing: list[str]) -> Price:
+        named = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
+        words = f"No prediction for {named}: the precision is not in the map, or not possible there."
+        return self._without_number(math.nan, words)
+
+    def _infinite(self) -> Price:
+        return self._without_number(math.inf, "Predicted infinite: an op's result becomes NaN or Inf in its precision.")
+
+    def _without_number(self, value: float, words: str) -> Price:
+        return Price(value, value, value, value, math.nan, value, self.band.count, False, words)
+
+
+def price(map: PredictedMap, recipe: Recipe, band: Band | None = None, measured: Measured | None = None) -> Price:
+    """Return the price of one recipe; for many of one map, keep a :class:`Pricer`."""
+    return Pricer(map, measured or Measured(), band or Band.of()).price(recipe)
+
+
+def describe(map: PredictedMap, cost: float, band: tuple[float, float], trials: int, valid: bool) -> str:
+    """Return what a price says, in a sentence."""
+    each = "per token" if map.positions > 1 else "per sample"
+    calibrated = f"calibrated by {trials} measured recipe{'s' * (trials != 1)}" if trials else "before any trial"
+    text = f"Predicted {cost:.2g} {map.unit} {each}, band {band[0]:.2g} to {band[1]:.2g} ({calibrated})"
+    if valid:
+        return f"{text}."
+    return f"{text}; beyond {VALID_TO:g} {map.unit} errors are no longer small and the prediction is rough: measure it."
+
+
+def _standard_error(per_sample: NDArray[np.float64]) -> float:
+    """Of the mean of samples; NaN of fewer than two."""
+    n = len(per_sample)
+    return float(per_sample.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
