@@ -12,6 +12,7 @@ from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import Inspector
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.search_panel import SearchPanel
 from widgets.views.time_table import TimeTable
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Page",
     "PrecisionMap",
     "RecipePanel",
+    "SearchPanel",
     "TimeTable",
     "explore",
 ]

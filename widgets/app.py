@@ -23,6 +23,7 @@ from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.search_panel import SearchPanel
 from widgets.views.section import Section
 from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
@@ -50,7 +51,9 @@ class Page(ipywidgets.VBox):
         self.precision_map = PrecisionMap(self)
         self.recipe_panel = RecipePanel(self)
         self.time_table = TimeTable(self)
-        beside = ipywidgets.VBox([self.recipe_panel, self.time_table])
+        # Beside the map, so that one sees the proposal move under the slider.
+        self.search_section = Section("Search: the best recipe under a budget", partial(SearchPanel, self))
+        beside = ipywidgets.VBox([self.search_section, self.recipe_panel, self.time_table])
         beside.add_class("px-beside")
         main = ipywidgets.Box([self.precision_map, beside])
         main.add_class("px-main")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import explorer as px
-from widgets import boundary_rows, culprit_rows, finding_rows
+from widgets import boundary_rows, culprit_rows, finding_rows, search_messages
 from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field, whole_field
 from widgets.measuring import ask, measure, open_model
 from widgets.plain import text
@@ -226,6 +226,7 @@ ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
     "fewer_casts": _fewer_casts,
     "preview": _preview,
     "remedy": _apply_remedy,
+    **search_messages.ACTIONS,
 }
 FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "set": {"ops", "precision"},
@@ -239,5 +240,6 @@ FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "fewer_casts": {"kind", "row", "hash"},
     "preview": {"finding", "remedy", "hash"},
     "remedy": {"finding", "remedy", "hash"},
+    **search_messages.FIELDS,
 }
-QUIET = {"hello", "cancel", "select", "filter", "recipe_json"}
+QUIET = {"hello", "cancel", "select", "filter", "recipe_json"} | search_messages.QUIET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,14 @@ class Asked:
     held: frozenset[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Offers:
+    """What a session offers: precisions that some op runs in on a real kernel here, and the cells that are emulated."""
+
+    real: tuple[str, ...]
+    emulated: frozenset[tuple[str, str]]
+
+
 @dataclass
 class Searching:
     """The search as the page knows it.
@@ -44,6 +52,7 @@ class Searching:
     """
 
     goal: Goal = Goal()
+    offers: Offers | None = None
     locked: frozenset[str] = frozenset()
     wanted: str = ""
     error: str = ""
@@ -67,22 +76,25 @@ class Searching:
             self.budget = self.budget if self.budget is not None and low <= self.budget <= high else (low + high) / 2
 
 
-def real_precisions(session: Any, ops: Iterable[str]) -> tuple[str, ...]:
-    """The precisions that some op runs in on a kernel of this device: without one there is no time to gain."""
-    options = [session.options(op) for op in ops]
-    return tuple(name for name in session.precisions if any(_is_real(each.get(name)) for each in options))
-
-
-def _is_real(option: Any) -> bool:
-    return option is not None and bool(option.possible) and not option.emulated
+def offers(state: PageState) -> Offers:
+    """What the page's session offers, looked up once."""
+    if state.search.offers is None:
+        assert state.shown is not None
+        options = {op: state.session.options(op) for op in state.shown.ops.index}
+        cells = [(op, name, one) for op, each in options.items() for name, one in each.items() if one.possible]
+        real = {name for _, name, one in cells if not one.emulated}
+        state.search.offers = Offers(
+            tuple(name for name in state.session.precisions if name in real),
+            frozenset((op, name) for op, name, one in cells if one.emulated),
+        )
+    return state.search.offers
 
 
 def allowed(state: PageState) -> tuple[str, ...]:
     """The precisions that the goal chooses from, in the page's order; FP32 is always among them."""
-    assert state.shown is not None
     chosen = state.search.goal.precisions
     if chosen is None:
-        return real_precisions(state.session, state.shown.ops.index)
+        return offers(state).real
     return tuple(name for name in state.session.precisions if name in chosen or name == EVERY)
 
 

@@ -22,6 +22,7 @@ from widgets.views.number_bits import NumberBits
 from widgets.views.plot import Plot
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.search_panel import SearchPanel
 from widgets.views.section import SectionHead
 from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
@@ -40,6 +41,7 @@ VIEWS = [
     DeltaBar,
     PrecisionMap,
     RecipePanel,
+    SearchPanel,
     TimeTable,
     NumberBits,
     ValueGrid,

@@ -1,7 +1,8 @@
 // The precision map: virtual rows and optimistic clicks. Python owns the truth; a click only asks.
 import { laneRows } from "./lane.js";
 import { attachInput } from "./map_input.js";
-import { buildParts, fillFormats, showWords } from "./map_parts.js";
+import { readCosts, readProposal } from "./map_costs.js";
+import { buildParts, fillFormats, fillScale, followTheme, showWords } from "./map_parts.js";
 import { fillAxis, readStrips } from "./map_strip.js";
 import { ROW, columnsOf, fillRow, newRow } from "./map_rows.js";
 import { complain, dress, h, line, listen, markPage, put, soon } from "./shared.js";
@@ -38,11 +39,14 @@ class MapView {
     size.observe(this.parts.scroll);
     this.stops = [
       attachInput(this),
+      followTheme(this.parts),
       () => size.disconnect(),
       listen(model, ["table"], () => this.readTable()),
       listen(model, ["plan"], () => this.arrangeRows()),
       listen(model, ["strips", "heights"], soon(() => this.readRanges())),
-      listen(model, ["times", "bands", "selection", "opening"], () => this.drawSoon()),
+      listen(model, ["costs", "cost_bytes"], soon(() => this.readCosts())),
+      listen(model, ["proposed"], () => this.readProposal()),
+      listen(model, ["times", "bands", "selection", "opening", "locked"], () => this.drawSoon()),
       listen(model, ["filter"], () => this.filterHeard()),
     ];
     this.readTable();
@@ -92,7 +96,22 @@ class MapView {
     const title = (column) => h("div", { class: `px-col-${column.key.split(":")[0]}`, role: "columnheader", title: column.about, text: column.title.replace("_", " ") });
     this.parts.header.replaceChildren(...this.columns.map(title));
     this.readRanges();
+    this.readCosts();
+    this.readProposal();
     this.arrangeRows();
+  }
+
+  /** Costs of a former model do not fit the table of the next, and are none then. */
+  readCosts() {
+    this.costs = readCosts(this.model.get("costs"), this.model.get("cost_bytes"), this.data.ops.length, this.data.precisions.length);
+    fillScale(this.parts, this.costs);
+    this.drawSoon();
+  }
+
+  readProposal() {
+    this.proposal = readProposal(this.model.get("proposed"), this.data.ops.length);
+    put(this.parts.panel, "data-proposal", this.proposal ? "true" : null);
+    this.drawSoon();
   }
 
   readRanges() {
@@ -142,8 +161,9 @@ class MapView {
   drawRows() {
     const { scrollTop, clientHeight } = this.parts.scroll;
     const { first, last } = windowOf(scrollTop, clientHeight || 600, ROW, this.rows.length);
-    const shared = { data: this.data, choices: this.choices(), plan: this.plan(), times: this.times(), strips: this.strips, bands: this.bands(), flows: this.plan().flows };
+    const shared = { data: this.data, choices: this.choices(), plan: this.plan(), times: this.times(), strips: this.strips, bands: this.bands(), flows: this.plan().flows, costs: this.costs, proposal: this.proposal };
     const selection = new Set(this.model.get("selection"));
+    const locked = new Set(this.model.get("locked"));
     const waiting = new Set([...this.pending.values()].flatMap((wish) => wish.ops));
     const wanted = new Set();
     for (let index = first; index < last; index += 1) {
@@ -153,7 +173,7 @@ class MapView {
       element.px.row = index;
       element.style.transform = `translateY(${index * ROW}px)`;
       put(element, "aria-rowindex", index + 1);
-      const marks = { selected: row.type === "op" && selection.has(row.key), waiting: row.ops.some((op) => waiting.has(op)) };
+      const marks = { selected: row.type === "op" && selection.has(row.key), waiting: row.ops.some((op) => waiting.has(op)), locked: row.ops.filter((op) => locked.has(this.data.ops[op].id)).length };
       fillRow(element, { ...shared, ...marks, row, lane: this.lanes[index] }, this.columns);
     }
     this.elements.forEach((element, key) => {
@@ -212,6 +232,15 @@ class MapView {
   select(index) {
     const row = this.rows[index];
     if (row) this.ask("select", { ops: row.type === "op" ? [row.key] : [] });
+  }
+
+  /** Locks a row's ops for the search, or sets them free where all of them are locked. */
+  lock(index) {
+    const row = this.rows[index];
+    if (!row) return;
+    const ids = row.ops.map((op) => this.data.ops[op].id);
+    const locked = new Set(this.model.get("locked"));
+    this.ask("lock", { ops: ids, on: !ids.every((id) => locked.has(id)) });
   }
 
   focus(index, column) {

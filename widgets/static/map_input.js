@@ -1,4 +1,5 @@
 // Hands on the map: mouse, keyboard and filter box, turned into calls of the map.
+import { movedTo } from "./map_costs.js";
 import { stripTip } from "./map_strip.js";
 import { cellWords, kernelWords, laneWords } from "./map_tip.js";
 
@@ -48,7 +49,11 @@ function explain(map, event) {
 }
 
 function wordsFor(map, { index, row, about }) {
-  if (about.precision !== undefined) return cellWords(row, about.precision, map.data, map.choices());
+  if (about.precision !== undefined) {
+    const choices = map.choices();
+    const proposed = movedTo(row, about.precision, map.proposal, choices) > 0;
+    return cellWords(row, about.precision, map.data, choices, map.costs, proposed);
+  }
   if (about.key === "range") return stripTip(row, map.strips, map.bands());
   if (about.key === "casts") return laneWords(row, map.lanes[index], map.data);
   if (about.key === "layer") return null;
@@ -81,6 +86,7 @@ function gridKey(map, event) {
   else if (event.key === "ArrowRight") act(event, () => sideways(map, 1));
   else if (event.key === "ArrowLeft") act(event, () => sideways(map, -1));
   else if (event.key === "Enter" || event.key === " ") act(event, () => (precision === undefined ? map.toggle(row) : map.pick(row, precision, event.shiftKey)));
+  else if (event.key === "l") act(event, () => map.lock(row));
   else if (/^[1-9]$/.test(event.key) && Number(event.key) <= map.data.precisions.length) act(event, () => map.pick(row, Number(event.key) - 1, false));
 }
 

@@ -1,5 +1,6 @@
 // One row of the map: its elements once, then patched in place so that focus and hover survive.
 import { arcPath, family } from "./lane.js";
+import { costOf, costWords, movedTo, paintOf } from "./map_costs.js";
 import { drawStrip } from "./map_strip.js";
 import { change, micros } from "./numbers.js";
 import { h, put, svg } from "./shared.js";
@@ -44,7 +45,7 @@ export function newRow(row, columns, precisions) {
   return element;
 }
 
-/** Brings a row's elements to what `view` says: {row, lane, data, choices, plan, flows, times, strips, bands}. */
+/** Brings a row's elements to what `view` says: {row, lane, data, choices, plan, flows, times, strips, bands, costs, proposal}. */
 export function fillRow(element, view, columns) {
   const { row } = view;
   put(element, "class", `px-row px-${row.type}${view.selected ? " px-selected" : ""}`);
@@ -60,26 +61,40 @@ export function fillRow(element, view, columns) {
   });
 }
 
-/** What one cell says: its classes, its mark and its words. */
+/** The cost of a row in each precision, kept for as long as row and costs stay the same. */
+export function costsOf(row, costs, data) {
+  if (row.px?.costs !== costs) {
+    row.px = { costs, cells: data.precisions.map((_, precision) => costOf(row, precision, costs, data.options)) };
+  }
+  return row.px.cells;
+}
+
+/** What one cell says: its classes, its mark, its cost and its words. */
 export function cellState(view, precision) {
-  const { row, data, choices } = view;
+  const { row, data, choices, costs } = view;
   const at = standing(row, precision, data.options, choices);
   const name = data.precisions[precision];
   const who = row.type === "op" ? row.key : `all of ${row.label}`;
   const why = row.type === "op" ? data.options[row.ops[0]][precision].reason : "";
   if (!at.possible) return { ...at, name, words: `${who}: ${name}, not possible${why ? `: ${why}` : ""}` };
   const now = at.chosen ? ", chosen" : at.share > 0 ? `, chosen for ${Math.round(100 * at.share)} %` : "";
-  return { ...at, name, words: `${who}: ${name}${at.emulated ? ", emulated here" : ""}${now}` };
+  const found = costsOf(row, costs, data)[precision];
+  const paint = paintOf(found, costs.domain);
+  const moved = movedTo(row, precision, view.proposal, choices);
+  const cost = found ? `. ${costWords(found, costs)}` : "";
+  return { ...at, name, paint, cost: found?.cost, moved, words: `${who}: ${name}${at.emulated ? ", emulated here" : ""}${now}${moved ? ", proposed" : ""}${cost}` };
 }
 
 function fillCell(button, view, precision) {
   const state = cellState(view, precision);
   const small = view.row.type === "layer";
+  const { paint } = state;
   const classes = ["px-cell", `px-fam-${family(state.name)}`];
   if (small) classes.push("px-mini");
   if (!state.possible) classes.push("px-no");
   if (state.emulated) classes.push("px-em");
   if (state.chosen) classes.push("px-sel");
+  if (state.moved) classes.push("px-prop");
   if (view.waiting) classes.push("px-wait");
   put(button, "class", classes.join(" "));
   put(button, "aria-label", state.words);
@@ -87,13 +102,25 @@ function fillCell(button, view, precision) {
   put(button, "aria-selected", String(state.chosen));
   put(button, "data-state", !state.possible ? "impossible" : state.emulated ? "emulated" : "real");
   put(button, "data-chosen", state.chosen ? "true" : null);
+  put(button, "data-proposed", state.moved ? "true" : null);
+  put(button, "data-cost", paint ? String(Number(state.cost.toPrecision(3))) : null);
+  put(button, "data-kind", paint ? paint.kind : null);
+  put(button, "data-step", paint ? paint.step : null);
   const inner = button.firstChild;
-  put(inner, "text", !state.possible && !small ? "\u00b7" : state.chosen && !small ? shortName(state.name) : "");
-  put(inner, "style", state.possible && state.share > 0 && !state.chosen ? `--share: ${Math.round(100 * state.share)}%` : null);
+  put(inner, "text", small ? "" : !state.possible ? "\u00b7" : paint ? paint.text : state.chosen ? shortName(state.name) : "");
+  put(inner, "style", styleOf(state, small));
 }
 
-function drawName(part, { row, data }) {
-  const signature = `${row.label}|${row.open}|${row.depth}|${row.type}|${row.ops.length}`;
+/** A closed layer's bar is as long as its cost is high; a line below says for which share of its ops it is chosen. */
+function styleOf({ possible, paint, share, chosen }, small) {
+  const parts = [];
+  if (possible && small && paint) parts.push(`--bar: ${Math.max(8, paint.bar)}%`);
+  if (possible && share > 0 && !chosen) parts.push(`--share: ${Math.round(100 * share)}%`);
+  return parts.length ? parts.join("; ") : null;
+}
+
+function drawName(part, { row, data, locked }) {
+  const signature = `${row.label}|${row.open}|${row.depth}|${row.type}|${row.ops.length}|${locked}`;
   if (part.px === signature) return;
   part.px = signature;
   const first = data.ops[row.ops[0]];
@@ -101,7 +128,8 @@ function drawName(part, { row, data }) {
   const twist = row.type === "op" ? null : h("span", { class: "px-twist", "aria-hidden": "true", text: row.open ? "\u25be" : "\u25b8" });
   part.style.setProperty("--depth", row.depth);
   part.title = `${row.key}\n${sub}${row.type === "op" && first.source ? `\n${first.source}` : ""}`;
-  part.replaceChildren(...[twist, h("span", { class: "px-name", text: row.label }), h("span", { class: "px-sub", text: sub })].filter(Boolean));
+  const lock = locked ? h("span", { class: "px-lock", title: "the search leaves it as it is", text: locked === row.ops.length ? "locked" : `${locked} locked` }) : null;
+  part.replaceChildren(...[twist, h("span", { class: "px-name", text: row.label }), lock, h("span", { class: "px-sub", text: sub })].filter(Boolean));
 }
 
 function layerSub(row, data) {

@@ -1,5 +1,6 @@
 // The map's one tooltip: what a cell, a notch or a kernel means, in words, and why it cannot be otherwise.
-import { timesOf } from "./map_rows.js";
+import { costWords } from "./map_costs.js";
+import { costsOf, timesOf } from "./map_rows.js";
 import { duration, plural } from "./numbers.js";
 import { limitOf } from "./time_rows.js";
 import { standing } from "./tree.js";
@@ -7,22 +8,27 @@ import { standing } from "./tree.js";
 const MANY = 3;
 const MANY_OPS = 8;
 
-/** The lines of a cell's tooltip: [title, ...sentences]. */
-export function cellWords(row, precision, data, choices) {
+/** The lines of a cell's tooltip: [title, ...sentences]; `proposed`: whether the slider's recipe would choose it. */
+export function cellWords(row, precision, data, choices, costs = null, proposed = false) {
   const name = data.precisions[precision];
+  const found = costs && costsOf(row, costs, data)[precision];
+  const wish = proposed ? "Proposed by the search: the slider's recipe would choose it." : "";
   const title = `${row.type === "op" ? row.key : row.label} \u2192 ${name}`;
   if (row.type === "op") {
     const option = data.options[row.ops[0]][precision];
     const chosen = choices[row.ops[0]] === precision ? "Chosen now." : "Click to choose it.";
     if (!option.possible) return [title, `Not possible: ${option.reason || "no reason was given"}`];
-    if (option.emulated) return [`${title}, emulated here`, `No real kernel: ${option.reason || "this device has no kernel for it"}`, "Numbers are exact, times mean nothing.", chosen];
-    return [title, `Real kernel: ${option.kernel}`, option.reason, chosen].filter(Boolean);
+    const cost = costs ? costWords(found, costs, option.emulated) : "";
+    const kernel = option.emulated ? [`No real kernel: ${option.reason || "this device has no kernel for it"}`, "Numbers are exact, times mean nothing."]
+      : [`Real kernel: ${option.kernel}`, option.reason];
+    return [option.emulated ? `${title}, emulated here` : title, cost, ...kernel, wish, chosen].filter(Boolean);
   }
   const at = standing(row, precision, data.options, choices);
   const can = row.ops.filter((op) => data.options[op][precision].possible);
   if (!at.possible) return [title, "Not possible for any op here.", ...reasons(row.ops, precision, data)];
   const emulated = can.filter((op) => data.options[op][precision].emulated).length;
-  const parts = [`${can.length} of ${row.ops.length} ops can${emulated ? `, ${emulated} of them emulated` : ""}.`];
+  const cost = costs ? costWords(found, costs, emulated > 0) : "";
+  const parts = [cost, `${can.length} of ${row.ops.length} ops can${emulated ? `, ${emulated} of them emulated` : ""}.`, wish].filter(Boolean);
   return [title, ...parts, at.chosen ? "Chosen for all of them now." : `Click to choose it for all ${can.length}.`];
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traitlets
 
-from widgets import payloads, strips, timings
+from widgets import map_costs, payloads, strips, timings
 from widgets.views.view import View, script, style, synced
 
 
@@ -19,6 +19,8 @@ class PrecisionMap(View):
         "time_rows",
         "strip",
         "map_strip",
+        "cost_scale",
+        "map_costs",
         "map_rows",
         "tip",
         "map_tip",
@@ -28,8 +30,8 @@ class PrecisionMap(View):
     )
     _css = style("map")
     shows = frozenset(
-        {"model", "model-kept", "recipe", "measured", "times", "ranges", "bands", "selection", "filter", "job"}
-    )
+        "model model-kept recipe measured times ranges bands map search selection filter job".split()
+    )  # fmt: skip
 
     table = synced()
     plan = synced()
@@ -37,6 +39,10 @@ class PrecisionMap(View):
     strips = synced()
     heights = traitlets.Bytes().tag(sync=True)
     bands = synced()
+    costs = synced()
+    cost_bytes = traitlets.Bytes().tag(sync=True)
+    proposed = traitlets.Bytes().tag(sync=True)
+    locked = traitlets.List(traitlets.Unicode()).tag(sync=True)
     selection = traitlets.List(traitlets.Unicode()).tag(sync=True)
     filter = traitlets.Unicode().tag(sync=True)
     opening = traitlets.Unicode().tag(sync=True)
@@ -55,5 +61,10 @@ class PrecisionMap(View):
                 self.strips, self.heights = strips.strips(state)
             if topics & {"model", "recipe", "ranges", "bands"}:
                 self.bands = strips.bands(state)
+            if topics & {"model", "map"}:
+                self.costs, self.cost_bytes = map_costs.costs(state)
+            if topics & {"model", "search"}:
+                self.proposed = map_costs.proposed(state)
+        self.locked = sorted(state.search.locked)
         self.selection = list(state.selection)
         self.filter = state.filter

@@ -1,0 +1,114 @@
+// The search panel's words: what a budget means, what is proposed, what measuring it showed. Pure.
+import { bytes, count, isNumber, plural, small, speedup, three } from "./numbers.js";
+
+export const POSITIONS = 1000;
+
+export const SEARCH_TERMS = {
+  objective: "What the budget limits: the time of a batch, the bytes of the weights, or the average bits of a weight.",
+  budget: "The most that a recipe may use; of all that keep to it, the one with the least predicted quality cost is proposed.",
+  locked: "The search leaves this op in the precision that it has now.",
+  "quality cost": "How far the model\u2019s probabilities move from FP32\u2019s: KL divergence in nats; 0 is no change.",
+  band: "Where 9 of 10 measured costs are expected, going by the recipes measured so far.",
+  predicted: "Worked out from the map and from measured calls of each op; this recipe was not run.",
+  measured: "Found by running this recipe here, on this data.",
+  emulated: "Some op has no real kernel on this machine: its quality is right, its time would mean nothing.",
+  proposal: "A precision for every op; dashed cells in the map are what it would change.",
+};
+
+const AMOUNTS = {
+  latency: ["latency_ms", (x) => `${three(x)} ms`, "a batch"],
+  memory: ["memory_bytes", bytes, "of weights"],
+  bits: ["bits", (x) => `${three(x)} bits`, "a weight"],
+};
+
+/** How much of the budget a proposal uses, as a number. */
+export function spentBy(objective, proposal) {
+  return proposal[AMOUNTS[objective][0]];
+}
+
+export function amount(objective, value) {
+  return isNumber(value) ? AMOUNTS[objective][1](value) : "\u2013";
+}
+
+/** The slider's words: "at most 41.2 ms a batch \u00b7 2.18\u00d7 as fast as FP32". */
+export function budgetWords(objective, value, high) {
+  const most = `at most ${amount(objective, value)} ${AMOUNTS[objective][2]}`;
+  if (!isNumber(value) || !isNumber(high) || value <= 0) return most;
+  const against = objective === "latency" ? `${speedup(high / value)} as fast as FP32` : `${Math.round((100 * value) / high)} % of FP32`;
+  return `${most} \u00b7 ${against}`;
+}
+
+/** Where a budget stands on the slider, and back. */
+export function positionOf(value, low, high) {
+  return high > low ? Math.round((POSITIONS * (value - low)) / (high - low)) : POSITIONS;
+}
+
+export function valueAt(position, low, high) {
+  return position >= POSITIONS ? high : low + ((high - low) * position) / POSITIONS;
+}
+
+/** "between 1.8e-4 and 3.1e-4", or why there is no band to trust. */
+export function bandWords(price) {
+  if (!price || !isNumber(price.cost)) return (price && price.words) || "no prediction";
+  if (price.cost === 0) return "nothing changes";
+  const band = isNumber(price.low) && isNumber(price.high) ? `9 of 10 between ${small(price.low)} and ${small(price.high)}` : "";
+  return [band, price.valid ? "" : price.words].filter(Boolean).join(" \u00b7 ");
+}
+
+/** The proposal's figures: [{term, big, sub, kind}]. */
+export function figuresOf(proposal, objective) {
+  const price = proposal.price || {};
+  const emulated = proposal.emulated ? `${plural(proposal.emulated, "op")} emulated` : "";
+  const time = proposal.emulated && objective !== "latency" ? [] : [{ term: "latency", big: amount("latency", proposal.latency_ms), sub: "a batch, sum of measured calls", kind: "predicted" }];
+  return [
+    { term: "quality cost", big: small(price.cost), sub: [bandWords(price), emulated].filter(Boolean).join(" \u00b7 "), kind: "predicted", tone: price.valid === false ? "warm" : "" },
+    ...time,
+    { term: "weights", big: bytes(proposal.memory_bytes), sub: `${three(proposal.bits)} bits a weight`, kind: "predicted" },
+  ].filter((figure) => figure.big !== "\u2013");
+}
+
+/** What applying the proposal would do. */
+export function changeWords(proposal) {
+  if (proposal.changes === 0) return "This is the recipe on show.";
+  return `Changes ${count(proposal.changes)} of ${plural(proposal.ops, "op")}: dashed in the map.`;
+}
+
+/** What the panel says below its button. */
+export function noteOf(found) {
+  if (found.error) return found.error;
+  if (found.state === "opening") return "A model is being opened.";
+  if (found.state === "waiting") return found.objective === "latency" ? "Searching: ops that were never timed here are timed first\u2026" : "Searching\u2026";
+  if (found.state === "verifying") return "Measuring the proposals one after the other; the rows fill as they come.";
+  if (found.state === "stale") return "Goal or locks have changed since: search again.";
+  if (found.state === "ready") return "";
+  if (found.objective === "latency") return "Times each op in each of these precisions on this machine first, if that was not done yet; then finds the best recipe for every budget.";
+  return "Finds the best recipe for every budget.";
+}
+
+/** One row of the table of proposals: {budget, predicted, measured, inside, time}. */
+export function pointWords(point, objective) {
+  const price = point.price || {};
+  const seen = isNumber(point.kl) || point.n !== undefined;
+  const words = point.inside ? "inside its band" : "outside its band";
+  return {
+    budget: amount(objective, spentBy(objective, point)), predicted: small(price.cost), title: bandWords(price),
+    measured: seen ? (isNumber(point.kl) ? small(point.kl) : "NaN") : "", kind: point.kind || "",
+    inside: seen ? (price.cost === 0 ? "" : words) : "", good: Boolean(point.inside),
+    time: isNumber(point.measured_ms) ? `${three(point.measured_ms)} ms` : "",
+  };
+}
+
+/** "7 of 9 measured costs lie inside their bands", or nothing before any was measured. */
+export function verdict(points) {
+  const seen = points.filter((point) => point.n !== undefined && point.price && point.price.cost > 0);
+  if (!seen.length) return "";
+  const inside = seen.filter((point) => point.inside).length;
+  return `${count(inside)} of ${plural(seen.length, "measured cost")} ${inside === 1 ? "lies" : "lie"} inside ${inside === 1 ? "its band" : "their bands"}`;
+}
+
+/** The ops that are locked, in a few words. */
+export function lockWords(found) {
+  if (!found.locks) return "no op is locked";
+  const named = found.locked.slice(0, 2).join(", ");
+  return `${plural(found.locks, "op")} locked: ${named}${found.locks > 2 ? ", \u2026" : ""}`;
+}
