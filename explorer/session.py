@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe
 from explorer.run import KernelCache, Plan, Planner, weigh
 from explorer.samples import Samples, check_targets
+from explorer.searches import Searches
 from explorer.subject import Subject
 from explorer.tables import casts_table, memory_table, ops_table, row_links
 from explorer.trials import TrialStore, trials_table
@@ -35,7 +36,7 @@ PACKED_SHARE, PACKED_LEAST = 4, 256 << 20
 """Packed weights are kept up to so many times the model's own bytes, and so many more."""
 
 
-class Session(Choices):
+class Session(Choices, Searches):
     """An open model. Made by :func:`explorer.open`; see there for the arguments.
 
     Thread-safe enough for one worker that measures recipes given explicitly while another thread sets and asks.
@@ -224,6 +225,7 @@ class Session(Choices):
         with terminal_progress(progress) as report:
             quality = self._evaluator.evaluate(plan, self._baseline, self._kernels, n, report, cancel, partial)
         self._ledger.add_quality(plan.recipe, asked, quality)
+        self._forget_prices()
         return quality
 
     def latency(
@@ -283,6 +285,12 @@ class Session(Choices):
     def comparable_trials(self) -> tuple[Trial, ...]:
         """Return every recipe that was measured on this data and device as it would be now, with its newest numbers."""
         return self._ledger.comparable(self._calibration.fingerprint if self._calibration is not None else None)
+
+    def measured_recipes(self) -> Iterator[tuple[Recipe, float]]:
+        """Yield each recipe whose KL was measured on all samples under the conditions in use, with that KL in nats."""
+        for trial in self.comparable_trials():
+            if trial.quality is not None and not trial.recipe.is_baseline:
+                yield trial.recipe, trial.quality.kl
 
     def save(self, path: str | Path) -> Path:
         """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""

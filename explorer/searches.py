@@ -1,0 +1,193 @@
+"""What a session predicts and proposes: the map, prices of recipes, exact sweeps; each method hands on its subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import pandas as pd
+
+from explorer import predict
+from explorer.analyses import Analyses
+from explorer.compare.runs import Extent
+from explorer.errors import SelectionError
+from explorer.latency import LatencyTable
+from explorer.predict import Band, Measured, PredictedMap, Price, Pricer
+from explorer.progress import Progress, terminal_progress
+from explorer.recipe import Recipe, Where
+from explorer.subject import Subject
+from explorer.sweep import Cell, SweepResult, choose_cells
+from explorer.sweep import interactions as measure_pairs
+from explorer.sweep import sweep as measure_cells
+
+PROBES = 4
+
+
+class Searches(Analyses):
+    """The part of a session that predicts what recipes cost and proposes better ones; what it has learnt is kept.
+
+    The map is one: more samples, other precisions and interrupted runs add to it. ``progress`` and ``cancel`` as in
+    :class:`Analyses`.
+    """
+
+    precisions: tuple[str, ...]
+
+    def __init__(self, subject: Subject, times: LatencyTable) -> None:
+        super().__init__(subject, times)
+        self._map: PredictedMap | None = None
+        self._swept: SweepResult | None = None
+        self._pairs: dict[tuple[Cell, Cell], float] = {}
+        self._pricer: Pricer | None = None
+
+    def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
+        """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
+        raise NotImplementedError
+
+    # Predicted
+
+    def predicted_map(
+        self,
+        precisions: Iterable[str] | None = None,
+        probes: int = PROBES,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+        partial: Callable[[PredictedMap], None] | None = None,
+    ) -> PredictedMap:
+        """Return the predicted cost of every op in each of ``precisions`` (default the session's columns).
+
+        From one run, ``probes`` walks back and each op once more per precision over the first ``n`` samples (default
+        512). ``partial`` gets the map as it grows, a rough one first. Only what is not known yet is run: a call with
+        another precision runs that one, a call after :class:`Cancelled` goes on where the other stopped.
+        """
+        names = tuple(dict.fromkeys(precisions or self.precisions))
+
+        def keep(found: PredictedMap) -> None:
+            self._map = found
+            self._forget_prices()
+            if partial is not None:
+                partial(found)
+
+        known = self._map if self._map is not None and self._map.probes == probes else None
+        with terminal_progress(progress) as report:
+            keep(predict.predict_map(self.subject, predict.Ask(names, probes), Extent(n, report, cancel), known, keep))
+        assert self._map is not None
+        return self._map
+
+    def map(
+        self,
+        precisions: Iterable[str] | None = None,
+        probes: int = PROBES,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return the predicted cost of each op in each precision, all other ops in FP32: op x precision.
+
+        In nats of KL divergence per sample or token, or as squared error where outputs are no logits; 0 in FP32, NaN
+        where a precision is not possible. See :meth:`predicted_map`, which also holds errors and interactions.
+        """
+        names = tuple(dict.fromkeys(precisions or self.precisions))
+        return self.predicted_map(names, probes, n, progress=progress, cancel=cancel).only(names).table()
+
+    def price(self, recipe: Recipe | None = None) -> Price | None:
+        """Return what ``recipe`` (default the current one) is predicted to cost, with its band; runs nothing.
+
+        None before there is a map. What was swept takes the place of what was predicted, and the recipes measured on
+        this data calibrate the band.
+        """
+        return None if self._map is None else self._prices().price(self._asked(recipe))
+
+    # Measured
+
+    @property
+    def measured_cells(self) -> Mapping[Cell, tuple[float, int]]:
+        """(op, precision) -> what it costs alone as measured by :meth:`sweep`, and on how many samples."""
+        cells = {} if self._swept is None else self._swept.cells
+        return {cell: (found.cost, found.n) for cell, found in cells.items() if not found.failure}
+
+    def sweep(
+        self,
+        ops: Where | None = None,
+        precisions: Iterable[str] | None = None,
+        executor: Any = None,
+        n: int | None = None,
+        only: Literal["ambiguous"] | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+        partial: Callable[[pd.DataFrame], None] | None = None,
+    ) -> pd.DataFrame:
+        """Return the measured cost of each op in each precision, all other ops in FP32: op x precision, as :meth:`map`.
+
+        Over the first ``n`` samples (default 128). ``only="ambiguous"`` leaves out cells whose prediction can be
+        trusted (needs a map). executor: None for this process, any executor of ``concurrent.futures``, or a
+        ``dask.distributed`` Client. ``partial`` gets the table so far. What was measured is used by :meth:`price` from
+        now on. Raises :class:`explorer.sweep.SweepLost`, with what was measured, where workers are gone.
+        """
+        names = tuple(dict.fromkeys(precisions or self.precisions))
+        cells = choose_cells(self.subject, ops, names)
+        if only is not None:
+            cells = [cell for cell in cells if cell in self._ambiguous(only)]
+
+        def keep(found: SweepResult) -> None:
+            self._swept = found if self._swept is None else self._swept.merge(found)
+            self._forget_prices()
+            if partial is not None:
+                partial(found.table())
+
+        with terminal_progress(progress) as report:
+            found = measure_cells(self.subject, cells, n, executor, report, cancel, keep)
+        keep(found)
+        return found.table()
+
+    def interactions(
+        self,
+        k: int = 8,
+        n: int | None = None,
+        recipe: Recipe | None = None,
+        executor: Any = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return the ``k`` pairs of ops of a recipe whose errors are predicted to reinforce or cancel each other most.
+
+        With what each costs alone and both together, measured on ``n`` samples (default 128), and the interaction as
+        predicted and as measured. :meth:`price` uses what was measured from now on. Needs a map.
+        """
+        found = self._require_map("look for interactions")
+        pairs = predict.strongest_pairs(found, self._asked(recipe), k)
+        with terminal_progress(progress) as report:
+            table = measure_pairs(self.subject, pairs, n, executor, report, cancel)
+        self._pairs |= dict(zip(pairs, table["interaction"], strict=True))
+        self._forget_prices()
+        return table.assign(predicted=list(pairs.values()))
+
+    # Private
+
+    def _prices(self) -> Pricer:
+        """What prices recipes with all that is known."""
+        if self._pricer is None:
+            assert self._map is not None
+            cells = {cell: cost for cell, (cost, _) in self.measured_cells.items()}
+            pricer = Pricer(self._map, Measured(cells, self._pairs))
+            pairs = [(pricer.price(recipe).cost, cost) for recipe, cost in self.measured_recipes()]
+            self._pricer = Pricer(self._map, pricer.measured, Band.of(pairs))
+        return self._pricer
+
+    def _forget_prices(self) -> None:
+        """Something was learnt: the next price is found anew."""
+        self._pricer = None
+
+    def _ambiguous(self, only: str) -> frozenset[Cell]:
+        if only != "ambiguous":
+            raise SelectionError(f"sweep only {only!r}", "there is no such choice of cells", "'ambiguous', or None")
+        return predict.ambiguous_cells(self._require_map("choose ambiguous cells"))
+
+    def _require_map(self, asked: str) -> PredictedMap:
+        if self._map is None:
+            raise SelectionError(asked, "there is no predicted map yet", "session.map() first")
+        return self._map
