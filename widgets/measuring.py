@@ -76,7 +76,7 @@ def ask(state: PageState, question: Ask) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that the worker does; equal keys are the same thing. A quiet one is over before one could read of it."""
+    """One thing that the worker does; equal keys are the same thing. A quiet one is over before it could be read of."""
 
     key: Hashable
     work: Callable[[Task], None]
@@ -132,7 +132,7 @@ def _asked_search(state: PageState) -> Step | None:
         asked = asked_now(state)
         return Step(("search", id(session), asked), lambda task: search(state, session, asked, task))
     if found.wanted == "verify" and found.frontier is not None:
-        return Step(("verify", id(session)), lambda task: verify(state, task))
+        return Step(("verify", id(session)), lambda task: verify(state, session, task))
     return None
 
 
@@ -206,7 +206,14 @@ def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
     except Exception as error:
         _mark(state, task, "quality", error)
         raise
-    task.post(lambda: (state.price_again(), take(quality)))
+    if state.predicted_map is not None:
+        session.price(recipe)  # the measured recipe narrows the band: worked out here, so that a click finds it done
+
+    def whole() -> None:
+        state.price_again()
+        take(quality)
+
+    task.post(whole)
 
 
 def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:

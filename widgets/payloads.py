@@ -159,12 +159,31 @@ def _quality(state: PageState) -> dict[str, Any]:
 
 
 def _kl(state: PageState) -> dict[str, Any]:
-    quality = state.quality
+    quality, predicted = state.quality, _predicted(state)
     if quality is None:
-        return {**PENDING, "error": state.errors.get("quality", "")}
+        kind = "predicted" if predicted and predicted["cost"] is not None else "pending"
+        return {"kind": kind, "predicted": predicted, "error": state.errors.get("quality", "")}
     return {
         "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
-        "value": number(quality.kl), "agreement": number(quality.agreement),
+        "value": number(quality.kl), "agreement": number(quality.agreement), "predicted": predicted,
+    }  # fmt: skip
+
+
+def _predicted(state: PageState) -> dict[str, Any] | None:
+    """What the map says of the recipe on show, or why it says nothing; None before there is a map."""
+    if state.price_error:
+        return {"cost": None, "valid": False, "words": text(state.price_error)}
+    found = price(state.price)
+    return found and {**found, "unit": "nats" if state.costs is None else text(state.costs.unit, 20)}
+
+
+def price(found: Any) -> dict[str, Any] | None:
+    """A predicted quality cost with its band, or None. A cost that JSON cannot carry is one that breaks the outputs."""
+    if found is None:
+        return None
+    return {
+        "cost": number(found.cost), "low": number(found.low), "high": number(found.high),
+        "trials": int(found.trials), "valid": bool(found.valid), "words": text(found.words),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import explorer as px
 from explorer.search.constraints import Constraints
 from widgets.jobs import Task
 from widgets.map_costs import read_costs
-from widgets.searching import Asked
+from widgets.searching import MOST_VERIFIED, Asked
 from widgets.state import MAP_SAMPLES, PageState, describe
 
 LOG = logging.getLogger("widgets")
@@ -30,6 +30,7 @@ def predict(state: PageState, session: Any, samples: int, task: Task) -> None:
 
     def take(found: Any, whole: int) -> None:
         costs = read_costs(found, ops, precisions)
+        session.price(session.recipe)  # what all prices share is worked out here, so that a click finds it done
         task.post(lambda: state.take_map(found, costs, samples=whole))
 
     task.post(lambda: state.progress("predicting the map"))
@@ -69,7 +70,7 @@ def search(state: PageState, session: Any, asked: Asked, task: Task) -> None:
     _answer(state, find, asked, task)
 
 
-def verify(state: PageState, task: Task) -> None:
+def verify(state: PageState, session: Any, task: Task) -> None:
     """Measures the proposals of the frontier, and shows it again after each."""
     frontier = state.search.frontier
 
@@ -79,8 +80,13 @@ def verify(state: PageState, task: Task) -> None:
     def some(found: Any) -> None:
         task.post(lambda: _take(state, found, None))
 
+    def find() -> Any:
+        found = frontier.verify(MOST_VERIFIED, progress=report, cancel=task.cancel, partial=some)
+        session.price(session.recipe)  # the band is calibrated by what was just measured
+        return found
+
     task.post(lambda: state.progress("verifying the proposals"))
-    _answer(state, lambda: frontier.verify(progress=report, cancel=task.cancel, partial=some), None, task)
+    _answer(state, find, None, task)
 
 
 def solve(state: PageState, task: Task) -> None:

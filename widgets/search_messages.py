@@ -1,4 +1,4 @@
-"""What a browser may ask of the search: its goal, locks, the start, the slider, applying and measuring what was found."""
+"""What a browser may ask of the search: its goal, locks, to start, the slider, to apply or measure what was found."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from widgets.payloads import price
 from widgets.plain import number, text
-from widgets.searching import EVERY, OBJECTIVES, allowed, asked_now, offers
+from widgets.searching import EVERY, MOST_VERIFIED, OBJECTIVES, allowed, asked_now, offers
 
 if TYPE_CHECKING:
     from widgets.state import PageState
@@ -33,6 +34,7 @@ def search(state: PageState) -> Row:
     return {
         **about, "for": found.frontier.objective, "low": number(low), "high": number(high),
         "budget": number(found.budget), "proposal": _proposal(state), "points": _points(state),
+        "verifies": MOST_VERIFIED,
     }  # fmt: skip
 
 
@@ -107,14 +109,4 @@ def _spent(proposal: Any) -> Row:
     return {
         "latency_ms": number(proposal.latency_ms), "memory_bytes": number(proposal.memory_bytes),
         "bits": number(proposal.bits),
-    }  # fmt: skip
-
-
-def price(found: Any) -> Row | None:
-    """A predicted quality cost with its band, or None."""
-    if found is None:
-        return None
-    return {
-        "cost": number(found.cost), "low": number(found.low), "high": number(found.high),
-        "trials": int(found.trials), "valid": bool(found.valid), "words": text(found.words),
     }  # fmt: skip

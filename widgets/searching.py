@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 OBJECTIVES = {
     "latency": "the least milliseconds a batch takes, from calls measured on this machine",
-    "memory": "the fewest bytes of weights with their scales",
+    "memory": "the fewest bytes of weights, scales and activations at their peak",
     "bits": "the fewest bits per weight on average",
 }
+MOST_VERIFIED = 8
+"""Measuring a proposal takes some seconds; so many, spread over the front, tell whether its predictions hold."""
 EVERY = "fp32"
 """The precision that every op can take, and that is therefore always allowed."""
 

@@ -141,3 +141,25 @@ test("an unknown kind is never passed on as a word", () => {
   assert.equal(by({ casts: { ...fused, inside: 3, time_us: 0 } })["delta-casts"].sub, "3 down, 0 up \u00b7 3 done inside other calls");
   assert.equal(by({ casts: { kind: "guess", count: 0 } })["delta-casts"].kind, "pending");
 });
+
+const PRICE = { cost: 2.4e-4, low: 1.8e-4, high: 3.1e-4, trials: 5, valid: true, words: "", unit: "nats" };
+const KL = { kind: "measured", n: 397, total: 397, value: 2.9e-4, agreement: 1, predicted: PRICE };
+
+test("a KL is predicted at once, with its band, and says that it is being measured", () => {
+  const card = by({ kl: { kind: "predicted", predicted: PRICE } })["delta-kl"];
+  assert.deepEqual([card.kind, card.big], ["predicted", "2.4e-4"]);
+  assert.equal(card.sub, "9 of 10 between 1.8e-4 and 3.1e-4 \u00b7 measuring\u2026");
+  const beyond = by({ kl: { kind: "predicted", predicted: { ...PRICE, valid: false, words: "Errors are no longer small." } } })["delta-kl"];
+  assert.match(beyond.sub, /Errors are no longer small\./);
+  assert.equal(by({ kl: { kind: "predicted", predicted: { ...PRICE, unit: "squared error" } } })["delta-kl"].title, "Squared error");
+});
+
+test("a measured KL stands beside its prediction and says whether it lies in the band", () => {
+  const sub = (more) => by({ kl: { ...KL, ...more } })["delta-kl"].sub;
+  assert.match(sub({}), /^predicted 2\.4e-4, inside its band \u00b7 same answer on 100\.0 %/);
+  assert.match(sub({ value: 9e-4 }), /outside its band of 1\.8e-4 to 3\.1e-4/);
+  assert.match(sub({ n: 64 }), /^predicted 2\.4e-4 \u00b7/);
+  assert.match(sub({ predicted: { ...PRICE, valid: false, words: "beyond its range" } }), /^predicted 2\.4e-4: beyond its range/);
+  assert.match(sub({ predicted: { cost: null, valid: false, words: "a has no prediction" } }), /no prediction: a has no prediction/);
+  assert.match(sub({ predicted: null }), /^same answer/);
+});

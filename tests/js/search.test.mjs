@@ -7,7 +7,7 @@ const PROPOSAL = { latency_ms: 41.2, memory_bytes: 3.4e6, bits: 10.1, price: PRI
 
 test("a budget is said in its own unit and against FP32", () => {
   assert.equal(budgetWords("latency", 41.2, 90), "at most 41.2 ms a batch \u00b7 2.18\u00d7 as fast as FP32");
-  assert.equal(budgetWords("memory", 3.4e6, 10e6), "at most 3.4 MB of weights \u00b7 34 % of FP32");
+  assert.equal(budgetWords("memory", 3.4e6, 10e6), "at most 3.4 MB of weights and activations \u00b7 34 % of FP32");
   assert.equal(budgetWords("bits", 8, 32), "at most 8.00 bits a weight \u00b7 25 % of FP32");
 });
 
@@ -30,7 +30,7 @@ test("figures say that they are predicted, with their band; beyond validity that
 
 test("a recipe with emulated ops is given no time", () => {
   const terms = figuresOf({ ...PROPOSAL, emulated: 3 }, "memory");
-  assert.deepEqual(terms.map(({ term }) => term), ["quality cost", "weights"]);
+  assert.deepEqual(terms.map(({ term }) => term), ["quality cost", "memory"]);
   assert.match(terms[0].sub, /3 ops emulated/);
 });
 

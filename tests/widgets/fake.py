@@ -198,6 +198,7 @@ class FakeSession(FakeAnalyses, FakeSearches):
         self.calls: list[str] = []
         self.measured_cells: dict[tuple[str, str], tuple[float, int]] = {}
         self.fail: Exception | None = None
+        self.waiting = False
         self.steady = True
 
     def options(self, op: str) -> dict[str, Option]:
@@ -347,6 +348,7 @@ class FakeSession(FakeAnalyses, FakeSearches):
 
     def _wait(self, cancel: threading.Event | None) -> None:
         time.sleep(self.pace)
+        self.waiting = not self.gate.is_set()
         while not self.gate.is_set() and not (cancel and cancel.is_set()):
             self.gate.wait(0.005)
         if cancel and cancel.is_set():

@@ -34,15 +34,36 @@ export function qualityCard(payload) {
   return card(title, q, score(q.score, q.unit), [difference(q.difference, q.unit) + unit + known, samples(q)], tone);
 }
 
+/** What the map says beside a measured KL: "predicted 2.4e-4, inside its band"; where it cannot be trusted, why. */
+export function predictedWords(predicted, measured, whole) {
+  if (!predicted) return "";
+  if (!isNumber(predicted.cost)) return predicted.words ? `no prediction: ${predicted.words}` : "predicted: NaN or Inf";
+  const said = `predicted ${small(predicted.cost)}`;
+  if (!predicted.valid) return `${said}: ${predicted.words}`;
+  if (!whole || !isNumber(measured) || !isNumber(predicted.low) || !isNumber(predicted.high)) return said;
+  const inside = predicted.low <= measured && measured <= predicted.high;
+  return inside ? `${said}, inside its band` : `${said}, outside its band of ${small(predicted.low)} to ${small(predicted.high)}`;
+}
+
+/** The card of a KL that is only predicted so far: with its band, and the words where it is beyond its validity. */
+function guessCard(title, k, payload) {
+  const { cost, low, high, valid, words, unit } = k.predicted;
+  const band = isNumber(low) && isNumber(high) ? `9 of 10 between ${small(low)} and ${small(high)}` : "";
+  const name = unit === "nats" ? title : "Squared error";
+  return card(name, { ...k, kind: "predicted" }, small(cost), [band, valid ? "" : words, k.error || waiting(payload)]);
+}
+
 export function klCard(payload) {
   const k = payload.kl;
   const title = "KL to FP32";
-  if (k.kind !== "pending" && !isNumber(k.value) && isNumber(k.agreement)) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
-  if (k.kind !== "pending" && !isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", samples(k)], "quiet");
-  if (!isNumber(k.value)) return card(title, k, "\u2026", [k.error || waiting(payload)]);
+  const beside = (whole) => predictedWords(k.predicted, k.value, whole);
+  if (k.kind === "predicted" && !payload.baseline) return guessCard(title, k, payload);
+  if (!isNumber(k.n)) return card(title, { ...k, kind: "pending" }, "\u2026", [k.error || waiting(payload), k.predicted && !isNumber(k.predicted.cost) ? beside(false) : ""]);
+  if (!isNumber(k.value) && isNumber(k.agreement)) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
+  if (!isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", isNumber(k.predicted?.cost) && !payload.baseline ? `predicted squared error ${small(k.predicted.cost)}` : "", samples(k)], "quiet");
   if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
   const agree = isNumber(k.agreement) ? `same answer on ${score(k.agreement)}` : "";
-  return card(title, k, small(k.value), [agree, samples(k)]);
+  return card(title, k, small(k.value), [beside(k.n === k.total), agree, samples(k)]);
 }
 
 export function latencyCard(payload) {

@@ -130,7 +130,7 @@ function fillFound(parts, found) {
   apply.px = proposal?.hash;
   apply.disabled = !proposal || proposal.changes === 0;
   verify.disabled = found.state === "verifying" || found.state === "waiting";
-  put(verify, "text", `Verify ${found.points.length} proposals`);
+  put(verify, "text", `Verify ${Math.min(found.verifies, found.points.length)} proposals`);
   put(verify, "title", "Measures quality and time of each proposal, a few seconds each");
   put(parts.summary, "text", verdict(found.points) || `${found.points.length}, none measured yet`);
   const go = (point) => () => parts.move(spentBy(objective, point));

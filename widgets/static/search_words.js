@@ -4,10 +4,12 @@ import { bytes, count, isNumber, plural, small, speedup, three } from "./numbers
 export const POSITIONS = 1000;
 
 export const SEARCH_TERMS = {
-  objective: "What the budget limits: the time of a batch, the bytes of the weights, or the average bits of a weight.",
+  objective: "What the budget limits: the time of a batch, the bytes of weights, scales and activations at their peak, or the average bits of a weight.",
   budget: "The most that a recipe may use; of all that keep to it, the one with the least predicted quality cost is proposed.",
   locked: "The search leaves this op in the precision that it has now.",
   "quality cost": "How far the model\u2019s probabilities move from FP32\u2019s: KL divergence in nats; 0 is no change.",
+  latency: "Milliseconds of a batch.",
+  memory: "Bytes of weights, scales and activations at their peak.",
   band: "Where 9 of 10 measured costs are expected, going by the recipes measured so far.",
   predicted: "Worked out from the map and from measured calls of each op; this recipe was not run.",
   measured: "Found by running this recipe here, on this data.",
@@ -17,7 +19,7 @@ export const SEARCH_TERMS = {
 
 const AMOUNTS = {
   latency: ["latency_ms", (x) => `${three(x)} ms`, "a batch"],
-  memory: ["memory_bytes", bytes, "of weights"],
+  memory: ["memory_bytes", bytes, "of weights and activations"],
   bits: ["bits", (x) => `${three(x)} bits`, "a weight"],
 };
 
@@ -63,7 +65,7 @@ export function figuresOf(proposal, objective) {
   return [
     { term: "quality cost", big: small(price.cost), sub: [bandWords(price), emulated].filter(Boolean).join(" \u00b7 "), kind: "predicted", tone: price.valid === false ? "warm" : "" },
     ...time,
-    { term: "weights", big: bytes(proposal.memory_bytes), sub: `${three(proposal.bits)} bits a weight`, kind: "predicted" },
+    { term: "memory", big: bytes(proposal.memory_bytes), sub: `${three(proposal.bits)} bits a weight`, kind: "predicted" },
   ].filter((figure) => figure.big !== "\u2013");
 }
 

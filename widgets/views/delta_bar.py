@@ -11,7 +11,7 @@ class DeltaBar(View):
 
     _esm = script("shared", "numbers", "latency_card", "cards", "delta")
     _css = style("delta")
-    shows = frozenset({"model", "recipe", "measured", "times", "job"})
+    shows = frozenset({"model", "recipe", "measured", "times", "map", "job"})
 
     delta = synced()
 
