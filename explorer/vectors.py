@@ -43,7 +43,8 @@ class Vectors:
         """A scalar of run time in each lane."""
         empty = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(empty, scalar, ir.Constant(INT32, 0))
-        return self.builder.shuffle_vector(first, empty, ir.Constant(INTS, [0] * LANES))
+        places = ir.Constant(ir.VectorType(INT32, kind.count), [0] * kind.count)
+        return self.builder.shuffle_vector(first, empty, places)
 
     def at(self, address: Any, index: Any, size: int) -> Any:
         """The address ``index`` (an INT64, or a Python integer) elements of ``size`` bytes further on."""

@@ -21,6 +21,7 @@ from explorer.ranges import places as at
 SMALL = 1 << 15
 """Elements below which waking the other threads costs more than their help."""
 MOST_THREADS, SHARES_PER_THREAD = 8, 4
+_LINE = 64
 _KEPT_BYTES = 8 << 20
 """Memory of the threads up to this size is kept for the next call."""
 _kept = threading.local()  # a caller's own, so that two may count at once
@@ -117,18 +118,18 @@ class Job:
         """Count x: FP32 on the CPU, of the shape and the strides that the job was made for."""
         block = self._block
         clean, work = _lend(self._needed), _work()
-        block[at.CLAIMED] = block[at.THREADS_IN] = 0
+        block[at.CLAIMED] = block[at.THREADS_IN] = block[at.LOCKED] = 0
         block[at.X], block[at.CLEAN], block[at.WORK] = x.data_ptr(), clean.address, work.address
         loops.count(block, self._threads)
 
 
 class _Memory:
-    """Zeros, and where they begin."""
+    """Zeros, and where they begin: at a cache line."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._array = np.zeros(size, np.uint8)
-        self.address = self._array.ctypes.data
+        self._array = np.zeros(size + _LINE, np.uint8)
+        self.address = -(-self._array.ctypes.data // _LINE) * _LINE
 
 
 def _lend(size: int) -> _Memory:

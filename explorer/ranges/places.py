@@ -9,6 +9,7 @@ from __future__ import annotations
 (
     CLAIMED,
     THREADS_IN,  # threads that have taken their memory
+    LOCKED,  # 1 while a thread folds what it found into the tensor's own counts
     X,  # address of the first element, FP32
     ROWS,
     WIDTH,  # elements of a row, which are neighbours in memory
@@ -31,29 +32,37 @@ from __future__ import annotations
     LIMBS,  # [2, LIMB_PLACES] INT64
     MASKS,  # [512] UINT32
     CHANNEL_MAX,  # [CHANNELS] UINT32: patterns of magnitudes
-) = range(24)
-JOB_PLACES = 24
+) = range(25)
+JOB_PLACES = 25
 
 SIGNED_MAX, UNSIGNED_MAX, LEAST, ZEROS, NEGATIVE_ZEROS, NANS, INFS = range(7)
 FACT_PLACES = 7
 """The largest patterns of finite elements as INT32 and as UINT32, twice the least magnitude's less one, and numbers of
-elements."""
+elements. A thread takes off its zeros the elements that share their bins, and adds the bins in the end."""
 NO_FACTS = (-(2**31), 0, 2**32 - 1, 0, 0, 0, 0)
 
 LIMB_PLACES = 20
 """Sums in units of 2**-149, and of squares in units of 2**-298, as limbs of 32 bits that are not carried."""
 CHUNK = 4096
-LANES = 8
+LANES = 16
 """Counters of one bin, so that adding to one twice in a row need not wait for the first addition."""
+BYTES_OF_BIN = 2 * LANES
+MOST_CHUNKS = 65535 // (CHUNK // LANES + 1)
+"""Chunks after which a counter of 16 bits may be full."""
 SIGNS_AND_EXPONENTS = 512
-SUM_LANES = 48
-TAIL = 16
-
-
-WORK_BYTES = -(-(8 * (FACT_PLACES + SUM_LANES) + 4 * (SIGNS_AND_EXPONENTS + CHUNK + TAIL)) // 64) * 64
-"""One thread's facts, sums, masks, and a chunk and its tail."""
+SPARE = 16
+SUM_PLACES, EXTREME_PLACES = 48, 3
+EXTREMES_AT, LAST_AT, FACTS_AT = 8 * SUM_PLACES, 448, 512
+"""Bytes of a thread's work memory: a sweep's sums in FP64, then its extremes in INT64, the last few elements of a
+chunk, and facts."""
+MASKS_AT = FACTS_AT + 64
+HELD_AT = MASKS_AT + 4 * SIGNS_AND_EXPONENTS
+PICKED_AT = HELD_AT + 4 * (CHUNK + SPARE)
+WORK_BYTES = PICKED_AT + 4 * (CHUNK + SPARE)
+"""One thread's; masks, and two chunks: one held, one of picked elements, come last."""
+MAGNITUDE, INFINITY = 0x7FFFFFFF, 0x7F800000
 
 
 def clean_bytes(shift: int, channels: int) -> int:
     """One thread's lanes of bins, limbs and channels."""
-    return (4 * LANES << (32 - shift)) + -(-(16 * LIMB_PLACES + 4 * channels) // 64) * 64
+    return (BYTES_OF_BIN << (32 - shift)) + -(-(16 * LIMB_PLACES + 4 * channels) // 64) * 64

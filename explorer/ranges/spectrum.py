@@ -108,7 +108,9 @@ class ChannelCounter:
                 self._count_with_torch(bits, bottom)
 
     def _count_with_loops(self, bits: Tensor, bottom: Tensor) -> None:
-        from explorer.ranges.loops import count_rows  # Numba loads when a tensor is counted, not with the package
+        from explorer.ranges.spectrum_loops import (
+            count_rows,
+        )  # Numba loads when a tensor is counted, not with the package
 
         patterns, shift = bits.numpy().view(np.uint32), np.uint32(FP32_MANTISSA - CHANNEL_BITS)
         count_rows(patterns, shift, bottom.numpy(), self._counts.numpy(), self._seen.numpy())

@@ -1,0 +1,105 @@
+# mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator,return-value,no-any-return"
+"""Exact sums of FP32 elements and of their squares, as compiled loops. Importing this imports Numba.
+
+FP64 adds up without rounding what spans few octaves: so elements are added by windows of octaves, from the largest
+down, and each chunk's sums go as integers into limbs that hold every FP32 number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from explorer.ranges import places as at
+from explorer.ranges.sweeps import add_sums, gather
+
+MAGNITUDE = np.uint32(at.MAGNITUDE)
+HIDDEN_BIT = np.int64(0x800000)
+LOW_HALF = np.int64(0xFFFFFFFF)
+BIAS = 127
+OCTAVES = 20
+"""Octaves below that of the largest element whose sums FP64 holds exactly: 16 lanes of 256 elements each take
+1 + 20 + 24 + 8 = 53 bits. A square is a multiple of 2**-41 of the largest octave's and a rest: of 53 bits each, too."""
+
+
+@njit(nogil=True)
+def find_window(exponent: Any) -> Any:
+    """Of the window whose largest elements are below 2**(exponent + 1): the pattern of its least, and the anchor."""
+    return (max(exponent - OCTAVES, 1 - BIAS) + BIAS) << 23, math.ldexp(1.0, 2 * exponent + 11)
+
+
+@njit(nogil=True)
+def find_exponent(top: Any) -> int:
+    """The exponent of the element of a magnitude's pattern, of FP32's least normal number if it is smaller."""
+    return max((top >> 23) - BIAS, 1 - BIAS)
+
+
+@njit(nogil=True)
+def add_found(found: Any, exponent: Any, limbs: Any) -> None:
+    """Add what a sweep found in a window: FP64 [48] of elements, squares' upper parts, squares' lower parts."""
+    unit, upper = max(exponent - OCTAVES, 1 - BIAS) - 23, 2 * exponent - 41
+    _add_limbs(limbs[0], _gather_lanes(found[:16], math.ldexp(1.0, -unit)), unit + 149)
+    _add_limbs(limbs[1], _gather_lanes(found[16:32], math.ldexp(1.0, -upper)), upper + 298)
+    _add_limbs(limbs[1], _gather_lanes(found[32:48], math.ldexp(1.0, -2 * unit)), 2 * unit + 298)
+
+
+@njit(nogil=True)
+def add_below(address: Any, size: Any, limit: Any, found: Any, picked: Any, limbs: Any) -> None:
+    """Add the elements of ``size`` at an address whose magnitude's pattern is below ``limit``, window after window.
+
+    picked: memory for them.
+    """
+    place = np.int64(picked.ctypes.data)
+    size = gather(address, size, np.int64(0), 2 * limit - 1, place)
+    while size > 0:
+        top = _find_top(picked[:size])
+        if top < HIDDEN_BIT:
+            _add_denormals(picked[:size], limbs)
+            return
+        exponent = find_exponent(top)
+        low, anchor = find_window(exponent)
+        add_sums(place, size, low, anchor, np.int64(found.ctypes.data))
+        add_found(found, exponent, limbs)
+        size = gather(place, size, np.int64(0), 2 * low - 1, place)
+
+
+@njit(nogil=True)
+def _find_top(chunk: Any) -> int:
+    """The pattern of the largest magnitude."""
+    largest = np.uint32(0)
+    for i in range(chunk.size):
+        magnitude = np.uint32(chunk[i] & MAGNITUDE)
+        largest = magnitude if magnitude > largest else largest
+    return np.int64(largest)
+
+
+@njit(nogil=True)
+def _add_denormals(chunk: Any, limbs: Any) -> None:
+    total, square = np.int64(0), np.int64(0)
+    for i in range(chunk.size):
+        mantissa = np.int64(chunk[i] & MAGNITUDE)
+        total += mantissa if chunk[i] <= MAGNITUDE else -mantissa
+        square += mantissa * mantissa
+    _add_limbs(limbs[0], total, 0)
+    _add_limbs(limbs[1], square, 0)
+
+
+@njit(nogil=True)
+def _add_limbs(limbs: Any, value: Any, bit: Any) -> None:
+    """Add value * 2**bit; |value| is below 2**58."""
+    place, shift = bit >> 5, bit & 31
+    low, high = (value & LOW_HALF) << shift, (value >> 32) << shift
+    limbs[place] += low & LOW_HALF
+    limbs[place + 1] += (low >> 32) + (high & LOW_HALF)
+    limbs[place + 2] += high >> 32
+
+
+@njit(nogil=True)
+def _gather_lanes(sums: Any, scale: Any) -> int:
+    total = np.int64(0)
+    for lane in range(16):
+        total += np.int64(sums[lane] * scale)
+    return total
