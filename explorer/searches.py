@@ -128,7 +128,7 @@ class Searches(Analyses):
         now on. Raises :class:`explorer.sweep.SweepLost`, with what was measured, where workers are gone.
         """
         names = tuple(dict.fromkeys(precisions or self.precisions))
-        cells = choose_cells(self.subject, ops, names)
+        cells = choose_cells(self.subject, names, ops)
         if only is not None:
             cells = [cell for cell in cells if cell in self._ambiguous(only)]
 
