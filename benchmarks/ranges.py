@@ -26,7 +26,7 @@ from explorer.measure import compare, find_device
 from explorer.observe import observe
 from explorer.observe.table import kind_of
 from explorer.observe.watch import choose_watched
-from explorer.ranges import Histogram, forecast
+from explorer.ranges import Histogram, Runs, TensorRange, forecast
 from explorer.samples import Samples
 from explorer.zoo import bundled
 
@@ -36,6 +36,8 @@ MOST, FASTER = 1.6, 4.0
 SHARE_OF_LARGEST, BYTES_PER_TENSOR = 0.15, 64 << 10
 WITHIN_DB, MOST_WITHIN, EQUAL_DB = 1.0, 0.95, 130.0
 """Beyond EQUAL_DB, a tensor and its quantised twin are equal but for the FP32 rounding inside a scheme."""
+FORECAST_SAMPLES, WEIGHT_ELEMENTS = 2, 1 << 20
+"""What forecasts are held against: what so many samples bring about, and so many elements of a weight, whole rows."""
 KINDS = [kind_of(name) for name in FORMATS if name not in ("e8m0", "fp32")]
 
 
@@ -121,27 +123,50 @@ def tell_memory(name: str) -> None:
 
 
 def tell_forecasts(name: str, case: Case) -> None:
-    """How many tensors' forecasts are right, of every format: SQNR within 1 dB, shares within their margin."""
-    right = counted = shares = tensors = 0
-    for x in _tensors(case):
-        histogram = Histogram.of(x)
-        for kind in KINDS:
-            y = fake_quantize(x, kind) if isinstance(kind, Scheme) else round_to(x, kind)
-            expected = forecast(histogram, kind)
-            right += _near(expected.sqnr_db, _sqnr_db(x, y))
-            if not isinstance(kind, Scheme) or (kind.granularity == "tensor" and kind.symmetric):
-                counted += 1
-                shares += _shares_hold(x, y, kind, expected)
-        tensors += 1
-    cells = tensors * len(KINDS)
+    """How many tensors' forecasts are right, of every format: SQNR within 1 dB, shares within their margin.
+
+    The ranges are those of a pass, with the runs that it keeps; tensors so small that these are all of them are
+    forecast from their values, so the share among the others is told too.
+    """
+    judged = [_judge(x, found) for x, found in _tensors(case)]
+    larger = [each for each in judged if not each.small]
+    right, cells = sum(each.right for each in judged), len(judged) * len(KINDS)
+    counted, shares = sum(each.counted for each in judged), sum(each.shares for each in judged)
     tell(
         f"{name}, forecast SQNR within {WITHIN_DB:g} dB of the measured", right / cells, "of cells",
-        f">= {MOST_WITHIN}", right / cells >= MOST_WITHIN, FILE, tensors=tensors, formats=len(KINDS),
+        f">= {MOST_WITHIN}", right / cells >= MOST_WITHIN, FILE, tensors=len(judged), formats=len(KINDS),
+        samples=FORECAST_SAMPLES, most_elements_of_a_weight=WEIGHT_ELEMENTS, larger_tensors=len(larger),
+        of_larger_tensors=round(sum(each.right for each in larger) / (len(larger) * len(KINDS)), 4),
     )  # fmt: skip
     tell(
         f"{name}, forecast shares within one bin's mass of the counted", shares / counted, "of cells", "= 1",
-        shares == counted, FILE, tensors=tensors, cells=counted,
+        shares == counted, FILE, tensors=len(judged), cells=counted,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of one tensor: how many formats' SQNR are right, of ``counted`` ones whose shares were counted how many are, and
+    whether it is small enough to be known whole."""
+
+    right: int
+    shares: int
+    counted: int
+    small: bool
+
+
+def _judge(x: Tensor, found: TensorRange) -> Judged:
+    """Each format put on the tensor, and what was forecast."""
+    right = shares = counted = 0
+    for kind in KINDS:
+        y = fake_quantize(x, kind) if isinstance(kind, Scheme) else round_to(x, kind)
+        expected = forecast(found, kind)
+        right += _near(expected.sqnr_db, _sqnr_db(x, y))
+        if not isinstance(kind, Scheme) or (kind.granularity == "tensor" and kind.symmetric):
+            counted += 1
+            shares += _shares_hold(x, y, kind, expected)
+    small = found.runs is not None and found.runs.are_all_of(found.histogram)
+    return Judged(right, shares, counted, small)
 
 
 def _case(model: nn.Module, x: Tensor, batch_size: int) -> Case:
@@ -184,17 +209,22 @@ def _weights(graph: ModelGraph) -> list[Tensor]:
     return [graph.constants[name] for name in read if graph.constants[name].is_floating_point()]
 
 
-def _tensors(case: Case) -> Iterator[Tensor]:
-    """What two samples bring about, and the weights, of 16 Mi elements at most."""
-    kept: list[Tensor] = []
-    watched = choose_watched(case.graph).counted
+def _tensors(case: Case) -> Iterator[tuple[Tensor, TensorRange]]:
+    """What a few samples bring about, with its range from a pass over them; and weights, of large ones some rows."""
+    few = Samples(tuple(x[:FORECAST_SAMPLES] for x in case.samples.inputs), None, FORECAST_SAMPLES)
+    found = observe(SimpleNamespace(graph=case.graph, samples=few))  # type: ignore[arg-type]
+    kept: dict[str, Tensor] = {}
 
     def keep(op: Any, output: Any) -> None:
-        if op.name in watched and isinstance(output, Tensor):
-            kept.append(output)
+        if op.name in found.values and isinstance(output, Tensor) and output.numel():
+            kept[op.name] = output
 
-    interpret(case.graph, tuple(x[:2] for x in case.samples.inputs), keep)
-    yield from (x for x in (*kept, *_weights(case.graph)) if 0 < x.numel() <= 16 << 20)
+    interpret(case.graph, few.inputs, keep)
+    counted = choose_watched(case.graph).counted
+    yield from ((kept.pop(name), found.values[name]) for name in counted if name in kept)
+    for weight in _weights(case.graph):
+        part = weight[: max(1, WEIGHT_ELEMENTS * len(weight) // weight.numel())] if weight.dim() else weight
+        yield part, TensorRange(Histogram.of(part), runs=Runs.of(part))
 
 
 def _elements(case: Case) -> int:

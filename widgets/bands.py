@@ -9,7 +9,7 @@ from typing import Any
 
 from explorer.formats import BlockSpec, Scheme, Spec, find_format
 from explorer.kernels import CARRIERS, StaticScale
-from explorer.ranges import Histogram, forecast, scale_from_histogram
+from explorer.ranges import Histogram, TensorRange, forecast, scale_from_histogram
 from explorer.ranges.grids import make_grid
 
 MANY_SCALES = {
@@ -84,26 +84,26 @@ def judge(tensor: JudgedTensor, range_set: Any) -> Band:
     """The band of a tensor, and the forecast of what its format does to it."""
     carrier = CARRIERS[tensor.carrier]
     kind = carrier.scheme or find_format(carrier.format)
-    return find_band(range_set.values[tensor.value].histogram, kind, tensor.fixed, tensor.row)
+    return find_band(range_set.values[tensor.value], kind, tensor.fixed, tensor.row)
 
 
-def find_band(histogram: Histogram, kind: Scheme | Spec, fixed: StaticScale | None = None, row: int = 1) -> Band:
+def find_band(seen: TensorRange, kind: Scheme | Spec, fixed: StaticScale | None = None, row: int = 1) -> Band:
     """The band of a tensor under a scheme or as a plain cast. ``row``: how many elements share a scale where no format
     or group says so, of a token or a channel; ``fixed``: the scale, where it was found beforehand."""
     if not isinstance(kind, Scheme) or not kind.scaled:
-        return _plain_band(histogram, kind.spec if isinstance(kind, Scheme) else kind)
+        return _plain_band(seen, kind.spec if isinstance(kind, Scheme) else kind)
     if fixed is not None:
         scale, zero_point = fixed.scale, float(fixed.zero_point)
-        found = forecast(histogram, kind, scale, zero_point)
+        found = forecast(seen, kind, scale, zero_point)
     else:
-        scale, zero_point = _largest_scale(histogram, kind)
-        found = forecast(histogram, kind, elements_per_scale=row if kind.granularity in ("token", "channel") else None)
+        scale, zero_point = _largest_scale(seen.histogram, kind)
+        found = forecast(seen, kind, elements_per_scale=row if kind.granularity in ("token", "channel") else None)
     low, high = _ends(kind, scale, zero_point)
     return Band(low, high, found.saturated, found.flushed, found.sqnr_db, words_of(kind), scale, zero_point)
 
 
-def _plain_band(histogram: Histogram, spec: Spec) -> Band:
-    found = forecast(histogram, spec)
+def _plain_band(seen: TensorRange, spec: Spec) -> Band:
+    found = forecast(seen, spec)
     grid = make_grid(spec)  # type: ignore[arg-type]  # a plain cast is never to a block format
     low, high = _log2(float(grid.zero_range[1])), _log2(float(grid.range[1]))
     return Band(low, high, found.saturated, found.flushed, found.sqnr_db, spec.label)

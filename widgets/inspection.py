@@ -135,7 +135,7 @@ class Judged:
 def judge_as(seen: Seen, format: str) -> Judged:
     """The tensor under its assigned format, or under one that is offered."""
     kind = seen.kind if format == ASSIGNED else formats_offered()[format]
-    band = find_band(seen.range.histogram, kind, seen.fixed if format == ASSIGNED else None, seen.row)
+    band = find_band(seen.range, kind, seen.fixed if format == ASSIGNED else None, seen.row)
     grid = grid_of(kind, band.scale, band.zero_point)
     low, high = span_of(seen.range.histogram)
     up, down = (reach_of(grid, sign, low - ROOM, high + ROOM) for sign in (1, -1))

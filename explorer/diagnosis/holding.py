@@ -46,7 +46,7 @@ def hold(plan: Plan, op: str, precision: Precision, ranges: RangeSet, outside: O
             continue
         scheme, fixed = _form(plan, step, port, name, precision)
         scale, zero_point = (None, None) if fixed is None else (fixed.scale, float(fixed.zero_point))
-        expected = forecast(known.histogram, scheme, scale, zero_point, _per_scale(plan, name, scheme))
+        expected = forecast(known, scheme, scale, zero_point, _per_scale(plan, name, scheme))
         source = _source(plan.graph, name)
         found.append(Held(port, source, known, scheme, expected, outside.get(name, {}) if fixed else {}))
     return tuple(found)

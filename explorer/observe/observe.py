@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 from explorer.errors import Cancelled
 from explorer.graph import ModelGraph, Op, interpret
 from explorer.observe.counters import Counters, count_weight
+from explorer.observe.picking import Picker
 from explorer.observe.range_set import Ranges, RangeSet, make_fingerprint
 from explorer.observe.slices import Slicing, find_slicings
 from explorer.observe.watch import Watch, Watched, choose_watched
 from explorer.progress import Progress
-from explorer.ranges import TensorRange
+from explorer.ranges import Runs, TensorRange
 from explorer.subject import Subject
 
 Slices = str | Sequence[Any] | Tensor | Mapping[str, Any]
@@ -47,8 +49,10 @@ def observe(
             raise Cancelled("find the ranges")
         if progress is not None:
             progress(done, total, "finding ranges")
+        digests = _digests(inputs, count)
+        pass_.picker.begin(digests)
         pass_.run(inputs, count, done)
-        digest += _digest(inputs, count)
+        digest += sum(digests)
         done += count
     weights = _count_weights(subject.graph)
     fingerprint = make_fingerprint(subject.graph.fingerprint, digest)
@@ -56,10 +60,11 @@ def observe(
 
 
 class _Pass:
-    """One pass over data: the counters of every watched value, of all samples and of each slice."""
+    """One pass over data: the counters of every watched value, of all samples and of each slice; runs of a few."""
 
     def __init__(self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing]) -> None:
         self._graph, self._watch, self._slicings = graph, watch, slicings
+        self.picker = Picker()
         self._whole = Counters()
         self._parts = {label: Counters() for slicing in slicings for label in slicing.names}
         self._started = False
@@ -89,24 +94,26 @@ class _Pass:
             folded = value.shape[watched.batch_axis] // size
             value = value.narrow(watched.batch_axis, 0, count * folded)
         self._whole.see(watched, value)
+        self.picker.see(watched, value)
         for slicing in self._slicings:
             for label, part in slicing.cut(watched, value, chosen):
                 self._parts[label].see(watched, part)
 
     def read(self) -> Ranges:
         """The ranges of all samples."""
-        return self._name(self._whole)
+        return self._name(self._whole, self.picker)
 
     def read_slices(self) -> Mapping[str, Ranges]:
         """Those of each slice."""
         return {label: self._name(counters) for label, counters in self._parts.items()}
 
-    def _name(self, counters: Counters) -> dict[str, TensorRange]:
+    def _name(self, counters: Counters, picker: Picker | None = None) -> dict[str, TensorRange]:
         """The counted ranges under the names of all values that have those elements."""
         joined: dict[tuple[str, ...], TensorRange] = {}
         for sources in self._watch.same.values():
             if sources not in joined and all(source in counters for source in sources):
-                joined[sources] = counters.join(sources)
+                runs = None if picker is None else picker.read(sources)
+                joined[sources] = replace(counters.join(sources), runs=runs)
         return {name: joined[sources] for name, sources in self._watch.same.items() if sources in joined}
 
 
@@ -120,18 +127,18 @@ def _count_weights(graph: ModelGraph) -> dict[str, TensorRange]:
             continue
         key = weight.data_ptr(), weight.shape, weight.stride(), weight.dtype, weight.device
         if key not in counted:
-            counted[key] = count_weight(graph, name)
+            counted[key] = replace(count_weight(graph, name), runs=Runs.of(weight))
         found[name] = counted[key]
     return found
 
 
-def _digest(inputs: tuple[Any, ...], count: int) -> int:
-    """The sum of the digests of the samples: the same in any order and split."""
-    total = 0
+def _digests(inputs: tuple[Any, ...], count: int) -> list[int]:
+    """The digests of the samples: those of the same sample are equal, wherever it stands."""
+    found = []
     tensors = [x[:count].detach().cpu().contiguous() for x in inputs]
     for sample in range(count):
         digest = hashlib.blake2b(digest_size=8)
         for x in tensors:
             digest.update(x[sample].reshape(-1).view(torch.uint8).numpy().data)
-        total += int.from_bytes(digest.digest(), "little")
-    return total
+        found.append(int.from_bytes(digest.digest(), "little"))
+    return found

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from explorer.errors import DataError
 from explorer.observe.range_set import Ranges, RangeSet
-from explorer.ranges import Histogram, TensorRange
+from explorer.ranges import Histogram, Runs, TensorRange
+from explorer.ranges.runs import Part
 
-VERSION = 1
+VERSION = 2
 _FACTS = ("zeros", "nan", "inf", "min", "max", "least", "total", "square")
 
 
@@ -27,6 +29,9 @@ def save(found: RangeSet, path: str | Path) -> None:
         arrays[f"{index}.counts"], arrays[f"{index}.mantissas"] = each.histogram.counts, each.histogram.mantissas
         if each.channel_absmax is not None:
             arrays[f"{index}.channels"] = each.channel_absmax
+        for at, part in enumerate(each.runs.parts if each.runs is not None else ()):
+            arrays[f"{index}.run{at}"] = part.values.numpy()
+            arrays[f"{index}.length{at}"] = part.lengths.numpy()
     facts = {
         "version": VERSION,
         "samples": found.samples,
@@ -70,7 +75,8 @@ def _all(found: RangeSet) -> list[TensorRange]:
 def _facts(each: TensorRange) -> dict[str, Any]:
     numbers = {name: getattr(each.histogram, name) for name in _FACTS}
     exact = {name: value.hex() if isinstance(value, float) else str(value) for name, value in numbers.items()}
-    return exact | {"mantissa_bits": each.histogram.mantissa_bits, "channel_axis": each.channel_axis}
+    runs = None if each.runs is None else [str(part.key) for part in each.runs.parts]
+    return exact | {"mantissa_bits": each.histogram.mantissa_bits, "channel_axis": each.channel_axis, "runs": runs}
 
 
 def _tensor(facts: Mapping[str, Any], index: int, arrays: Any) -> TensorRange:
@@ -79,4 +85,11 @@ def _tensor(facts: Mapping[str, Any], index: int, arrays: Any) -> TensorRange:
     counts, mantissas = arrays[f"{index}.counts"], arrays[f"{index}.mantissas"]
     bits = facts["mantissa_bits"]
     histogram = Histogram(bits, counts, zeros, nan, inf, low, high, least, mantissas, total, square)
-    return TensorRange(histogram, arrays.get(f"{index}.channels"), facts["channel_axis"])
+    keys = facts["runs"]
+    runs = None if keys is None else Runs(tuple(_part(int(key), index, at, arrays) for at, key in enumerate(keys)))
+    return TensorRange(histogram, arrays.get(f"{index}.channels"), facts["channel_axis"], runs)
+
+
+def _part(key: int, index: int, at: int, arrays: Any) -> Part:
+    values, lengths = arrays[f"{index}.run{at}"], arrays[f"{index}.length{at}"]
+    return Part(key, torch.from_numpy(values), torch.from_numpy(lengths))

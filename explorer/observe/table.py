@@ -72,7 +72,7 @@ class _Describer:
         each = found.histogram
         quantiles = (each.quantile(q) for q in PERCENTILES.values())
         numbers = (each.count, each.min, each.max, each.absmax, each.mean, each.std, *quantiles)
-        expected = map(_numbers, forecast_each(each, self._kinds) if self._kinds else ())
+        expected = map(_numbers, forecast_each(found, self._kinds) if self._kinds else ())
         joined = (number for numbers in expected for number in numbers)
         return (*numbers, each.zeros, each.nan, each.inf, found.outlier_ratio, *joined)
 

@@ -4,6 +4,7 @@ from explorer.ranges.calibrators import Calibrator, calibrate, find_calibrator, 
 from explorer.ranges.delayed import DelayedScaling, ScalingStep, compare_scaling
 from explorer.ranges.forecast import Forecast, forecast, forecast_each
 from explorer.ranges.histogram import Histogram
+from explorer.ranges.runs import Runs
 from explorer.ranges.tally import Counter
 from explorer.ranges.tensor_range import TensorRange
 
@@ -13,6 +14,7 @@ __all__ = [
     "DelayedScaling",
     "Forecast",
     "Histogram",
+    "Runs",
     "ScalingStep",
     "TensorRange",
     "calibrate",

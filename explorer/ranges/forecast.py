@@ -1,4 +1,4 @@
-"""What a format or a scheme does to a tensor, told from the tensor's histogram alone."""
+"""What a format or a scheme does to a tensor, told from its histogram, and from a few runs where neighbours matter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from explorer.ranges.calibrators import scale_from_histogram
 from explorer.ranges.cells import Cells, find_cells, shares_within
 from explorer.ranges.grids import Grid, make_grid, mean_squared_error
 from explorer.ranges.histogram import Histogram
+from explorer.ranges.runs import Runs, relative_variance, squared_errors
 from explorer.ranges.sharing import block_scales, elements_in, expect_blocks
+from explorer.ranges.tensor_range import TensorRange
 
 _BLOCK_POINTS = 4  # possible values of a bin listed one by one, where many scales are weighed
 
@@ -44,43 +46,62 @@ class Forecast:
 
 
 def forecast(
-    histogram: Histogram,
+    seen: Histogram | TensorRange,
     format: str | Spec | Scheme,
     scale: Tensor | float | None = None,
     zero_point: Tensor | float | None = None,
     elements_per_scale: int | None = None,
 ) -> Forecast:
-    """What to expect of ``round_to(x, format)``, or of ``fake_quantize(x, scheme)``, for an x of this histogram.
+    """What to expect of ``round_to(x, format)``, or of ``fake_quantize(x, scheme)``, for an x of this range.
 
     scale, zero_point: numbers, for a format or a scheme per tensor; a scheme without them finds its own, dynamic from
     the extremes, static by its calibrator. elements_per_scale: for schemes per token and per channel, which need it.
 
     Within a bin, elements count as spread evenly (see ``find_cells``); the squared error of rounding is then integrated
     exactly, step by step: step**2 / 12 within the range, more beyond it, nothing for points that are values already.
-    Where a block, group, token or channel finds its own scale, its elements count as drawn at random from the whole
-    tensor, so that the distribution of its extremes follows from the histogram. Tensors whose large elements keep
-    together, such as activations with outlier channels per channel or weights per group, do better than that.
+    Where a block, group, square, token or channel finds its own scale, its elements count as drawn at random from the
+    whole tensor, so that the distribution of its extremes follows from the histogram. Tensors whose large elements keep
+    together, and rows that do not fill a block, do better than that. Where a range has kept runs of neighbours, the
+    error of blocks and groups along the last dimension is multiplied by what it is in these runs, over what it would
+    be were their elements drawn at random. A tensor so small that the runs are all of it is forecast from its values.
 
     Raises ``PrecisionError`` for E8M0, which holds scales only, and for scales where none can be given.
     """
+    histogram, runs = _open(seen)
     kind = _resolve(format)
     if scale is not None and isinstance(kind, Scheme) and not (kind.scaled and kind.granularity == "tensor"):
         found = f"{kind} has no single scale" if kind.scaled else "a plain cast takes no scale"
         raise PrecisionError(f"forecast {kind} with a scale", found, "leave scale out")
     if isinstance(kind, Scheme) and kind.granularity != "tensor":
-        return _conclude(histogram, _expect_many(histogram, kind, elements_in(kind, elements_per_scale)))
-    return _forecast_cells(histogram, find_cells(histogram), kind, scale, zero_point)
+        size = elements_in(kind, elements_per_scale)
+        expected = _expect_many(histogram, kind, size, histogram.absmax)
+        return _conclude(histogram, _as_neighbours(expected, seen, kind, size))
+    return _forecast_cells(histogram, _cells_of(histogram, runs), kind, scale, zero_point)
 
 
-def forecast_each(histogram: Histogram, formats: Iterable[str | Spec | Scheme]) -> tuple[Forecast, ...]:
+def forecast_each(seen: Histogram | TensorRange, formats: Iterable[str | Spec | Scheme]) -> tuple[Forecast, ...]:
     """What ``forecast`` gives for each format or scheme, in half of the time for several; errors as there."""
-    cells = find_cells(histogram)
+    histogram, runs = _open(seen)
+    cells = _cells_of(histogram, runs)
     return tuple(
-        forecast(histogram, kind)
+        forecast(seen, kind)
         if isinstance(kind, Scheme) and kind.granularity != "tensor"
         else _forecast_cells(histogram, cells, kind)
         for kind in map(_resolve, formats)
     )
+
+
+def _open(seen: Histogram | TensorRange) -> tuple[Histogram, Runs | None]:
+    """The histogram, and the runs of neighbours where there are any."""
+    return (seen, None) if isinstance(seen, Histogram) else (seen.histogram, seen.runs)
+
+
+def _cells_of(histogram: Histogram, runs: Runs | None) -> Cells:
+    """The cells of the finite elements: each element at its value where all are known."""
+    if runs is None or not runs.are_all_of(histogram):
+        return find_cells(histogram)
+    at = np.sort(runs.elements.double().numpy())
+    return Cells(at, at, np.ones(len(at)), at, at)
 
 
 def _forecast_cells(
@@ -146,11 +167,11 @@ def _expect(cells: Cells, grid: Grid) -> _Expected:
     )
 
 
-def _expect_many(histogram: Histogram, scheme: Scheme, size: int) -> _Expected:
-    """As ``_expect``, where every ``size`` elements have a scale of their own."""
+def _expect_many(histogram: Histogram, scheme: Scheme, size: int, absmax: float) -> _Expected:
+    """As ``_expect``, where every ``size`` elements have a scale of their own; absmax: the whole tensor's."""
     cells = find_cells(histogram, _BLOCK_POINTS, parts=2)
     blocks = expect_blocks(cells, size, scheme.symmetric)
-    grid = make_grid(scheme, *block_scales(blocks, scheme, histogram.absmax))
+    grid = make_grid(scheme, *block_scales(blocks, scheme, absmax))
     ends = np.stack([blocks.low, blocks.high], axis=1)
     ends_weight = np.broadcast_to([0.0, 1.0] if scheme.symmetric else [1.0, 1.0], ends.shape)
     each = _expect(cells.clip(ends[:, :1], ends[:, 1:]), grid)
@@ -160,6 +181,22 @@ def _expect_many(histogram: Histogram, scheme: Scheme, size: int) -> _Expected:
     mean = each.average(blocks.share)
     between = float((blocks.share * (each.error - mean.error) ** 2).sum())
     return replace(mean, variance=mean.variance + size * between)
+
+
+def _as_neighbours(expected: _Expected, seen: Histogram | TensorRange, scheme: Scheme, size: int) -> _Expected:
+    """What is expected of elements drawn at random, corrected by the runs that were kept, where they can tell."""
+    histogram, runs = _open(seen)
+    if runs is None or not runs.hold_whole(scheme) or not len(runs.elements):
+        return expected
+    found = squared_errors(runs, scheme, histogram.absmax)
+    at_random = float(_expect_many(Histogram.of(runs.elements), scheme, size, histogram.absmax).error)
+    if at_random == 0:
+        return expected
+    factor = float(found.sum()) / len(runs.elements) / at_random
+    error, unsure = factor * expected.error, 0.0
+    if not runs.are_all_of(histogram):
+        unsure = factor**2 * float(expected.variance) + histogram.finite * float(error) ** 2 * relative_variance(found)
+    return replace(expected, error=error, variance=np.asarray(unsure))
 
 
 def _conclude(histogram: Histogram, expected: _Expected, overflows: bool = False) -> Forecast:

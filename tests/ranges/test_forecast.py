@@ -26,6 +26,8 @@ SHARING = [
     Scheme("int4", "group", group=32),
     Scheme("int4", "group", group=128, symmetric=False),
     Scheme("int8", "channel", axis=0),
+    Scheme("int8", "square", group=32),
+    Scheme("fp8_e4m3", "square", group=16),
 ]
 EQUAL_DB = 130  # beyond, tensors are equal but for the FP32 rounding inside a scheme
 
@@ -123,7 +125,13 @@ class TestManyScales:
 
     def test_shares(self):
         x = torch.randn(1024, 512, generator=torch.Generator().manual_seed(3))
-        for kind in ("mxfp4", "mxfp8_e4m3", "nvfp4", Scheme("int4", "group", group=32)):
+        for kind in (
+            "mxfp4",
+            "mxfp8_e4m3",
+            "nvfp4",
+            Scheme("int4", "group", group=32),
+            Scheme("int4", "square", group=16),
+        ):
             flushed = float((apply(x, kind) == 0).double().mean())
             assert forecast(Histogram.of(x), kind).flushed == pytest.approx(flushed, abs=0.005)
 
