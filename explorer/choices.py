@@ -25,7 +25,7 @@ class Choices(Analyses):
 
     def __init__(self, subject: Subject, times: LatencyTable) -> None:
         super().__init__(subject, times)
-        self.precisions = COLUMNS
+        self.precisions: tuple[str, ...] = COLUMNS
         self._history = History.of(subject.baseline.recipe)
         self._plans: dict[str, Plan] = {}
         self._calibration: Calibration | None = None

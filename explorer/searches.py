@@ -15,6 +15,8 @@ from explorer.latency import LatencyTable
 from explorer.predict import Band, Measured, PredictedMap, Price, Pricer
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe, Where
+from explorer.search import Constraints, Frontier, Goal, Known, Meters, Objective
+from explorer.search import search as find_frontier
 from explorer.subject import Subject
 from explorer.sweep import Cell, SweepResult, choose_cells
 from explorer.sweep import interactions as measure_pairs
@@ -31,6 +33,8 @@ class Searches(Analyses):
     """
 
     precisions: tuple[str, ...]
+    meters: Meters
+    """What measures proposals."""
 
     def __init__(self, subject: Subject, times: LatencyTable) -> None:
         super().__init__(subject, times)
@@ -165,6 +169,37 @@ class Searches(Analyses):
         self._pairs |= dict(zip(pairs, table["interaction"], strict=True))
         self._forget_prices()
         return table.assign(predicted=list(pairs.values()))
+
+    # Proposed
+
+    def search(
+        self,
+        objective: Objective = "latency",
+        budget: float | None = None,
+        max_cost: float | None = None,
+        precisions: Iterable[str] | None = None,
+        constraints: Constraints | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> Frontier:
+        """Return the best recipes: the least predicted cost for what they use, beside what simpler searches find.
+
+        objective: what is scarce: ``"latency"`` (ms of a batch, measured per call, casts included), ``"memory"``
+        (bytes of weights, scales and activations at their peak) or ``"bits"`` (per weight). With ``budget`` the one
+        best recipe within it, with ``max_cost`` the one that uses least at that cost, with neither the whole front; its
+        ``at`` solves for another budget without a new pass, its ``verify`` measures. precisions: what ops may take
+        (default the session's columns); those that the map lacks are predicted first. Raises :class:`RecipeError`
+        where constraints contradict each other or nothing is possible within the limit, with the least that is.
+        """
+        names = tuple(dict.fromkeys(precisions or self.precisions))
+        goal = Goal(objective, budget, max_cost, names, constraints or Constraints())
+        with terminal_progress(progress) as report:
+            if self._map is None or not set(names) <= set(self._map.precisions):
+                n = None if self._map is None else self._map.samples
+                self.predicted_map(names, n=n, progress=report, cancel=cancel)
+            known = Known(self._prices(), self._latencies, self.meters)
+            return find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
 
     # Private
 

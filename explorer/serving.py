@@ -28,7 +28,12 @@ HOST = "127.0.0.1"
 PORTS_TRIED = 50
 READY_SECONDS = 90.0
 STOP_SECONDS = 6.0
-PAGES = {"explorer": "explorer.ipynb", "formats": "02_formats.ipynb", "ranges": "03_ranges_and_casts.ipynb"}
+PAGES = {
+    "explorer": "explorer.ipynb",
+    "formats": "02_formats.ipynb",
+    "ranges": "03_ranges_and_casts.ipynb",
+    "map": "04_map_and_search.ipynb",
+}
 """What can be served: the name of a page, and its notebook."""
 
 Say = Callable[[str], None]

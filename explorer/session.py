@@ -26,6 +26,7 @@ from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe
 from explorer.run import KernelCache, Plan, Planner, weigh
 from explorer.samples import Samples, check_targets
+from explorer.search import Meters
 from explorer.searches import Searches
 from explorer.subject import Subject
 from explorer.tables import casts_table, memory_table, ops_table, row_links
@@ -81,6 +82,10 @@ class Session(Choices, Searches):
                 lambda: self.calibration,
             ),
             LatencyTable(),
+        )
+        self.meters = Meters(
+            lambda recipe, progress, cancel: self.evaluate(recipe, progress=progress, cancel=cancel),
+            lambda recipe, progress, cancel: self.latency(recipe, progress=progress, cancel=cancel),
         )
         self._stopwatch = Stopwatch(
             device,

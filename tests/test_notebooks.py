@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 SECONDS = 90
 """A cell imports torch and compiles a loop, on two cores that other tests share."""
-NOTEBOOKS = ["02_formats.ipynb", "03_ranges_and_casts.ipynb"]
+NOTEBOOKS = ["02_formats.ipynb", "03_ranges_and_casts.ipynb", "04_map_and_search.ipynb"]
 
 
 def read(root: Path, name: str) -> Any:
