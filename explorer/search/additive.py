@@ -1,0 +1,201 @@
+"""The time of a recipe as a sum: what each op takes in each precision, casts that are shared, calls taken in by others.
+
+Read off plans and call times. Where every way in which calls join is in the plans that were seen, the sum is the table's
+own; a proposal's plan that joins calls in a new way is added to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from explorer.graph import Op
+from explorer.kernels import CARRIERS
+from explorer.run import Plan, Planner, Step, keys_of
+from explorer.run.fuse import Fusion, find_fusions
+from explorer.search.constraints import Options
+from explorer.search.costs import CallTimes
+from explorer.search.problem import Condition, Joint, Problem, Shared
+
+TimeOf = Callable[[str, float], float]
+"""(Key of a call, what to take where nothing like it is known) -> milliseconds."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A call that takes in the work of others: the ``conditions`` under which it does, and its key.
+
+    ``apart`` are the keys of the calls that would be made otherwise.
+    """
+
+    op: str
+    conditions: frozenset[Condition]
+    key: str
+    apart: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """In which carrier each op takes each value and gives its own, by precision; read off plans that have them.
+
+    takes: (op, precision) -> value -> carrier. gives: (op, precision) -> carrier.
+    """
+
+    takes: Mapping[tuple[str, str], Mapping[str, str]]
+    gives: Mapping[tuple[str, str], str]
+
+    @staticmethod
+    def of(plans: Iterable[Plan]) -> Flows:
+        steps = {
+            (step.op.id, plan.recipe[step.op.id]): step
+            for plan in plans
+            for step in plan.steps
+            if step.op.has_precision
+        }
+        return Flows(
+            {cell: step.takes for cell, step in steps.items()}, {cell: step.gives for cell, step in steps.items()}
+        )
+
+    def readers(self, op: str, value: str, carrier: str, options: Options) -> Condition:
+        """The precisions in which an op takes a value in a carrier."""
+        names = (name for name in options[op] if self.takes.get((op, name), {}).get(value) == carrier)
+        return op, frozenset(names)
+
+    def makers(self, op: str, carrier: str, options: Options) -> Condition:
+        """The precisions in which an op gives its value in a carrier."""
+        return op, frozenset(name for name in options[op] if self.gives.get((op, name)) == carrier)
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyModel:
+    """What a problem's times are read off: the planner, a plan of the baseline, flows, and the patterns that were seen.
+
+    options: every row of the graph -> its precisions, one alone where nothing is to be chosen.
+    """
+
+    planner: Planner
+    options: Options
+    example: Plan
+    flows: Flows
+    patterns: Mapping[tuple[str, frozenset[Condition]], Pattern]
+
+    @staticmethod
+    def of(planner: Planner, options: Options, plans: Sequence[Plan]) -> LatencyModel:
+        """Return the model that ``plans`` show, of which every op meets each of its options in one at least."""
+        model = LatencyModel(planner, options, plans[0], Flows.of(plans), {})
+        for plan in plans:
+            model = model.with_plan(plan)
+        return model
+
+    def with_plan(self, plan: Plan) -> LatencyModel:
+        """Return the model with the patterns that ``plan`` shows besides; this very one where there are none."""
+        keys = keys_of(plan)
+        found = [self._pattern(plan, plan.steps[at], fusion, keys) for at, fusion in find_fusions(plan).items()]
+        new = {(each.op, each.conditions): each for each in found} | dict(self.patterns)
+        return self if len(new) == len(self.patterns) else replace(self, patterns=new)
+
+    def problem(self, times: CallTimes, base: Problem) -> Problem:
+        """Return ``base`` (its options, quality and ties) with what its choices take, in milliseconds."""
+
+        def time_ms(key: str, otherwise_ms: float = 0.0) -> float:
+            return times.time_us(key, otherwise_ms * 1e3) / 1e3
+
+        spent = {op: {name: self._alone(op, name, time_ms) for name in base.quality[op]} for op in base.ops}
+        casts, joints = tuple(self._casts(time_ms)), tuple(self._joints(time_ms))
+        return replace(base, spent=spent, shared=casts, joint=joints, fixed=self._fixed(time_ms))
+
+    def _alone(self, op: str, name: str, time_ms: TimeOf) -> float:
+        """What an op takes by itself; where its kernel never ran so, as in FP32."""
+        return time_ms(self._key(op, name), time_ms(self._key(op, "fp32"), 0.0))
+
+    def _key(self, op: str, name: str) -> str:
+        step = self.example.step_of[op]
+        return Step(step.op, step.site, self.planner.select(op, name), {}, "").key
+
+    def _fixed(self, time_ms: TimeOf) -> float:
+        """What views and integer ops take."""
+        return sum(time_ms(step.key, 0.0) for step in self.example.steps if step.kernel is None)
+
+    # Casts
+
+    def _casts(self, time_ms: TimeOf) -> Iterable[Shared]:
+        """One for each value and carrier that some reader may want and the value may not be in."""
+        graph = self.planner.graph
+        for value, maker in self._homes().items():
+            wanted: dict[str, list[Condition | None]] = {}
+            for reader in graph.users.get(value, ()):
+                for carrier, condition in self._wanted(reader, value):
+                    wanted.setdefault(carrier, []).append(condition)
+            if graph.output.name == value:
+                wanted.setdefault("fp32", []).append(None)
+            for carrier, readers in wanted.items():
+                given = None if maker is None else self.flows.makers(maker, carrier, self.options)
+                always = (
+                    carrier == "fp32" if maker is None else given is not None and given[1] == set(self.options[maker])
+                )
+                if not always:
+                    yield Shared(time_ms(self._cast_key(value, maker, carrier), 0.0), tuple(readers), given)
+
+    def _wanted(self, reader: Op, value: str) -> Iterable[tuple[str, Condition | None]]:
+        if reader.has_precision:
+            names = self.options[reader.id]
+            carriers = {self.flows.takes.get((reader.id, name), {}).get(value, "") for name in names} - {""}
+            return [
+                (carrier, self.flows.readers(reader.id, value, carrier, self.options)) for carrier in sorted(carriers)
+            ]
+        return [("fp32", None)] if reader.role == "integer" else []
+
+    def _homes(self) -> Mapping[str, str | None]:
+        """Floating value -> the op whose precision decides the format it flows in (None: FP32 always). A value that is
+        joined of several counts as the first of them."""
+        graph = self.planner.graph
+        homes: dict[str, str | None] = {name: None for name in graph.inputs if graph.is_floating(name)}
+        for op in graph.ops:
+            if op.output is None or not op.output.floating:
+                continue
+            if op.has_precision:
+                homes[op.name] = op.id
+            else:
+                flowing = [name for name in op.refs if name in homes]
+                homes[op.name] = homes[flowing[0]] if flowing and op.role != "integer" else None
+        return homes
+
+    def _cast_key(self, value: str, maker: str | None, carrier: str) -> str:
+        given = {self.flows.gives.get((maker, name), "") for name in self.options[maker]} if maker else {"fp32"}
+        others = sorted(given - {carrier, ""}, key=lambda each: (each != "fp32", each))
+        source = CARRIERS[others[0] if others else "fp32"].format
+        return f"cast|{source}|{carrier}|{prod(self.planner.shapes[value])}"
+
+    # Calls that take in others
+
+    def _joints(self, time_ms: TimeOf) -> Iterable[Joint]:
+        """What each pattern saves beyond the patterns that hold whenever it does."""
+        by_op: dict[str, list[Pattern]] = {}
+        for pattern in self.patterns.values():
+            by_op.setdefault(pattern.op, []).append(pattern)
+        for patterns in by_op.values():
+            saved: dict[Pattern, float] = {}
+            for pattern in sorted(patterns, key=lambda each: len(each.apart)):
+                apart = sum(time_ms(key, 0.0) for key in pattern.apart)
+                inner = sum(more for other, more in saved.items() if _implies(pattern.conditions, other.conditions))
+                saved[pattern] = time_ms(pattern.key, apart) - apart - inner
+            for pattern, more in saved.items():
+                yield Joint(more, tuple(sorted(pattern.conditions, key=lambda each: each[0])))
+
+    def _pattern(self, plan: Plan, step: Step, fusion: Fusion, keys: Mapping[str, str]) -> Pattern:
+        inside = [plan.steps[position] for position in fusion.positions]
+        rows = [each for each in (step, *inside) if each.op.has_precision]
+        conditions: list[Condition] = [(each.op.id, frozenset((plan.recipe[each.op.id],))) for each in rows]
+        apart = [self._key(each.op.id, plan.recipe[each.op.id]) for each in rows]
+        apart += [each.key for each in inside if not each.op.has_precision]
+        if fusion.codes:
+            readers = plan.graph.users.get(fusion.value, ())
+            conditions += [self.flows.readers(op.id, fusion.value, fusion.codes, self.options) for op in readers]
+            apart.append(f"cast|fp32|{fusion.codes}|{prod(plan.shapes[fusion.value])}")
+        return Pattern(step.op.id, frozenset(conditions), keys[step.op.id], tuple(apart))
+
+
+def _implies(outer: frozenset[Condition], inner: frozenset[Condition]) -> bool:
+    """Whether ``inner`` holds whenever ``outer`` does."""
+    return all(any(op == other and names <= wider for op, names in outer) for other, wider in inner)

@@ -1,0 +1,146 @@
+"""The problem that is solved: one precision for each op, what each choice costs, and what choices cost together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+Condition = tuple[str, frozenset[str]]
+"""An op in one of some precisions."""
+Choice = Mapping[str, str]
+"""Op id -> name of its precision."""
+Table = Mapping[str, Mapping[str, float]]
+"""Op id -> precision -> a number."""
+
+ROUNDING = 1e-6
+"""A budget counts as met up to this fraction of it: what the solver's own tolerance is."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is paid once where any of its ``readers`` wants it and its ``maker`` does not give it already: a cast.
+
+    A reader of None always wants it (the model's output, an op without a precision), a maker of None never gives it.
+    """
+
+    cost: float
+    readers: tuple[Condition | None, ...]
+    maker: Condition | None = None
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        return _ops_of((*self.readers, self.maker))
+
+    def paid(self, choice: Choice) -> float:
+        given = self.maker is not None and holds(self.maker, choice)
+        wanted = any(reader is None or holds(reader, choice) for reader in self.readers)
+        return self.cost if wanted and not given else 0.0
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What is paid (or saved, where negative) when all of its conditions hold: calls that take in each other's work."""
+
+    cost: float
+    conditions: tuple[Condition, ...]
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        return _ops_of(self.conditions)
+
+    def paid(self, choice: Choice) -> float:
+        return self.cost if all(holds(condition, choice) for condition in self.conditions) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One precision for each of ``ops``, of those that ``quality`` has for it.
+
+    quality: what each choice costs in quality. spent: what each uses up of the budget (microseconds, bytes, bits), by
+    itself; ``shared`` and ``joint`` are what choices use up together, ``fixed`` what is used whatever is chosen.
+    tied: groups of ops that take one precision.
+    """
+
+    ops: tuple[str, ...]
+    quality: Table
+    spent: Table
+    shared: tuple[Shared, ...] = ()
+    joint: tuple[Joint, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
+    fixed: float = 0.0
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The ops that are chosen for together, each op in one group, in order; alone where nothing ties it."""
+        parent = {op: op for op in self.ops}
+
+        def root(op: str) -> str:
+            while parent[op] != op:
+                op = parent[op]
+            return op
+
+        for tie in self.tied:
+            for op in tie[1:]:
+                parent[root(op)] = root(tie[0])
+        found: dict[str, list[str]] = {}
+        for op in self.ops:
+            found.setdefault(root(op), []).append(op)
+        return tuple(tuple(group) for group in found.values())
+
+    @cached_property
+    def group_of(self) -> Mapping[str, int]:
+        return {op: index for index, group in enumerate(self.groups) for op in group}
+
+    def options(self, group: int) -> tuple[str, ...]:
+        """The precisions that every op of a group can take."""
+        first, *others = self.groups[group]
+        return tuple(name for name in self.quality[first] if all(name in self.quality[op] for op in others))
+
+    def quality_of(self, choice: Choice) -> float:
+        """What ``choice`` costs in quality, op by op: interactions are not in it."""
+        return sum(self.quality[op][choice[op]] for op in self.ops)
+
+    def spent_by(self, choice: Choice) -> float:
+        """What ``choice`` uses up, all together."""
+        alone = sum(self.spent[op][choice[op]] for op in self.ops)
+        return self.fixed + alone + sum(term.paid(choice) for term in self._terms)
+
+    def spent_more(self, choice: Choice, ops: Iterable[str], name: str) -> float:
+        """What ``choice`` would use up beyond what it does if ``ops`` took precision ``name``."""
+        changed = set(ops)
+        after = {**choice, **dict.fromkeys(changed, name)}
+        terms = {id(term): term for op in changed for term in self._touching[op]}.values()
+        alone = sum(self.spent[op][name] - self.spent[op][choice[op]] for op in changed)
+        return alone + sum(term.paid(after) - term.paid(choice) for term in terms)
+
+    def around(self, ops: Iterable[str]) -> frozenset[str]:
+        """The ops whose change would use up another amount once ``ops`` were changed; these among them."""
+        return frozenset(other for op in ops for term in self._touching[op] for other in term.ops) | frozenset(ops)
+
+    @cached_property
+    def _terms(self) -> tuple[Shared | Joint, ...]:
+        return (*self.shared, *self.joint)
+
+    @cached_property
+    def _touching(self) -> Mapping[str, tuple[Shared | Joint, ...]]:
+        found: dict[str, list[Shared | Joint]] = {op: [] for op in self.ops}
+        for term in self._terms:
+            for op in term.ops:
+                found[op].append(term)
+        return {op: tuple(terms) for op, terms in found.items()}
+
+
+def meets(spent: float, budget: float) -> bool:
+    """Whether ``spent`` is within ``budget``, rounding aside."""
+    return spent <= budget + ROUNDING * abs(budget)
+
+
+def holds(condition: Condition, choice: Choice) -> bool:
+    """Whether an op's choice is one of those that a condition names."""
+    op, names = condition
+    return choice[op] in names
+
+
+def _ops_of(conditions: Iterable[Condition | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(condition[0] for condition in conditions if condition is not None))

@@ -1,0 +1,247 @@
+"""The searcher: solves for one budget after another, and holds each solution against its real plan. (Effect: a lock.)"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from explorer.errors import RecipeError
+from explorer.predict.price import Pricer
+from explorer.recipe import BASELINE, Recipe
+from explorer.run import Plan
+from explorer.search.additive import LatencyModel
+from explorer.search.baselines import greedy
+from explorer.search.contexts import with_choice
+from explorer.search.costs import CallTimes
+from explorer.search.frontier import Kind, Proposal
+from explorer.search.goal import Goal
+from explorer.search.predicted import predicted_prices
+from explorer.search.prices import Quadratic
+from explorer.search.problem import Choice, Problem, meets
+from explorer.search.reasons import explain
+from explorer.search.sizes import Sizes
+from explorer.search.solve import Solution, cheapest, least
+from explorer.search.swaps import improve
+from explorer.subject import Subject
+
+Find = Callable[[Problem, Choice, float], Choice | None]
+MOST_SOLVED = 5
+"""How often one budget is solved for, each time with what the last plan showed."""
+CLOSE = 0.002
+"""A plan that uses this fraction less than the budget, or less, is close enough to it."""
+STARTS = 3
+"""From so many choices swaps set out: the solver's, and the cheapest of the simpler ones."""
+
+
+@dataclass(eq=False)
+class Searcher:
+    """Finds proposals for one goal. ``problem`` is the sum that is solved; it learns from the plans of its solutions.
+
+    times: None where time is not looked at. Calls of several threads take turns.
+    """
+
+    subject: Subject
+    pricer: Pricer
+    goal: Goal
+    problem: Problem
+    sizes: Sizes
+    times: CallTimes | None = None
+    model: LatencyModel | None = None
+    measuring: bool = False
+    cancel: Any = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    # What a recipe is worth
+
+    def amounts(self, recipe: Recipe) -> tuple[float, int, float]:
+        """Return predicted milliseconds (NaN where unknown), bytes and bits per weight of a recipe."""
+        plan = self.subject.planner.plan(recipe)
+        return self._latency_ms(plan), self.sizes.memory_bytes(plan), self.sizes.bits(recipe)
+
+    def used(self, recipe: Recipe) -> float:
+        """Return how much of what is scarce a recipe uses, by its real plan."""
+        if self.goal.objective == "bits":
+            return self.sizes.bits(recipe)
+        plan = self.subject.planner.plan(recipe)
+        if self.goal.objective == "memory":
+            return float(self.sizes.memory_bytes(plan))
+        self._learn(plan)
+        return self._latency_ms(plan)
+
+    def propose(self, recipe: Recipe, kind: Kind, words: str) -> Proposal:
+        """Return ``recipe`` with its price and amounts."""
+        plan = self.subject.planner.plan(recipe)
+        size, bits = self.sizes.memory_bytes(plan), self.sizes.bits(recipe)
+        price = self.pricer.price(recipe)
+        return Proposal(recipe, price, self._latency_ms(plan), size, bits, kind, words, bool(plan.emulated))
+
+    # Solving
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self._least_used, max(self._least_used, self._most_used)
+
+    def at(self, budget: float) -> Proposal:
+        """Return the best proposal under ``budget``; raise :class:`RecipeError` where nothing is possible under it."""
+        with self._lock:
+            choice = self._best(budget)
+            if choice is None:
+                least_, words = self._least_used, self.goal.words
+                raise RecipeError(
+                    f"find a recipe within {words(budget)}",
+                    f"the least that is possible is {words(least_)}",
+                    f"a budget of {words(least_ * 1.001)} or more, other precisions, or looser constraints",
+                )
+            return self._search_proposal(choice, f"within {self.goal.words(budget)}")
+
+    def under(self, max_cost: float) -> Proposal:
+        """Return the proposal that uses least at a predicted cost of at most ``max_cost``."""
+        with self._lock:
+            most, best, least_price = max_cost, None, math.inf
+            for _ in range(MOST_SOLVED):
+                solution = least(self.problem, most)
+                if solution is None:
+                    break
+                price, used = self._quadratic.cost(solution.choice), self.used(self.recipe_of(solution.choice))
+                least_price = min(least_price, price)
+                if meets(price, max_cost) and (best is None or used < best[0]):
+                    best = used, solution.choice
+                if price == 0 or abs(math.log(max_cost / price)) < CLOSE:
+                    break
+                most *= max_cost / price
+            if best is None:
+                raise RecipeError(
+                    f"find a recipe that costs at most {max_cost:g} {self.pricer.map.unit}",
+                    f"the least found is {least_price:.3g}",
+                    "a larger max_cost, or looser constraints",
+                )
+            return self._search_proposal(best[1], f"at most {max_cost:g} {self.pricer.map.unit}")
+
+    def recipe_of(self, choice: Choice) -> Recipe:
+        return with_choice(self.subject.baseline.recipe, choice)
+
+    def within(self, budget: float, find: Find) -> Recipe | None:
+        """Return what another way to search finds whose real plan is within ``budget``; None where it finds nothing.
+
+        find: (problem, FP32 everywhere, target) -> a choice; the target is lowered until the plan fits.
+        """
+        with self._lock:
+            target = budget
+            for _ in range(MOST_SOLVED):
+                choice = find(self.problem, self.first, target)
+                if choice is None:
+                    return None
+                recipe = self.recipe_of(choice)
+                if meets(real := self.used(recipe), budget):
+                    return recipe
+                target -= real - budget
+        return None
+
+    # Private
+
+    def _search_proposal(self, choice: Choice, words: str) -> Proposal:
+        recipe = explain(self.recipe_of(choice), self.problem, choice, self.goal.words, self.pricer.map.unit)
+        return self.propose(recipe, "search", words)
+
+    def _best(self, budget: float) -> Choice | None:
+        """The choice of the lowest price whose real plan is within ``budget``."""
+        found = list(self._solved(budget))
+        return min(found, key=self._quadratic.cost) if found else None
+
+    def _solved(self, budget: float) -> Iterator[Choice]:
+        """Choices whose real plans are within ``budget``: solved for a target that is moved by what the sum gets wrong."""
+        target = budget
+        for _ in range(MOST_SOLVED):
+            solution = cheapest(self.problem, target)
+            choice = self._least.choice if solution is None else self._improved(solution.choice, target)
+            planned, real = self.problem.spent_by(choice), self.used(self.recipe_of(choice))
+            if meets(real, budget):
+                yield choice
+                if real >= budget * (1 - CLOSE) or planned <= target * (1 - 10 * CLOSE):
+                    return
+            elif solution is None:
+                return
+            corrected = budget - (real - self.problem.spent_by(choice))
+            if abs(corrected - target) < CLOSE * budget / 10:
+                if meets(real, budget):
+                    return
+                corrected = target - max(real - budget, CLOSE * budget)
+            target = corrected
+
+    def _improved(self, choice: Choice, target: float) -> Choice:
+        """The cheapest after swaps, from the solver's choice and from simpler ones, under the price with interactions."""
+        quadratic = self._quadratic
+        starts = [choice, *self._simpler(target)]
+        starts = [starts[0], *sorted(starts[1:], key=quadratic.cost)[: STARTS - 1]]
+        return min((improve(self.problem, quadratic, start, target) for start in starts), key=quadratic.cost)
+
+    def _simpler(self, target: float) -> list[Choice]:
+        """Uniform choices and the greedy one, as far as they are within a target."""
+        uniform = [choice for choice, used in self._uniform if meets(used, target)]
+        return [*uniform, *greedy(self.problem, self.first, [target]).values()]
+
+    @cached_property
+    def _uniform(self) -> list[tuple[Choice, float]]:
+        problem = self.problem
+        found: list[tuple[Choice, float]] = []
+        for name in dict.fromkeys(name for names in problem.quality.values() for name in names):
+            choice = dict(self.first)
+            for index, ops in enumerate(problem.groups):
+                if name in problem.options(index):
+                    choice |= dict.fromkeys(ops, name)
+            found.append((choice, problem.spent_by(choice)))
+        return found
+
+    @cached_property
+    def first(self) -> Choice:
+        """FP32 wherever that is allowed, elsewhere what costs least."""
+        problem = self.problem
+        found: dict[str, str] = {}
+        for index, ops in enumerate(problem.groups):
+            options = problem.options(index)
+            best = min(options, key=lambda name: (name != BASELINE, sum(problem.quality[op][name] for op in ops)))
+            found |= dict.fromkeys(ops, best)
+        return found
+
+    @cached_property
+    def _most_used(self) -> float:
+        return self.used(self.recipe_of(self.first))
+
+    @cached_property
+    def _least_used(self) -> float:
+        return self.used(self.recipe_of(self._least.choice))
+
+    @cached_property
+    def _least(self) -> Solution:
+        """What uses least; solved again with what its own plan shows, until that shows nothing new."""
+        for _ in range(MOST_SOLVED):
+            before, solution = self.problem, least(self.problem)
+            assert solution is not None, "without a limit every problem has a solution"
+            self.used(self.recipe_of(solution.choice))
+            if self.problem is before:
+                break
+        return solution
+
+    @cached_property
+    def _quadratic(self) -> Quadratic:
+        return predicted_prices(self.problem, self.pricer)
+
+    def _learn(self, plan: Plan) -> None:
+        """Take in how the calls of a plan join, and time what was never timed, where this may be measured now."""
+        if self.times is None or self.model is None:
+            return
+        model, news = self.model.with_plan(plan), self.times.unknown(plan)
+        if news and self.measuring:
+            self.times.measure([plan], cancel=self.cancel)
+        if model is not self.model or (news and self.measuring):
+            self.model = model
+            self.problem = model.problem(self.times, self.problem)
+
+    def _latency_ms(self, plan: Plan) -> float:
+        if self.times is None or plan.emulated:
+            return math.nan
+        return self.times.predict_us(plan) / 1e3
