@@ -1,4 +1,4 @@
-"""The command line: serve the page, open JupyterLab, say what this machine offers. The one place that prints."""
+"""The command line: serve the page, open JupyterLab, sweep cells, say what is here. The one place that prints."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from explorer.errors import ExplorerError, ModelError
 
 if TYPE_CHECKING:
     from explorer.kernels import Option
+    from explorer.sweep import SweepResult
 
 DEMO_PORT = 8866
 LAB_PORT = 8888
@@ -50,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("jupyter", nargs="*", metavar="-- JUPYTERLAB OPTIONS", help="what follows -- goes to JupyterLab")
     lab.set_defaults(run=_lab)
 
+    sweep = commands.add_parser("sweep", help="measure what each op costs in each precision, alone")
+    _add_sweep_options(sweep)
+    sweep.set_defaults(run=_sweep)
+
     check = commands.add_parser("check", help="say what this machine offers")
     check.set_defaults(run=_check)
 
@@ -64,6 +69,17 @@ def _add_server_options(command: argparse.ArgumentParser, port: int) -> None:
     command.add_argument("--port", type=int, help=f"default: {port}, or the next that is free")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     command.add_argument("--verbose", action="store_true", help="show the server's own messages")
+
+
+def _add_sweep_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", help="a bundled model, or hf:<name>, timm:<name>, ...")
+    command.add_argument("--ops", metavar="PATTERN", help="which ops: an id, a layer, 'blocks.*.mlp.*', kind:linear")
+    command.add_argument("--precisions", metavar="A,B", help="which precisions (default: those of the page)")
+    command.add_argument("--n", type=int, help="on how many samples, the first ones (default: 128)")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="on so many processes of this machine")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="on a Dask cluster: tcp://<host>:8786")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write one line for each cell there, as CSV")
 
 
 def _demo(chosen: argparse.Namespace) -> int:
@@ -87,6 +103,47 @@ def _serve(server: serving.Server, folder: Path, chosen: argparse.Namespace) -> 
     serving.serve(server, say, log=log, browser=chosen.browser)
     say("stopped")
     return 0
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    from explorer.progress import terminal_progress
+    from explorer.sweep import SweepLost, choose_cells, executor_for, sweep
+
+    _refuse_unknown(chosen.model)
+    _refuse_unwritable(chosen.out)
+    with executor_for(chosen.workers, chosen.scheduler) as executor:
+        import explorer as px
+
+        session = px.open(chosen.model)
+        named = [name.strip() for name in (chosen.precisions or "").split(",") if name.strip()]
+        cells = choose_cells(session.subject, named or session.precisions, chosen.ops)
+        try:
+            with terminal_progress(None) as report:
+                found = sweep(session.subject, cells, chosen.n, executor, report)
+        except SweepLost as lost:
+            _tell_sweep(lost.result, chosen.out)
+            raise
+    _tell_sweep(found, chosen.out)
+    return 0
+
+
+def _tell_sweep(found: SweepResult, out: Path | None) -> None:
+    """Print the table of costs, or write one line for each cell to a file."""
+    if out is not None:
+        found.records().to_csv(out, index=False)
+        say(f"{len(found.cells)} cells written to {out}")
+        return
+    emulated = sum(cost.emulated for cost in found.cells.values())
+    n = max((cost.n for cost in found.cells.values()), default=0)
+    say(f"measured cost of each op alone, in {found.unit}, on {n} samples; {emulated} of {len(found.cells)} emulated")
+    say(found.table().to_string(float_format=lambda cost: f"{cost:.3g}", na_rep="-"))
+
+
+def _refuse_unwritable(out: Path | None) -> None:
+    """Refuse before the work what could not be written after it."""
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        found = "it is a folder" if out.is_dir() else f"there is no folder {out.absolute().parent}"
+        raise ExplorerError(f"write to {str(out)!r}", found, "a file in a folder that exists")
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """The exact sweep: what single cells and pairs of them cost at the output, here, on executors or on a cluster."""
 
-from explorer.sweep.cluster import connect
+from explorer.sweep.places import executor_for
 from explorer.sweep.record import Cell, ExactCost, SweepLost, SweepResult
 from explorer.sweep.sweep import choose_cells, interactions, sweep
 
@@ -10,7 +10,7 @@ __all__ = [
     "SweepLost",
     "SweepResult",
     "choose_cells",
-    "connect",
+    "executor_for",
     "interactions",
     "sweep",
 ]

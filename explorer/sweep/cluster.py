@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
-from explorer.errors import ExplorerError, MissingPackage
+from explorer.errors import ExplorerError
 from explorer.sweep import work
 from explorer.sweep.bench import Task
 from explorer.sweep.crews import Crew, CrewLost, Errors
@@ -42,6 +42,8 @@ class ClusterCrew:
         while not self._workers():
             self.check()
             time.sleep(0.1)
+        if self._sent is not None and self._sent.status == "finished":
+            return
         workers = self._workers()
         gpus = [address for address, facts in workers.items() if facts.get("resources", {}).get("GPU", 0) >= 1]
         self._resources = {"GPU": 1} if gpus else None
@@ -62,6 +64,10 @@ class ClusterCrew:
             what = "has no workers" if self._client.status == "running" else "cannot be reached"
             raise CrewLost(f"the cluster {what} for {PATIENCE_SECONDS:g} s", START)
 
+    def withdraw(self, futures: list[Any]) -> None:
+        if self._client.status == "running":
+            self._client.cancel(futures)
+
     def _workers(self) -> Mapping[str, Any]:
         """The workers by address; none while the scheduler cannot be reached."""
         if self._client.status != "running":
@@ -79,29 +85,11 @@ def hire_cluster(client: Any, parcel: Callable[[], Parcel]) -> Iterator[Crew]:
     asked = "sweep on an executor"
     try:
         from distributed import Client
-    except ImportError as error:
-        if type(client).__module__.startswith(("distributed", "dask")):
-            raise MissingPackage(asked, "distributed", "cluster") from error
-        Client = ()  # type: ignore[misc,assignment]
+    except ImportError:
+        Client = ()  # type: ignore[misc,assignment]  # then this is none
     if not isinstance(client, Client):
         found = f"it is a {type(client).__name__}"
         raise ExplorerError(asked, found, "an executor of concurrent.futures, or a dask.distributed Client")
     if client.asynchronous:
         raise ExplorerError(asked, "this client is asynchronous", "distributed.Client(address), without asynchronous")
     yield ClusterCrew(client, parcel())
-
-
-@contextmanager
-def connect(address: str, seconds: float = 10.0) -> Iterator[Any]:
-    """Yield a client of the scheduler at ``address``. Raises :class:`ExplorerError` where none answers."""
-    asked = f"connect to the scheduler {address!r}"
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingPackage(asked, "distributed", "cluster") from error
-    try:
-        client: Any = Client(address, timeout=seconds, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise ExplorerError(asked, f"no scheduler answers there ({type(error).__name__})", START) from error
-    with client:
-        yield client

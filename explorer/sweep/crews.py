@@ -49,6 +49,9 @@ class Crew(Protocol):
     def check(self) -> None:
         """Raise :class:`CrewLost` where nobody is left who could finish what was submitted."""
 
+    def withdraw(self, futures: list[Any]) -> None:
+        """Let go of what was submitted and has not begun."""
+
 
 def collect(crew: Crew, tasks: list[Task], cancel: Any) -> Iterator[tuple[int, list[Outcome]]]:
     """Yield the outcomes of each task with its place, as they come; a task whose worker was lost is given out again.
@@ -84,8 +87,7 @@ def collect(crew: Crew, tasks: list[Task], cancel: Any) -> Iterator[tuple[int, l
                     crew.recover()
                     give(place)
     finally:
-        for future in waiting:
-            future.cancel()
+        crew.withdraw(list(waiting))
 
 
 class ThreadCrew:
@@ -103,6 +105,10 @@ class ThreadCrew:
     def recover(self) -> None: ...
 
     def check(self) -> None: ...
+
+    def withdraw(self, futures: list[Any]) -> None:
+        for future in futures:
+            future.cancel()
 
     def _measure(self, task: Task) -> list[Outcome]:
         with work.threads(self._threads):
@@ -128,6 +134,10 @@ class ProcessCrew:
     def recover(self) -> None: ...
 
     def check(self) -> None: ...
+
+    def withdraw(self, futures: list[Any]) -> None:
+        for future in futures:
+            future.cancel()
 
 
 @contextmanager
