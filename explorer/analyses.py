@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -56,8 +57,9 @@ class Analyses:
         """
         total = len(self.subject.samples)
         key = (min(n or total, total), slices) if slices is None or isinstance(slices, str) else None
-        if key in self._ranges:
-            return self._ranges[key]
+        known = self._known_ranges(key)
+        if known is not None:
+            return known
         with terminal_progress(progress) as report:
             found = observe.observe(self.subject, n, slices, report, cancel)
         if key is not None:
@@ -228,6 +230,16 @@ class Analyses:
             return diagnosis.preview(self.subject, self._asked(recipe), remedy, progress=report, cancel=cancel)
 
     # Private
+
+    def _known_ranges(self, key: tuple[int, str | None] | None) -> observe.RangeSet | None:
+        """The ranges that were found before: also those without slices, where there are ones with."""
+        if key is None or key in self._ranges:
+            return self._ranges.get(key)
+        n, slices = key
+        if slices is not None:
+            return None
+        cut = (found for known, found in self._ranges.items() if known is not None and known[0] == n)
+        return next((replace(found, slices={}) for found in cut), None)
 
     def _asked(self, recipe: Recipe | None) -> Recipe:
         return self.recipe if recipe is None else recipe

@@ -116,7 +116,8 @@ def _spread(total: int, count: int, key: int) -> Tensor:
         return torch.arange(total)
     start = (key & 0xFFFFFFFF) / 2**32
     turns = start + torch.arange(count, dtype=torch.float64) * GOLDEN
-    return torch.unique(((turns - turns.floor()) * total).long())
+    places: Tensor = torch.unique(((turns - turns.floor()) * total).long())
+    return places
 
 
 def beside(parts: Sequence[Part]) -> Part:

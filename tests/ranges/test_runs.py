@@ -41,9 +41,11 @@ def grouped_rows():
 @pytest.mark.parametrize("x", [outlier_channels(), smooth_rows(), grouped_rows()], ids=["channels", "rows", "groups"])
 @pytest.mark.parametrize("kind", ["mxfp8_e4m3", "mxfp4", "mxint8", "nvfp4", Scheme("int4", "group", group=8)], ids=str)
 def test_blocks_are_forecast_from_how_neighbours_keep_together(x, kind, measure_sqnr):
-    """1 dB, the tolerance of forecasts; without the runs most of these are off by more."""
+    """1 dB, the tolerance of forecasts, and one standard deviation of what so few runs leave open, under 1 dB too."""
     y = fake_quantize(x, kind) if isinstance(kind, Scheme) else round_to(x, kind)
-    assert forecast(range_of(x), kind).sqnr_db == pytest.approx(measure_sqnr(x, y), abs=1.0)
+    found = forecast(range_of(x), kind)
+    assert found.sqnr_db == pytest.approx(measure_sqnr(x, y), abs=1.0 + found.spread_db)
+    assert found.spread_db < 1
 
 
 def test_the_histogram_alone_cannot_tell(measure_sqnr):

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from explorer.diagnosis import Finding, Remedy, apply
-from explorer.ranges import Histogram
+from explorer.ranges import Histogram, TensorRange
 
 if TYPE_CHECKING:
     from tests.widgets.fake import FakeRecipe
@@ -64,7 +64,7 @@ class FakeAnalyses:
                 x[:6] *= 40
             if op == WIDE:
                 x[:2] = 70000.0
-            yield op, SimpleNamespace(histogram=Histogram.of(x), channel_absmax=None, channel_axis=None)
+            yield op, TensorRange(Histogram.of(x))
 
     def _before(self, op: str) -> str:
         return (["input", *self.ids])[self.ids.index(op)] if op in self.ids else ""

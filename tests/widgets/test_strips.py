@@ -13,7 +13,7 @@ import torch
 
 from explorer.formats import Scheme
 from explorer.kernels import StaticScale
-from explorer.ranges import Histogram, forecast
+from explorer.ranges import Histogram, TensorRange, forecast
 from tests.widgets.conftest import Ask, until
 from tests.widgets.fake import FakeSession
 from tests.widgets.fake_analyses import WIDE
@@ -54,7 +54,7 @@ def test_a_count_of_one_in_a_million_still_shows() -> None:
 
 
 def band(values: torch.Tensor, carrier: str, **more: Any) -> Any:
-    held = SimpleNamespace(values={"x": SimpleNamespace(histogram=Histogram.of(values))})
+    held = SimpleNamespace(values={"x": TensorRange(Histogram.of(values))})
     return judge(JudgedTensor("op", "x", "input", carrier, **more), held)
 
 
