@@ -3,6 +3,7 @@
 from widgets.app import Page, explore
 from widgets.format_lab import FormatLab
 from widgets.views.casts_panel import CastsPanel
+from widgets.views.compare_recipes import CompareRecipes
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsChart
@@ -17,6 +18,7 @@ from widgets.views.time_table import TimeTable
 
 __all__ = [
     "CastsPanel",
+    "CompareRecipes",
     "CulpritsPanel",
     "DeltaBar",
     "ErrorsChart",

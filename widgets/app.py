@@ -13,6 +13,7 @@ from widgets.measuring import measure
 from widgets.sharing import state_of
 from widgets.state import PageState
 from widgets.views.casts_panel import CastsPanel
+from widgets.views.compare_recipes import CompareRecipes
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsChart
@@ -36,6 +37,7 @@ SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
     ("Culprits: the samples that moved most", CulpritsPanel),
     ("Frontier: quality cost against what a recipe takes", Frontier),
     ("History: every recipe that you chose", HistoryPanel),
+    ("Compare: two recipes side by side", CompareRecipes),
 )
 """Below the map, each made when it is first opened."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import explorer as px
 from widgets import boundary_rows, culprit_rows, finding_rows, search_messages
-from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field, whole_field
+from widgets.answering import Act, BadMessage, Fields, Reply, reply_to, text_field, whole_field
 from widgets.measuring import ask, measure, open_model
 from widgets.plain import text
 from widgets.remedies import apply_remedy, go_back
@@ -24,14 +24,20 @@ MAX_FILTER = 200
 MAX_RECIPE = 2_000_000
 
 
-def answer(state: PageState, content: object) -> Reply:
-    """Carries out one message and returns its reply: ``{id, ok: True, ...}`` or ``{id, ok: False, error}``."""
+def answer(
+    state: PageState, content: object, own: Mapping[str, set[str]] | None = None, carry: Act | None = None
+) -> Reply:
+    """Carries out one message and returns its reply: ``{id, ok: True, ...}`` or ``{id, ok: False, error}``.
+
+    own: messages, with their fields, that one view knows besides; ``carry(kind, fields)`` carries those out.
+    """
+    own = own or {}
 
     def act(kind: str, fields: Fields) -> Reply | None:
         state.watched = state.watched or kind != "hello"
-        return ACTIONS[kind](state, fields)
+        return carry(kind, fields) if carry is not None and kind in own else ACTIONS[kind](state, fields)
 
-    reply = reply_to(content, FIELDS, act)
+    reply = reply_to(content, {**FIELDS, **own}, act)
     if not reply["ok"]:
         state.complain(str(reply["error"]))
     elif reply["type"] not in QUIET:

@@ -205,10 +205,15 @@ class PageState:
     def numbers_of(self, recipe: str) -> tuple[Any, Any]:
         """Quality and latency of any recipe, by its hash: what this page showed, else what the trial store held."""
         quality, latency, _ = self._seen.get(recipe, (None, None, None))
-        stored = (self.answers.latest("trials") or {}).get(recipe)
-        if stored is None:
-            return quality, latency
-        return quality or stored.quality, latency or stored.latency
+        pair, trials = self.answers.latest("pair"), self.answers.latest("trials")
+        for stored in (pair and pair.trials.get(recipe), trials and trials.get(recipe)):
+            if stored:
+                quality, latency = quality or stored.quality, latency or stored.latency
+        return quality, latency
+
+    def memory_of(self, recipe: str) -> pd.DataFrame | None:
+        """The memory of any recipe, by its hash, where this page has shown it."""
+        return self._seen.get(recipe, (None, None, None))[2]
 
     def take_latency(self, latency: Any) -> None:
         """Keeps a measured latency and the per-op times that came with it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from widgets.views.casts_panel import CastsPanel
+from widgets.views.compare_recipes import CompareRecipes
 from widgets.views.culprits_panel import CulpritsPanel
 from widgets.views.delta_bar import DeltaBar
 from widgets.views.errors_chart import ErrorsHead
@@ -34,6 +35,7 @@ VIEWS = [
     CastsPanel,
     CulpritsPanel,
     FindingsPanel,
+    CompareRecipes,
     FrontierHead,
     HistoryPanel,
     TopBar,

@@ -25,11 +25,11 @@ export function frontNote(found) {
 
 function frontierPanel(model, send) {
   const axis = h("select", { "data-testid": "frontier-axis", "aria-label": "against", onchange: () => send("axis", { value: axis.value }) });
-  const note = h("p", { class: "px-front-note", role: "status", "data-testid": "frontier-note" });
+  const note = h("p", { class: "px-frontier-note", role: "status", "data-testid": "frontier-note" });
   const word = (name) => h("span", { class: "px-term-word", tabindex: "0", "data-term": name, text: name });
-  const words = h("span", { class: "px-front-words px-sub" }, Object.keys(FRONT_TERMS).map(word));
-  const choice = h("label", { class: "px-front-axis" }, h("span", { class: "px-sub", text: "quality cost against" }), axis);
-  const root = h("div", { class: "px-front" }, h("div", { class: "px-front-bar" }, choice, words), note);
+  const words = h("span", { class: "px-frontier-words px-sub" }, Object.keys(FRONT_TERMS).map(word));
+  const choice = h("label", { class: "px-frontier-axis" }, h("span", { class: "px-sub", text: "quality cost against" }), axis);
+  const root = h("div", { class: "px-frontier" }, h("div", { class: "px-frontier-bar" }, choice, words), note);
   const draw = () => {
     const found = model.get("frontier");
     put(root, "data-state", found.state);

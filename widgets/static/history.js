@@ -63,7 +63,7 @@ class HistoryView {
     put(this.summary, "text", this.nodes.length ? summaryOf(this.nodes) : "Waiting for a model.");
     put(this.root, "data-at", this.nodes.length ? this.standing.at : null);
     put(this.root, "data-count", this.nodes.length);
-    put(this.scoreHead, "text", this.standing.name);
+    put(this.scoreHead, "text", `${this.standing.name} \u0394`);
     put(this.root, "style", `--graph:${this.width}px`);
     put(this.list, "style", `height:${this.rows.length * ROW}px`);
     if (!before || before.at !== this.standing.at) {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 
 from widgets import history_rows
-from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
+from widgets.answering import BadMessage, Fields, text_field
 from widgets.charts.front import AXES, Scene, draw_front, table_of_front
 from widgets.front_marks import name_of, read_scene, without_speed
 from widgets.measuring import ask, measure
@@ -15,7 +15,6 @@ from widgets.views.plot import Plot
 from widgets.views.view import View, script, style, synced
 
 MAX_NAME = 20
-ASKED: dict[str, set[str]] = {"hello": set(), "axis": {"value"}}
 
 
 class FrontierHead(View):
@@ -24,6 +23,7 @@ class FrontierHead(View):
     _esm = script("shared", "numbers", "tip", "terms", "panel_words", "panel", "frontier")
     _css = style("figures", "frontier")
     shows = frozenset({"model", "recipe", "measured", "trials", "map", "search", "frontier"})
+    own: ClassVar[dict[str, set[str]]] = {"axis": {"value"}}
 
     frontier = synced(state="none")
 
@@ -48,21 +48,17 @@ class FrontierHead(View):
         self.frontier = self._words()
         self.body.children = [self.plot] if self.scene is not None and self.scene.marks else []
 
-    def answer(self, content: object) -> Reply:
-        return reply_to(content, ASKED, self._act)
-
     def close(self) -> None:
         """Takes the view and its plot off every page."""
         self.plot.close()
         super().close()
 
-    def _act(self, kind: str, fields: Fields) -> None:
-        if kind == "axis":
-            axis = text_field(fields, "value", MAX_NAME)
-            if axis not in AXES:
-                raise BadMessage(f"axis must be one of {', '.join(AXES)}")
-            self.axis = axis
-            self.update(frozenset({"recipe"}))
+    def act(self, kind: str, fields: Fields) -> None:
+        axis = text_field(fields, "value", MAX_NAME)
+        if axis not in AXES:
+            raise BadMessage(f"axis must be one of {', '.join(AXES)}")
+        self.axis = axis
+        self.update(frozenset({"recipe"}))
 
     def _clicked(self, curve: int, point: int) -> None:
         """Makes the recipe of a point the current one; the history holds the former."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -12,7 +12,7 @@ import anywidget
 import traitlets
 
 from widgets import messages
-from widgets.answering import Reply
+from widgets.answering import Fields, Reply
 from widgets.jobs import MainLoop
 from widgets.sharing import state_of
 from widgets.state import Listener, PageState
@@ -95,14 +95,20 @@ class StateView(Pane):
 
 
 class View(StateView):
-    """One view of a page's state."""
+    """One view of a page's state; ``own``: messages, with their fields, that it alone knows and ``act`` carries out."""
+
+    own: ClassVar[Mapping[str, set[str]]] = {}
 
     def __init__(self, source: object = None) -> None:
         self.page_state: PageState = state_of(source)
         super().__init__(self.page_state)
 
     def answer(self, content: object) -> Reply:
-        return messages.answer(self.page_state, content)
+        return messages.answer(self.page_state, content, self.own, self.act)
+
+    def act(self, kind: str, fields: Fields) -> Reply | None:
+        """Carries out one of the view's ``own`` messages."""
+        raise NotImplementedError
 
 
 def synced(**defaults: Any) -> traitlets.Dict[str, Any]:

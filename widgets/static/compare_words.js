@@ -1,0 +1,71 @@
+// What the comparison of two recipes says. Pure.
+import { bytes, difference, duration, isNumber, plural, score, small, speedup, three } from "./numbers.js";
+
+const ms = (x) => duration(1000 * x);
+const signed = (x, write) => (isNumber(x) ? `${x > 0 ? "+" : x < 0 ? "\u2212" : ""}${write(Math.abs(x))}` : "\u2013");
+
+/** Each number: its heading, the sentence that explains it, how it is written, and which way is better. */
+export const FIGURES = {
+  score: { title: (found) => found.score, term: "score", write: (x, found) => score(x, found.unit), better: 1 },
+  kl: { title: () => "KL to FP32", term: "KL", write: small, better: -1 },
+  price: { title: (found) => `predicted cost, ${found.cost}`, term: "predicted cost", write: small, better: -1 },
+  speed: { title: () => "speed-up", term: "speed-up", write: speedup, better: 1 },
+  ms: { title: () => "latency", term: "latency", write: ms, better: -1 },
+  predicted_ms: { title: () => "latency, predicted", term: "predicted latency", write: ms, better: -1 },
+  weights: { title: () => "weights", term: "weights", write: bytes, better: -1 },
+};
+
+export const COMPARE_TERMS = {
+  score: "The task\u2019s score on all samples of the data; the interval is that of its difference from FP32.",
+  KL: "Kullback\u2013Leibler divergence: how far the predicted probabilities moved from FP32\u2019s, in nats; 0 is no change.",
+  "predicted cost": "The quality cost that the map predicts for the whole recipe, with the band that holds nine of ten measured costs.",
+  "speed-up": "How many times as fast as the model as you run it, eager in FP32; none where a kernel is emulated.",
+  latency: "The median time of one batch, measured on this machine.",
+  "predicted latency": "The sum of the measured times of each op and cast, without running the recipe.",
+  weights: "Bytes of the weights with their scales, as they are packed for their kernels.",
+  "second against first": "Differences and ratios of the second recipe to the first. Intervals claim no more than is known: both recipes\u2019 intervals are added up.",
+  "share": "How much of the whole difference this op makes: of all changes in predicted cost, and of all changes in time.",
+  "cost alone": "What only this op in this precision costs in quality, from the map: predicted, or measured by a sweep.",
+  "time": "What the op\u2019s call takes in each of both precisions, measured on this machine; empty where one of them was not timed.",
+};
+
+/** A number with its interval in words, for one recipe. */
+export function sideWords(name, side, found) {
+  if (!side) return { text: "\u2013", title: "not measured yet" };
+  const { write } = FIGURES[name];
+  const text = isNumber(side.value) ? write(side.value, found) : "NaN";
+  if (!isNumber(side.low) || !isNumber(side.high)) return { text, title: side.kind };
+  if (name === "score") return { text, title: `against FP32 ${difference(side.moved, found.unit)}, 95 % between ${difference(side.low, found.unit)} and ${difference(side.high, found.unit)} (${side.kind})` };
+  const what = side.kind === "predicted" ? "band" : "95 %";
+  return { text, title: `${what} ${write(side.low, found)} to ${write(side.high, found)} (${side.kind})` };
+}
+
+/** What the second is against the first: {text, title, tone}; a tone only where the interval, or lacking one the size, says so. */
+export function changeWords(row, found) {
+  const { change, low, high, how, name } = row;
+  if (!isNumber(change)) return { text: "\u2013", title: "known once both are", tone: "" };
+  const { write, better } = FIGURES[name];
+  const neutral = how === "times" ? 1 : 0;
+  const plain = (x) => (how === "times" ? `${three(x)}\u00d7` : name === "score" ? difference(x, found.unit) : signed(x, (size) => write(size, found)));
+  const sure = isNumber(low) && isNumber(high);
+  const decided = sure ? low > neutral || high < neutral : Math.abs(change - neutral) > (how === "times" ? 0.005 : 0);
+  const tone = !decided ? "" : (change - neutral) * better > 0 ? "good" : "bad";
+  return { text: plain(change), title: sure ? `between ${plain(low)} and ${plain(high)}${decided ? "" : ": they may be equal"}` : "", tone };
+}
+
+/** The line above the ops. */
+export function opsNote(found) {
+  if (found.same) return "Both are the same recipe. Choose another on either side.";
+  const known = found.ops.some((op) => isNumber(op.cost) || isNumber(op.us));
+  const order = known ? "those first that make most of the difference" : "the largest weights first: no cost or time of them is known yet";
+  return `${plural(found.ops.length + found.more, "op differs", "ops differ")}, ${order}.${found.more ? ` The first ${found.ops.length} are listed.` : ""}`;
+}
+
+/** Change of predicted cost of one op, or that its output breaks. */
+export function costWords(op) {
+  return op.breaks ? "NaN or Inf" : signed(op.cost, small);
+}
+
+export function timeWords(op) {
+  return signed(op.us, duration);
+}
