@@ -17,8 +17,8 @@ RANGE_SAMPLES = (64, 512)
 """Ranges of the first few samples are shown at once, then those of so many; more would hold up a large model."""
 
 
-def observe(state: PageState, session: Any, task: Task) -> None:
-    """Reads the ranges of every tensor; where that fails, the map says why and everything else goes on."""
+def observe(state: PageState, session: Any, samples: int, task: Task) -> None:
+    """Reads the ranges of every tensor in the first ``samples``; where that fails, the map says why, and all goes on."""
 
     def report(done: int, total: int, text: str) -> None:
         task.post_some("ranges", lambda: state.progress("reading activation ranges", int(done), int(total)))
@@ -26,18 +26,20 @@ def observe(state: PageState, session: Any, task: Task) -> None:
     task.post(lambda: state.progress("reading activation ranges"))
     # By one of the ways to cut the data that it has, so that a part which is unlike the others shows.
     slices = next(iter(session.slice_names), None)
-    sizes = sorted({min(n, session.samples) for n in RANGE_SAMPLES})
-    for n in sizes:
-        found, words = None, ""
-        try:
-            found = session.range_set(n, slices, progress=report, cancel=task.cancel)
-        except px.Cancelled:
-            raise
-        except Exception as error:  # the map has strips or says why not; the numbers do not depend on them
-            words = _told(error, "ranges")
-        task.post(partial(state.take_ranges, found, words, whole=bool(words) or n == sizes[-1]))
-        if words:
-            return
+    found, words = None, ""
+    try:
+        found = session.range_set(samples, slices, progress=report, cancel=task.cancel)
+    except px.Cancelled:
+        raise
+    except Exception as error:  # the map has strips or says why not; the numbers do not depend on them
+        words = _told(error, "ranges")
+    whole = bool(words) or samples >= range_samples(session)[-1]
+    task.post(partial(state.take_ranges, found, words, whole=whole))
+
+
+def range_samples(session: Any) -> list[int]:
+    """How many samples the first ranges come from, and how many all that the page looks at."""
+    return [min(n, int(session.samples)) for n in RANGE_SAMPLES]
 
 
 def forecast_bands(state: PageState, session: Any, recipe: Any, task: Task) -> None:

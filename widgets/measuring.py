@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import explorer as px
-from widgets.analysing import answer, forecast_bands, observe
+from widgets.analysing import answer, forecast_bands, observe, range_samples
 from widgets.answers import Ask
 from widgets.jobs import Task
 from widgets.predicting import can_predict, first_samples, predict, search, solve, verify
@@ -104,7 +104,7 @@ def _first_sight(state: PageState) -> Step | None:
     session = state.session
     if not state.ranges_whole and not state.range_tried:
         state.range_tried = True
-        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
+        return _range_step(state, range_samples(session)[0])
     if not state.map_tried and can_predict(session):
         state.map_tried = True
         return _map_step(state, first_samples(session))
@@ -142,7 +142,7 @@ def _the_rest(state: PageState) -> Step | None:
     session, recipe = state.session, state.shown.recipe
     about = (id(session), recipe.hash)
     if not state.ranges_whole:
-        return Step(("ranges", id(session)), lambda task: observe(state, session, task))
+        return _range_step(state, range_samples(session)[state.range_set is not None])
     if state.range_set is not None and recipe.hash not in state.banded:
         return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))
     if state.map_wanted and can_predict(session):
@@ -152,6 +152,11 @@ def _the_rest(state: PageState) -> Step | None:
     if question := state.answers.next_following():
         return _answer_step(state, question, about)
     return None
+
+
+def _range_step(state: PageState, samples: int) -> Step:
+    session = state.session
+    return Step(("ranges", id(session), samples), lambda task: observe(state, session, samples, task))
 
 
 def _map_step(state: PageState, samples: int) -> Step:
