@@ -1,6 +1,8 @@
 """The predicted map: what each op costs in each precision, from one walk back per probe, and prices of recipes."""
 
 from explorer.predict.band import Band
+from explorer.predict.keep import MapStore, kept_map
+from explorer.predict.kv import predict_kv
 from explorer.predict.pairs import ambiguous_cells, strongest_pairs
 from explorer.predict.predict import Ask, fingerprint_of, predict_map, survey, unit_of
 from explorer.predict.price import Measured, Price, Pricer
@@ -13,6 +15,7 @@ __all__ = [
     "Cell",
     "Estimate",
     "Flow",
+    "MapStore",
     "Measured",
     "PredictedMap",
     "Price",
@@ -21,6 +24,8 @@ __all__ = [
     "ambiguous_cells",
     "elementwise",
     "fingerprint_of",
+    "kept_map",
+    "predict_kv",
     "predict_map",
     "signed",
     "strongest_pairs",

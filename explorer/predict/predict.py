@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
 from explorer.compare.runs import Extent, each_batch
+from explorer.precision import find_precision
 from explorer.predict.probes import seed_of
 from explorer.predict.products import Contract, signed
 from explorer.predict.record import Cell, Flow, PredictedMap, Products, Seam, Unit
 from explorer.predict.seams import find_seams, flow_of, is_static
-from explorer.predict.sensitivity import Key, Manner, Sensitivity, Work
+from explorer.predict.sensitivity import Key, Manner, Rounding, Sensitivity, Work
 from explorer.recipe import BASELINE
 from explorer.run import Step
 from explorer.subject import Subject
 
 PROBES, SAMPLES = 4, 512
 """What a map is made from where no numbers are asked for."""
-BUDGET = 1 << 30
+BUDGET = 1 << 28
+"""Bytes held at a time. Larger ones are no faster: fresh memory costs more than one more way forth."""
 _TEXT = "predicting quality costs"
 
 
@@ -45,7 +47,8 @@ def predict_map(
     """Return what each op costs in each precision, predicted from the first samples (512, or all of fewer).
 
     What ``known``, another map of the same subject, has of these samples is taken over, and only the rest is computed:
-    of precisions that it lacks all, of others what comes after its samples. ``partial`` gets the map after every batch;
+    of precisions that it lacks all, of others what comes after its samples; its other precisions are handed on.
+    ``partial`` gets the map after every batch;
     the first is a rough answer. A cell whose kernel fails is refused with the reason. Raises :class:`Cancelled`, and
     :class:`ExplorerError` where an op has no derivative.
     """
@@ -71,21 +74,31 @@ class _Draft:
         steps, refusals = survey(subject, ask.precisions)
         self._steps, self._refusals = steps, refusals
         self._flows = {cell: flow_of(step) for cell, step in steps.items()}
-        self._static = frozenset(cell for cell, step in steps.items() if is_static(step))
-        self._scales = subject.calibration().fingerprint if self._static else ""
+        static = any(is_static(step) for step in steps.values())
+        self._scales = subject.calibration().fingerprint if static else ""
         self._work = _plan_work(subject, steps, self._flows)
         self._products: dict[Key, Products] = {}
-        if known is not None and known.fingerprint == fingerprint_of(subject) and known.probes >= ask.probes:
-            self._take(known, wanted)
+        self._known = self._usable(known)
+        if self._known is not None:
+            self._take(self._known, wanted)
+
+    def _usable(self, known: PredictedMap | None) -> PredictedMap | None:
+        """What is known of this subject, without what was found under other static scales."""
+        asked = fingerprint_of(self._subject), self._ask.probes
+        if known is None or (known.fingerprint, known.probes) != asked:
+            return None
+        if not self._scales or known.scales == self._scales:
+            return known
+        return known.only([name for name in known.precisions if not find_precision(name).is_static])
 
     def _take(self, known: PredictedMap, wanted: int) -> None:
         """Take over what is known, cut to whole batches where more is wanted."""
         size = self._subject.samples.batch_size
-        fresh = frozenset(self._work.keys) - (self._static if known.scales != self._scales else frozenset())
+        mine = frozenset(self._work.keys)
         for key, products in (*known.products.items(), *known.seams.items()):
-            if key in fresh:
+            if key in mine:
                 whole = wanted if len(products) >= wanted else len(products) // size * size
-                self._products[key] = products[:whole, : self._ask.probes]
+                self._products[key] = products[:whole]
 
     def missing_at(self, start: int) -> Work | None:
         """What is to be done on the batch that begins at this sample; None where nothing is."""
@@ -108,21 +121,34 @@ class _Draft:
         """The map so far."""
         subject = self._subject
         cells = {cell: products for cell in self._steps if (products := self._products.get(cell)) is not None}
-        return PredictedMap(
-            ops=tuple(op.id for op in subject.graph.rows),
-            precisions=self._ask.precisions,
+        found = replace(
+            empty_map(subject, self._ask),
             products=cells,
             seams={key: products for key, products in self._products.items() if isinstance(key, Seam)},
             flows={cell: self._flows[cell] for cell in cells},
             refusals=dict(self._refusals),
             emulated=frozenset(cell for cell in cells if self._steps[cell].emulated),
-            positions=prod(subject.baseline.shapes[subject.graph.output.name][1:-1]),
-            unit=unit_of(subject),
-            total=len(subject.samples),
-            probes=self._ask.probes,
-            fingerprint=fingerprint_of(subject),
             scales=self._scales,
         )
+        return found if self._known is None else self._known.merge(found)
+
+
+def empty_map(subject: Subject, ask: Ask) -> PredictedMap:
+    """Return a map of a subject without any products."""
+    return PredictedMap(
+        ops=tuple(op.id for op in subject.graph.rows),
+        precisions=ask.precisions,
+        products={},
+        seams={},
+        flows={},
+        refusals={},
+        emulated=frozenset(),
+        positions=prod(subject.baseline.shapes[subject.graph.output.name][1:-1]),
+        unit=unit_of(subject),
+        total=len(subject.samples),
+        probes=ask.probes,
+        fingerprint=fingerprint_of(subject),
+    )
 
 
 def unit_of(subject: Subject) -> Unit:
@@ -152,7 +178,7 @@ def _plan_work(subject: Subject, steps: Mapping[Cell, Step], flows: Mapping[Cell
     cells: dict[str, dict[Cell, Step]] = {}
     for cell, step in steps.items():
         cells.setdefault(cell[0], {})[cell] = step
-    seams: dict[str, dict[Seam, str]] = {}
+    roundings: dict[str, dict[Key, Rounding]] = {}
     for seam, name in find_seams(subject.graph, flows.values()).items():
-        seams.setdefault(seam.reader, {})[seam] = name
-    return Work(cells, seams)
+        roundings.setdefault(seam.reader, {})[seam] = Rounding(name, seam.carrier)
+    return Work(cells, roundings)

@@ -117,11 +117,15 @@ class PredictedMap:
     def total_of(self, cells: Iterable[Cell]) -> NDArray[np.float64]:
         """Return the summed products of some cells [samples, probes], each rounding counted once."""
         chosen = {op: precision for op, precision in cells if precision != BASELINE}
-        total = np.zeros((self.samples, self.probes))
-        for cell in chosen.items():
-            total += self._known(cell)[: self.samples]
-        for seam in self.shared_by(chosen):
-            total -= self.seams[seam][: self.samples]
+        terms = [self._known(cell) for cell in chosen.items()]
+        shared = [self.seams[seam] for seam in self.shared_by(chosen)]
+        n = min((len(each) for each in (*terms, *shared)), default=self.samples)
+        total = np.zeros((n, self.probes))
+        with np.errstate(invalid="ignore"):
+            for term in terms:
+                total += term[:n]
+            for term in shared:
+                total -= term[:n]
         return total
 
     def table(self) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def _maker(graph: ModelGraph, name: str) -> Op | None:
 
 
 def rounded(carrier: str, value: Any, name: str, casts: dict[tuple[str, str], Any]) -> Any:
-    """Return a value in a native format, converted once for all that ask."""
+    """Return a value in a carrier that needs no static scale, converted once for all that ask."""
     key = (name, carrier)
     if key not in casts:
         casts[key] = CARRIERS[carrier].convert(value)

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.compare.items import Batch, floats_in
+from explorer.compare.items import Batch
 from explorer.errors import Cancelled
+from explorer.formats import Quantized
 from explorer.graph import Op
+from explorer.kernels import as_float
 from explorer.predict.gradients import Edge, Gradients, Segment, Tape, cut_segments, find_carrying, floats_of
 from explorer.predict.probes import Probes
 from explorer.predict.products import Contract, Pull
@@ -28,26 +30,33 @@ Key = Cell | Seam
 """What products are found for."""
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """A value in another carrier, its name as the op reads it: nothing else changes."""
+
+    value: str
+    carrier: str
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is to be done at each op: its ``cells`` by op id, and the ``seams`` by the op that reads, each with the
-    name of the value there."""
+    """What is to be done at each op, by its id: its ``cells``, and ``roundings`` of values that it reads."""
 
     cells: Mapping[str, Mapping[Cell, Step]]
-    seams: Mapping[str, Mapping[Seam, str]]
+    roundings: Mapping[str, Mapping[Key, Rounding]]
 
     @property
     def keys(self) -> Iterator[Key]:
         for cells in self.cells.values():
             yield from cells
-        for seams in self.seams.values():
-            yield from seams
+        for roundings in self.roundings.values():
+            yield from roundings
 
     def only(self, keys: frozenset[Key]) -> Work:
         """The part that is not done yet."""
         cells = {op: {cell: step for cell, step in found.items() if cell in keys} for op, found in self.cells.items()}
-        seams = {op: {seam: name for seam, name in found.items() if seam in keys} for op, found in self.seams.items()}
-        return Work(cells, seams)
+        rest = {op: {key: each for key, each in found.items() if key in keys} for op, found in self.roundings.items()}
+        return Work(cells, rest)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class Sensitivity:
     def _wanted(self, segment: Segment, work: Work) -> list[str | Edge]:
         ops = self._graph.ops[segment.start : segment.stop]
         rows = [op.name for op in ops if work.cells.get(op.id)]
-        edges = dict.fromkeys((op.id, name) for op in ops for name in work.seams.get(op.id, {}).values())
+        edges = dict.fromkeys((op.id, each.value) for op in ops for each in work.roundings.get(op.id, {}).values())
         return [*(name for name in segment.enters if name in self._carrying), *rows, *edges]
 
     def _evaluate(
@@ -122,7 +131,7 @@ class Sensitivity:
             if doing.cancel is not None and doing.cancel.is_set():
                 raise Cancelled("predict quality costs")
             op = self._graph.ops[position]
-            self._do_seams(op, values, gradients, casts, doing)
+            self._do_roundings(op, values, gradients, casts, doing)
             self._do_cells(op, values, gradients, casts, doing)
             gone = [name for name in (*op.refs, op.name) if self._graph.last_use.get(name, -1) <= position]
             for name in gone:
@@ -147,19 +156,20 @@ class Sensitivity:
             except KernelError as error:
                 self.failures[cell] = error.found
                 continue
-            doing.found[cell] = _sum_products(pulls, floats_in(given), self._manner, doing.batch)
+            doing.found[cell] = _sum_products(pulls, _floats_in(given), self._manner, doing.batch)
 
-    def _do_seams(
+    def _do_roundings(
         self, op: Op, values: dict[str, Any], gradients: dict[str | Edge, Any], casts: Casts, doing: _Doing
     ) -> None:
         pulls: dict[str, list[Pull | None]] = {}
-        for seam, name in doing.work.seams.get(op.id, {}).items():
+        for key, rounding in doing.work.roundings.get(op.id, {}).items():
+            name = rounding.value
             if name not in pulls:
                 maker = self._graph.producer[name]
                 parts = zip(floats_of(values[name]), gradients.pop((op.id, name)), strict=True)
                 pulls[name] = [Pull.of(x, pull, maker, doing.batch) for x, pull in parts]
-            given = rounded(seam.carrier, values[name], name, casts)
-            doing.found[seam] = _sum_products(pulls[name], floats_in(given), self._manner, doing.batch)
+            given = rounded(rounding.carrier, values[name], name, casts)
+            doing.found[key] = _sum_products(pulls[name], _floats_in(given), self._manner, doing.batch)
 
     def _call(self, cell: Cell, step: Step) -> Alone:
         if cell not in self._alone:
@@ -178,9 +188,15 @@ class _Doing:
     found: dict[Key, Tensor] = field(default_factory=dict)
 
 
-def _sum_products(pulls: Sequence[Pull | None], given: Iterator[Tensor], manner: Manner, batch: Batch) -> Tensor:
+def _sum_products(pulls: Sequence[Pull | None], given: Sequence[Tensor], manner: Manner, batch: Batch) -> Tensor:
     """The products [count, probes] of all tensors of a result; 0 where no output depends on it."""
     parts = [pull.products(x, manner.contract) for pull, x in zip(pulls, given, strict=True) if pull is not None]
     if not parts:
         return torch.zeros(batch.count, manner.probes)
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+
+def _floats_in(value: Any) -> list[Tensor]:
+    """The floating tensors of a result, in the format that it has; those in codes in FP32."""
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    return floats_of([as_float(part) if isinstance(part, Quantized) else part for part in parts])
