@@ -50,19 +50,19 @@ class Stacking:
 
 
 def find_stacking(executor: Executor, inputs: Mapping[str, Tensor], cancel: Any = None) -> Stacking:
-    """Run the batch, its samples in reverse order, and both as one batch; return how every value of these lies.
+    """Run the batch, another of its first sample over and over, and both as one; return how every value of these lies.
 
-    Where the reversed batch is the same, nothing can be told: then nothing stacks.
+    Where all samples are the same, nothing can be told: then nothing stacks.
     """
-    reverse = {name: x.flip(0) for name, x in inputs.items()}
+    other = {name: x[:1].expand_as(x) for name, x in inputs.items()}
     length = len(executor.plan.steps)
-    if all(torch.equal(x, reverse[name]) for name, x in inputs.items()):
+    if all(torch.equal(x, other[name]) for name, x in inputs.items()):
         return Stacking({}, length + 1)
-    both = {name: torch.cat([x, reverse[name]]) for name, x in inputs.items()}
+    both = {name: torch.cat([x, other[name]]) for name, x in inputs.items()}
     layouts: dict[str, Layout] = dict.fromkeys(inputs, 0)
     output = executor.plan.graph.output.name
     rounding = 0.0
-    walks = (executor.walk(dict(values), cancel) for values in (inputs, reverse, both))
+    walks = (executor.walk(dict(values), cancel) for values in (inputs, other, both))
     for first, second, stacked in zip(*walks, strict=True):
         name = first.step.op.name
         layouts[name] = find_layout(first.output, second.output, stacked.output)

@@ -27,12 +27,13 @@ FP32 graph once for each costs little."""
 def choose_cells(subject: Subject, precisions: Iterable[str], ops: Where | None = None) -> list[Cell]:
     """Return the cells of ``ops`` (default all) in ``precisions`` that can run here, in the order of execution.
 
-    FP32 is left out: it costs nothing. Raises :class:`SelectionError` and :class:`PrecisionError` for what is unknown.
+    FP32, where asked for, is among them: it costs nothing and is not run. Raises :class:`SelectionError` and
+    :class:`PrecisionError` for what is unknown.
     """
     chosen = [op.id for op in subject.graph.rows] if ops is None else list(select(subject.graph, ops))
     names = [find_precision(name).name for name in precisions]
     possible = subject.planner.option
-    return [(op, name) for op in chosen for name in names if name != "fp32" and possible(op, name).possible]
+    return [(op, name) for op in chosen for name in names if possible(op, name).possible]
 
 
 def sweep(
@@ -59,8 +60,9 @@ def sweep(
         return read_result(subject, chosen, outcomes)
 
     listen = None if partial is None else lambda outcomes: partial(read(outcomes))
+    changes: list[Change] = [(cell,) for cell in chosen if cell[1] != "fp32"]
     try:
-        return read(measure_changes(subject, [(cell,) for cell in chosen], extent, executor, listen))
+        return read(measure_changes(subject, changes, extent, executor, listen))
     except _Lost as lost:
         raise SweepLost(str(lost.cause), lost.cause.try_, read(lost.outcomes)) from lost
 
@@ -84,7 +86,7 @@ def interactions(
             raise SelectionError(f"measure {first} with {second}", "they are one op", "cells of two different ops")
     singles = check_cells(subject, (cell for pair in chosen for cell in pair))
     extent = Extent(n, progress, cancel).or_first()
-    changes = [*((cell,) for cell in singles), *chosen]
+    changes: list[Change] = [*((cell,) for cell in singles), *chosen]
     try:
         found = measure_changes(subject, changes, extent, executor)
     except _Lost as lost:
@@ -97,15 +99,15 @@ def interactions(
 
 
 def check_cells(subject: Subject, cells: Iterable[Cell]) -> list[Cell]:
-    """Return the cells, each once and none in FP32. Raises :class:`PrecisionError` where one cannot run here."""
-    chosen = [(op, find_precision(name).name) for op, name in dict.fromkeys(cells)]
+    """Return the cells, each once. Raises :class:`PrecisionError` where one cannot run here."""
+    chosen = list(dict.fromkeys((op, find_precision(name).name) for op, name in cells))
     for op, name in chosen:
         (found,) = select(subject.graph, [op])
         option = subject.planner.option(found, name)
         if not option.possible:
             able = [other for other in ("bf16", "fp16", "int8") if subject.planner.option(op, other).possible]
             raise PrecisionError(f"measure {op!r} in {name!r}", option.reason, f"one of {', '.join(able) or 'fp32'}")
-    return [cell for cell in dict.fromkeys(chosen) if cell[1] != "fp32"]
+    return chosen
 
 
 def read_result(subject: Subject, cells: Sequence[Cell], outcomes: Mapping[Change, Outcome]) -> SweepResult:
