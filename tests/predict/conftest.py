@@ -18,9 +18,7 @@ def open_subject(model: nn.Module, x: Tensor, y: Tensor | None, task: Any, store
     if y is None:
         with torch.no_grad():
             y = model.eval()(x)
-    return px.open(
-        model.eval(), inputs=x[:2], data=(x, y), task=task, device="cpu", batch_size=8, store=store
-    ).subject
+    return px.open(model.eval(), inputs=x[:2], data=(x, y), task=task, device="cpu", batch_size=8, store=store).subject
 
 
 @pytest.fixture(scope="session")
