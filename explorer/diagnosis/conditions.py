@@ -28,7 +28,7 @@ def born_in_recipe(op: OpEvidence, evidence: Evidence) -> Found:
 
 def overflows(op: OpEvidence, evidence: Evidence) -> Found:
     """A tensor without a scale goes beyond its format: the output first, then what is read, then weights."""
-    over = [held for held in op.tensors if held.overflows]
+    over = [held for held in op.tensors if held.overflows and not _only_masks(held, op)]
     if not over:
         return None
     held = next((held for held in over if held.port == "output"), over[0])
@@ -206,6 +206,11 @@ def _tell_birth(born: Born) -> Measured:
         "line": born.op.source_line.strip() or "not known",
         "source": born.op.source,
     }
+
+
+def _only_masks(held: Held, op: OpEvidence) -> bool:
+    """Whether all that goes beyond the format is a mask before a softmax, which leaves it out either way."""
+    return op.masks and not op.breaks and held.range.histogram.max <= held.scheme.spec.largest
 
 
 def _worst(op: OpEvidence, how_bad: Callable[[Held], float]) -> Held | None:

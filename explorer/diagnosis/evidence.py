@@ -143,7 +143,8 @@ class OpEvidence:
     inputs. output_sqnr_db: of the model's output, with only this op lowered. born: what it breaks, where it does.
     reduction: how many products each element of its output adds up. readers: ops that read its output, looking through
     views. able: the precisions it could take here. first, last: whether it is the first or last product of the model.
-    balanced: whether its input's channels can be traded for its weight's columns.
+    balanced: whether its input's channels can be traded for its weight's columns. masks: whether a softmax, the op
+    itself or all that reads it, comes next, to which a very negative number and minus infinity are the same.
     """
 
     op: Op
@@ -161,6 +162,7 @@ class OpEvidence:
     first: bool = False
     last: bool = False
     balanced: bool = False
+    masks: bool = False
     born: Born | None = None
 
     @property

@@ -30,6 +30,7 @@ from explorer.subject import Subject
 
 SAMPLES = 64
 """Samples, spread over the data, that costs are measured on: each op takes a run of its own."""
+SOFTMAXES = frozenset({"softmax", "log_softmax", "attention"})
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def _look(near: Near, op: str, costs: Costs, born: Born | None) -> OpEvidence:
         first=op in compute[:1],
         last=op in compute[-1:],
         balanced=op in near.balanced,
+        masks=_masks(graph, step.op),
         born=born,
     )
 
@@ -221,6 +223,12 @@ def _readers(graph: ModelGraph, op: Op) -> list[str]:
     for reader in graph.users.get(op.name, ()):
         found += [reader.id] if reader.has_precision else _readers(graph, reader)
     return list(dict.fromkeys(found))
+
+
+def _masks(graph: ModelGraph, op: Op) -> bool:
+    """Whether an op is a softmax, or only softmaxes read it."""
+    readers = _readers(graph, op)
+    return op.kind in SOFTMAXES or bool(readers and all(graph.by_id[reader].kind in SOFTMAXES for reader in readers))
 
 
 def _calibrated(subject: Subject) -> Calibrated:

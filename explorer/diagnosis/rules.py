@@ -159,6 +159,7 @@ RULES: tuple[Rule, ...] = (
         "In {tensor}, channel {channel:i} is {ratio:n} times as large as the median channel and shares one {format} "
         "scale per {per} with it: a typical channel is left with {codes:n} of {all_codes:i} codes.",
         even_out,
+        together=lambda op: op.precision.name,
     ),
     Rule(
         "weight-outliers",

@@ -146,11 +146,41 @@ def wide_column(model: Reader) -> None:
     block.norm2.bias[channel] /= 32.0
 
 
+class Masked(nn.Module):
+    """Logits [n, 3] of [n, 6, 8]: attention whose mask is a number beyond FP16, as many models have it; its scores all
+    lie 3,000 too high, which a softmax does not mind, and FP16 is too coarse for the sum of both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.register_buffer("mask", torch.full((6, 6), -1e9).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.query(x) @ x.transpose(1, 2) + 3000.0
+        logits: Tensor = 4.0 * self.head((torch.softmax(scores + self.mask, -1) @ x).mean(1))
+        return logits
+
+
+def sequences() -> Tensor:
+    return torch.randn(96, 6, 8, generator=torch.Generator().manual_seed(9))
+
+
+def wide_channels(model: Reader) -> None:
+    """The planted outlier channel, in every block."""
+    for at, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        block.norm2.weight[3 + at] *= 512.0
+        block.norm2.bias[3 + at] *= 512.0
+        block.fc1.weight[:, 3 + at] /= 512.0
+
+
 BUILT: Mapping[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "reader": (build_reader, readings),
     "lifted": (lambda: build_reader(lift_branch), readings),
     "wide-column": (lambda: build_reader(wide_column), readings),
+    "wide-channels": (lambda: build_reader(wide_channels), readings),
     "spikes": (Spikes, spikes),
+    "masked": (Masked, sequences),
     "wide": (Wide, noise),
 }
 

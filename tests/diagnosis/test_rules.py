@@ -11,7 +11,7 @@ import pytest
 from explorer.diagnosis import LIMITS, RULES, Finding, judge
 from explorer.zoo.planted import PLANTED
 from tests.diagnosis.conftest import gather_case
-from tests.diagnosis.planted import FAULTS, Case, Fault, open_model, preset
+from tests.diagnosis.planted import FAULTS, Case, Fault, only, open_model, preset
 
 Diagnose = Callable[[Case], tuple[Finding, ...]]
 NAMES = [rule.name for rule in RULES]
@@ -85,6 +85,23 @@ def test_ops_of_one_general_cause_are_one_finding(diagnose: Diagnose) -> None:
     assert len(coarse) == 1 and len(coarse[0].remedies[0].ops) > 5
     assert set(coarse[0].remedies[0].ops) == {coarse[0].op, *str(coarse[0].evidence["also"]).split(", ")}
     assert f"these {len(coarse[0].remedies[0].ops)} ops" in coarse[0].remedy
+
+
+def test_outlier_channels_of_several_ops_are_one_finding_that_names_them(diagnose: Diagnose) -> None:
+    outliers = [
+        each for each in diagnose(Case("wide-channels", preset("int8-dynamic"))) if each.rule == "outlier-channel"
+    ]
+    assert len(outliers) == 1
+    also = str(outliers[0].evidence["also"]).split(", ")
+    assert {outliers[0].op, *also} == {f"blocks.{at}.fc1/linear" for at in range(3)}
+    assert all(op in outliers[0].cause or op == outliers[0].op for op in also)
+    assert outliers[0].remedies[0].kind == "balance"
+
+
+def test_a_mask_beyond_the_format_is_no_overflow(diagnose: Diagnose) -> None:
+    """-1e9 becomes minus infinity in FP16, and a softmax leaves it out as before: what costs is something else."""
+    found = {finding.op: finding for finding in diagnose(Case("masked", only("add_1", "fp16")))}
+    assert found["add_1"].rule != "overflow" and not found["add_1"].breaks
 
 
 def test_every_limit_has_a_reason_and_is_used(root: Path) -> None:
