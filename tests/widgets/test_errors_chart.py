@@ -49,7 +49,7 @@ def found(**changes: Any) -> OpErrors:
         index=pd.Index(["a0", "b0", "a1", "b1", "head"], name="op"),
     )
     born = Birth("head", "inf", 12, 3, "net.py:7", "    return self.head(x)\n", False)
-    return OpErrors(**({"table": table, "born": born, "samples": 64, "emulated": False} | changes))
+    return OpErrors(**({"table": table, "born": born, "samples": 64, "total": 397, "emulated": False} | changes))
 
 
 def trace(figure: Any, name: str) -> Any:
@@ -88,7 +88,7 @@ def test_nothing_finite_is_drawn_too() -> None:
     only = found()
     table = only.table.assign(local=math.nan, isolated=math.nan, cumulative=-DB, behaviour="")
     for unit in ("sqnr", "relative"):
-        figure = draw_errors(OpErrors(table, only.born, 64, True), unit)
+        figure = draw_errors(OpErrors(table, only.born, 64, 64, True), unit)
         assert [each.name for each in figure.data] == [BROKEN[0]]
 
 

@@ -35,12 +35,13 @@ MOST_TICKS = 12
 class OpErrors:
     """The errors of a recipe. ``table``: as :func:`table_of_errors`; ``born``: where the first NaN or Inf is, if any.
 
-    ``samples``: on how many the errors were measured; ``emulated``: whether some op has no kernel here.
+    ``samples``: on how many of ``total`` the errors were measured; ``emulated``: whether some op has no kernel here.
     """
 
     table: pd.DataFrame
     born: Birth | None
     samples: int
+    total: int
     emulated: bool
 
 
@@ -83,8 +84,9 @@ def draw_errors(found: OpErrors, unit: str) -> Any:
     broken = np.isneginf(table["cumulative"].to_numpy(float))
     low = np.full(len(table), worst)
     traces.append(_marks(*BROKEN) | shared | _points(table.index, words, place, low, broken))
+    title = f"ops in the order of execution (on {found.samples:,} of {found.total:,} samples)"
     return make_figure(
-        "ops in the order of execution", UNITS[unit], [trace for trace in traces if len(trace["x"])],
+        title, UNITS[unit], [trace for trace in traces if len(trace["x"])],
         height=380, legend={"y": 1.04}, shapes=_born_line(found), annotations=_born_note(found),
         xaxis={"range": [-0.6, len(table) - 0.4], **_ticks(table)},
         yaxis={"type": "log" if unit == "relative" else "linear", "exponentformat": "power"},

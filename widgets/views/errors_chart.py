@@ -83,7 +83,8 @@ class ErrorsHead(View):
             return words | {"state": "none" if shown is None else "baseline"}
         if found is None:
             return words | {"state": state}
-        return words | {"state": "ready", "figures": figures_of(found)}
+        samples = f"Measured on {_samples(found)}."
+        return words | {"state": "ready", "figures": figures_of(found), "samples": samples}
 
 
 class ErrorsChart(ipywidgets.VBox):
@@ -110,13 +111,13 @@ def measure_errors(session: Any, recipe: Any, progress: Any, cancel: Any) -> OpE
     emulated = any(step.emulated for step in plan.steps)
     layers = {step.op.id: (step.op.layer, recipe[step.op.id]) for step in plan.steps if step.op.id in recipe.by_op}
     table = table_of_errors(layers, side_by_side, whole)
-    return OpErrors(table, born, min(SAMPLES, session.samples), emulated)
+    return OpErrors(table, born, min(SAMPLES, session.samples), session.samples, emulated)
 
 
 def figures_of(found: OpErrors) -> list[dict[str, Any]]:
     """What the chart says in a few numbers: {term, big, sub, kind, tone}."""
     kind, table = "emulated" if found.emulated else "measured", found.table
-    sub = f"on the first {found.samples:,} samples"
+    sub = f"on {_samples(found)}"
     figures = []
     for column in ("local", "isolated"):
         known = table[column].dropna()
@@ -128,6 +129,12 @@ def figures_of(found: OpErrors) -> list[dict[str, Any]]:
         words = ", ".join(ops[:3]) + (f" and {len(ops) - 3} more" if len(ops) > 3 else "") if ops else sub
         figures.append(_figure(behaviour, f"{len(ops)} op{'' if len(ops) == 1 else 's'}", words, kind))
     return [*figures, _birth_figure(found.born, kind)]
+
+
+def _samples(found: OpErrors) -> str:
+    if found.samples >= found.total:
+        return f"all {found.total:,} samples"
+    return f"the first {found.samples:,} of {found.total:,} samples"
 
 
 def _birth_figure(born: Birth | None, kind: str) -> dict[str, Any]:
