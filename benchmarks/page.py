@@ -1,4 +1,5 @@
-"""The page in a real browser: from a click to the first measured number, and to the answer of other clicks meanwhile.
+"""The page in a real browser: from a click to the first measured number, to the answer of other clicks meanwhile, and
+from a model's opening to its range strips.
 
 Effects: a server, a browser, the clock.
 """
@@ -16,6 +17,10 @@ from benchmarks.record import spread, tell
 from tests.browser.driving import PAGE_MS, launch, open_in_voila, serving, visit
 
 CLICKS = 12
+OPENINGS = 5
+MODEL, OTHER = "digits-vit", "planted/fp16-overflow"
+STRIP = "range-strip:blocks.0.mlp.fc1/linear"
+"""Of the model that is opened again and again, and not of the other one that is opened in between."""
 SETTLED_MS = 60_000
 
 # In the browser, so that the clock starts with the click and stops with the change in the document.
@@ -47,6 +52,20 @@ CLICK = """async ({cell, rows}) => {
     return {number_ms: await number - start, answers_ms: answers};
 }"""
 
+# From the moment that the page shows the model's ops; the ranges are read after that.
+OPEN = """async ({model, strip}) => {
+    const find = (id) => document.querySelector(`[data-testid="${id}"]`);
+    const until = (done) => new Promise((resolve) => {
+        const look = () => (done() ? resolve(performance.now()) : requestAnimationFrame(look));
+        look();
+    });
+    const choice = find("model");
+    choice.value = model;
+    choice.dispatchEvent(new Event("change"));
+    const opened = await until(() => find("page").dataset.model === model);
+    return strip ? await until(() => find(strip)?.querySelector("svg")) - opened : 0;
+}"""
+
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -58,9 +77,11 @@ def main() -> None:
             _settle(page)
             _wait_for_quiet()
             runs = _click_around(page)
+            strips = [_open_again(page) for _ in range(OPENINGS)]
         browser.close()
     _tell("page: click to first measured number", [run["number_ms"] for run in runs], bar_ms=700)
     _tell("page: answer to another click meanwhile", [ms for run in runs for ms in run["answers_ms"]], bar_ms=100)
+    _tell(f"page: {MODEL} opened to its range strips on show", strips, bar_ms=2000)
 
 
 def _click_around(page: Page) -> list[dict[str, Any]]:
@@ -76,6 +97,15 @@ def _click_around(page: Page) -> list[dict[str, Any]]:
         _settle(page)
     # The first click still compiles and packs what every later one finds ready.
     return runs[1:]
+
+
+def _open_again(page: Page) -> float:
+    """Milliseconds from the model on show, after another one, to its range strips."""
+    page.evaluate(OPEN, {"model": OTHER, "strip": ""})
+    _settle(page)
+    took: float = page.evaluate(OPEN, {"model": MODEL, "strip": STRIP})
+    _settle(page)
+    return took
 
 
 def _wait_for_quiet() -> None:
