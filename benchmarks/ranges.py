@@ -36,7 +36,7 @@ MOST, FASTER = 1.6, 4.0
 SHARE_OF_LARGEST, BYTES_PER_TENSOR = 0.15, 64 << 10
 WITHIN_DB, MOST_WITHIN, EQUAL_DB = 1.0, 0.95, 130.0
 """Beyond EQUAL_DB, a tensor and its quantised twin are equal but for the FP32 rounding inside a scheme."""
-FORECAST_SAMPLES, WEIGHT_ELEMENTS = 2, 1 << 20
+FORECAST_SAMPLES, WEIGHT_ELEMENTS = 2, 1 << 19
 """What forecasts are held against: what so many samples bring about, and so many elements of a weight, whole rows."""
 KINDS = [kind_of(name) for name in FORMATS if name not in ("e8m0", "fp32")]
 
