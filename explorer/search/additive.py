@@ -1,7 +1,7 @@
-"""The time of a recipe as a sum: what each op takes in each precision, casts that are shared, calls taken in by others.
+"""The time of a recipe as a sum: what each op takes in each precision, casts that are shared, calls that join.
 
-Read off plans and call times. Where every way in which calls join is in the plans that were seen, the sum is the table's
-own; a proposal's plan that joins calls in a new way is added to them.
+Read off plans and call times. Where every way in which calls join is in the plans that were seen, the sum is the
+table's own; a proposal's plan that joins calls in a new way is added to them.
 """
 
 from __future__ import annotations

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 
 from explorer.search.problem import Choice, Problem, meets
 
 TRIES = 400
 
 
-def greedy(problem: Problem, start: Choice, budgets: Sequence[float]) -> dict[float, dict[str, str]]:
-    """Return for each budget what a greedy search finds: the op with the least quality lost per unit freed goes next.
+Path = list[tuple[float, dict[str, str]]]
+"""What is used, and by which choice, step after step."""
 
-    It starts from ``start`` (FP32 everywhere), changes one op (or tied group) at a time and never goes back, so one
-    run passes by all budgets; those that it does not reach are left out.
+
+def greedy_path(problem: Problem, start: Choice) -> Path:
+    """Return the steps of a greedy search: the op with the least quality lost per unit freed goes next, and stays.
+
+    From ``start`` (FP32 everywhere), one op (or tied group) at a time, until no change frees anything.
     """
     chosen, spent = dict(start), problem.spent_by(start)
     ratios: dict[tuple[int, str], float] = {}
     stale: set[int] = set(range(len(problem.groups)))
-    found: dict[float, dict[str, str]] = {}
-    left = sorted(budgets, reverse=True)
-    while left:
-        while left and meets(spent, left[0]):
-            found[left.pop(0)] = dict(chosen)
+    path = [(spent, dict(chosen))]
+    while True:
         for group in stale:
             ratios = {key: ratio for key, ratio in ratios.items() if key[0] != group} | _ratios(problem, chosen, group)
-        if not left or not ratios:
-            break
+        if not ratios:
+            return path
         group, name = min(ratios, key=lambda key: ratios[key])
         ops = problem.groups[group]
+        spent += problem.spent_more(chosen, ops, name)
         chosen |= dict.fromkeys(ops, name)
-        spent = problem.spent_by(chosen)
+        path.append((spent, dict(chosen)))
         stale = {problem.group_of[op] for op in problem.around(ops)}
-    return found
+
+
+def greedy(path: Path, budget: float) -> dict[str, str] | None:
+    """Return the first choice on a greedy path that is within ``budget``, None where none is."""
+    return next((choice for spent, choice in path if meets(spent, budget)), None)
 
 
 def _ratios(problem: Problem, choice: Choice, group: int) -> dict[tuple[int, str], float]:

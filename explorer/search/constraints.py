@@ -75,7 +75,7 @@ LOOSEN = "loosening one of the constraints on them"
 
 
 def ties_by_input(graph: ModelGraph) -> tuple[tuple[str, ...], ...]:
-    """Return the groups of products with weights that are of one kind and read the same tensor, views looked through."""
+    """Return the groups of products with weights that are of one kind and read one tensor, views looked through."""
     found: dict[tuple[str, str], list[str]] = {}
     for op in graph.rows:
         if op.role == "compute" and graph.weights_of(op):

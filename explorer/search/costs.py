@@ -1,4 +1,4 @@
-"""What recipes cost in time: every call of a few plans timed in place, once each, against one reference. (Effect: clock.)
+"""What recipes cost in time: every call of a few plans, timed in place against one reference. (Effect: clock.)
 
 Times are kept by kernel and shapes, so that layers share them. Each run of plans includes the reference (FP32), and
 times are taken as fractions of its total: a machine that slows down meanwhile slows both.
@@ -120,7 +120,7 @@ JOINED = " + "
 
 
 def cover(times: CallTimes, plans: Iterable[Plan], most: int) -> list[Plan]:
-    """Return at most ``most`` of ``plans`` that have the calls which were never timed: those with most new ones first."""
+    """Return at most ``most`` of ``plans`` that have the calls which were never timed, most new ones first."""
     left = {id(plan): (plan, times.unknown(plan)) for plan in plans}
     chosen: list[Plan] = []
     while left and len(chosen) < most:

@@ -1,4 +1,4 @@
-"""The frontier: proposals from little to much of a budget, beside what simpler searches find, predicted and measured."""
+"""The frontier: proposals from a small budget to a large one, beside simpler searches, predicted and measured."""
 
 from __future__ import annotations
 
@@ -149,7 +149,9 @@ class Frontier:
             except Cancelled:
                 return frontier
             changed = (*before[:place], after, *before[place + 1 :])
-            frontier = replace(frontier, proposals=changed) if name == "proposals" else replace(frontier, baselines=changed)
+            frontier = (
+                replace(frontier, proposals=changed) if name == "proposals" else replace(frontier, baselines=changed)
+            )
             if partial is not None:
                 partial(frontier)
         return frontier

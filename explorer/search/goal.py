@@ -25,9 +25,9 @@ class Goal:
 
     objective: what is scarce: ``"latency"`` (milliseconds of a batch), ``"memory"`` (bytes of weights, scales and
     activations at their peak) or ``"bits"`` (effective bits of a weight, scales included). budget: how much of it a
-    proposal may use, at the least quality cost; or max_cost: what quality may cost (nats per sample or token, or squared
-    error), using as little as possible. With neither, the whole front. precisions: those to choose from besides FP32
-    (default all of the map).
+    proposal may use, at the least quality cost; or max_cost: what quality may cost (nats per sample or token, or
+    squared error), using as little as possible. With neither, the whole front. precisions: those to choose from besides
+    FP32 (default all of the map).
     """
 
     objective: Objective = "latency"

@@ -1,4 +1,4 @@
-"""The prices of a problem's choices as a predicted map tells them: with all interactions, measured cells in their place."""
+"""The prices of a problem's choices as a predicted map tells them, interactions and measured cells among them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def quality_of(pricer: Pricer, options: dict[str, tuple[str, ...]]) -> Table:
 
 
 def predicted_prices(problem: Problem, pricer: Pricer) -> Quadratic:
-    """Return the prices of a problem's choices from the products of a map, a measured cell's scaled to what it costs."""
+    """Return the prices of choices from the products of a map, a measured cell's scaled to what it costs."""
     cells = [(op, name) for op, names in problem.quality.items() for name in names]
     products = {cell: _scaled(pricer, cell) for cell in cells if cell in pricer.map.products}
     return Quadratic.of(problem, products, _overlaps(problem, pricer))

@@ -58,9 +58,9 @@ def _kept(
     """Why an op stays in FP32 (or in what costs nothing)."""
     able = {other: more for other, more in saves.items() if more > SHOWN * whole}
     if not able:
-        return f"{name}: nothing else here saves anything"
+        return f"{name}, as nothing else saves anything here"
     best = min(able, key=lambda other: costs[other] / able[other])
-    return f"{name}: {best} would cost {costs[best]:.1g} {unit} to save {amount(able[best])}"
+    return f"{name}, as {best} would cost {costs[best]:.1g} {unit} to save {amount(able[best])}"
 
 
 def _times(other: float, mine: float) -> str:

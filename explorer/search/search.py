@@ -149,23 +149,20 @@ def _uniform(subject: Subject, searcher: Searcher) -> Iterator[Proposal]:
 
 
 def _under(searcher: Searcher, budgets: list[float]) -> Iterator[Proposal]:
+    """What greedy and chance find within each budget."""
     for budget in budgets:
         words = f"within {searcher.goal.words(budget)}"
-        found = searcher.within(budget, _greedily)
+        found = searcher.within(budget, lambda target: greedy(searcher.path, target))
         if found is not None:
             yield searcher.propose(found, "greedy", f"greedy, {words}")
-        drawn = [searcher.within(budget, partial(_drawn, seed=seed)) for seed in range(RANDOM)]
+        drawn = (searcher.within(budget, partial(_draw, searcher, seed)) for seed in range(RANDOM))
         proposals = [searcher.propose(each, "random", f"random, {words}") for each in drawn if each is not None]
         if proposals:
             yield min(proposals, key=lambda each: each.price.cost)
 
 
-def _greedily(problem: Problem, first: Choice, target: float) -> Choice | None:
-    return greedy(problem, first, [target]).get(target)
-
-
-def _drawn(problem: Problem, first: Choice, target: float, seed: int) -> Choice | None:
-    return randomly(problem, first, target, seed)
+def _draw(searcher: Searcher, seed: int, target: float) -> Choice | None:
+    return randomly(searcher.problem, searcher.first, target, seed)
 
 
 def _report(progress: Progress | None, cancel: Any, done: int, total: int, text: str) -> None:

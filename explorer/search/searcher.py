@@ -1,4 +1,4 @@
-"""The searcher: solves for one budget after another, and holds each solution against its real plan. (Effect: a lock.)"""
+"""The searcher: solves for one budget after another and holds each solution against its plan. (Effect: a lock.)"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from explorer.predict.price import Pricer
 from explorer.recipe import BASELINE, Recipe
 from explorer.run import Plan
 from explorer.search.additive import LatencyModel
-from explorer.search.baselines import greedy
+from explorer.search.baselines import Path, greedy, greedy_path
 from explorer.search.contexts import with_choice
 from explorer.search.costs import CallTimes
 from explorer.search.frontier import Kind, Proposal
@@ -28,12 +28,12 @@ from explorer.search.solve import Solution, cheapest, least
 from explorer.search.swaps import improve
 from explorer.subject import Subject
 
-Find = Callable[[Problem, Choice, float], Choice | None]
+Find = Callable[[float], Choice | None]
 MOST_SOLVED = 5
 """How often one budget is solved for, each time with what the last plan showed."""
 CLOSE = 0.002
-"""A plan that uses this fraction less than the budget, or less, is close enough to it."""
-STARTS = 3
+"""A plan that uses at most this fraction less than the budget is close enough to it, and a sum this near its plan."""
+STARTS = 2
 """From so many choices swaps set out: the solver's, and the cheapest of the simpler ones."""
 
 
@@ -53,6 +53,7 @@ class Searcher:
     model: LatencyModel | None = None
     measuring: bool = False
     cancel: Any = None
+    _path: tuple[Problem, Path] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     # What a recipe is worth
@@ -127,12 +128,12 @@ class Searcher:
     def within(self, budget: float, find: Find) -> Recipe | None:
         """Return what another way to search finds whose real plan is within ``budget``; None where it finds nothing.
 
-        find: (problem, FP32 everywhere, target) -> a choice; the target is lowered until the plan fits.
+        find: target -> a choice; the target is lowered until the plan fits.
         """
         with self._lock:
             target = budget
             for _ in range(MOST_SOLVED):
-                choice = find(self.problem, self.first, target)
+                choice = find(target)
                 if choice is None:
                     return None
                 recipe = self.recipe_of(choice)
@@ -153,7 +154,7 @@ class Searcher:
         return min(found, key=self._quadratic.cost) if found else None
 
     def _solved(self, budget: float) -> Iterator[Choice]:
-        """Choices whose real plans are within ``budget``: solved for a target that is moved by what the sum gets wrong."""
+        """Choices whose real plans are within ``budget``; the target that is solved for moves by what sums miss."""
         target = budget
         for _ in range(MOST_SOLVED):
             solution = cheapest(self.problem, target)
@@ -161,7 +162,7 @@ class Searcher:
             planned, real = self.problem.spent_by(choice), self.used(self.recipe_of(choice))
             if meets(real, budget):
                 yield choice
-                if real >= budget * (1 - CLOSE) or planned <= target * (1 - 10 * CLOSE):
+                if real >= budget * (1 - CLOSE) or abs(real - planned) <= CLOSE * budget:
                     return
             elif solution is None:
                 return
@@ -173,7 +174,7 @@ class Searcher:
             target = corrected
 
     def _improved(self, choice: Choice, target: float) -> Choice:
-        """The cheapest after swaps, from the solver's choice and from simpler ones, under the price with interactions."""
+        """The cheapest after swaps, from the solver's choice and a simpler one, under the price with interactions."""
         quadratic = self._quadratic
         starts = [choice, *self._simpler(target)]
         starts = [starts[0], *sorted(starts[1:], key=quadratic.cost)[: STARTS - 1]]
@@ -182,7 +183,15 @@ class Searcher:
     def _simpler(self, target: float) -> list[Choice]:
         """Uniform choices and the greedy one, as far as they are within a target."""
         uniform = [choice for choice, used in self._uniform if meets(used, target)]
-        return [*uniform, *greedy(self.problem, self.first, [target]).values()]
+        stepwise = greedy(self.path, target)
+        return uniform if stepwise is None else [*uniform, stepwise]
+
+    @property
+    def path(self) -> Path:
+        """The steps of a greedy search on the problem as it is known now."""
+        if self._path is None or self._path[0] is not self.problem:
+            self._path = self.problem, greedy_path(self.problem, self.first)
+        return self._path[1]
 
     @cached_property
     def _uniform(self) -> list[tuple[Choice, float]]:
@@ -218,12 +227,14 @@ class Searcher:
     @cached_property
     def _least(self) -> Solution:
         """What uses least; solved again with what its own plan shows, until that shows nothing new."""
+        solution = None
         for _ in range(MOST_SOLVED):
             before, solution = self.problem, least(self.problem)
             assert solution is not None, "without a limit every problem has a solution"
             self.used(self.recipe_of(solution.choice))
             if self.problem is before:
                 break
+        assert solution is not None, "solved at least once"
         return solution
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What recipes cost in memory: bytes of weights and scales as packed, and effective bits of a weight. (Effect: packs.)"""
+"""What recipes cost in memory: bytes of weights and scales as packed, effective bits of a weight. (Effect: packs.)"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from explorer.run.memory import peak_activations
 
 
 class Sizes:
-    """Bytes of the packed weights of ops in precisions. Equal kernels on equal shapes are packed once; no other state."""
+    """Bytes of packed weights of ops in precisions. Equal kernels on equal shapes are packed once; no other state."""
 
     def __init__(self, planner: Planner, kernels: KernelCache, example: Plan) -> None:
         self._planner, self._kernels, self._example = planner, kernels, example

@@ -1,4 +1,4 @@
-"""The best choice under a budget, exactly: a multiple-choice knapsack as an integer programme, casts among its terms."""
+"""The best choice under a budget, exactly: a multiple-choice knapsack as an integer programme, casts in it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from explorer.search.prices import Linear
 from explorer.search.problem import ROUNDING, Choice, Condition, Joint, Problem, Shared, meets
+from explorer.search.silence import silence
 from explorer.search.swaps import improve
 
 Floats = NDArray[np.float64]
@@ -31,8 +32,10 @@ SHARE, MOST_ROUNDED = 1e-6, 64
 
 @dataclass(frozen=True)
 class Solution:
-    """The best choice: ``quality`` is its cost op by op, ``spent`` what it uses up; no choice within the limit is better
-    by more than ``gap`` of its objective."""
+    """The best choice: ``quality`` is its cost op by op, ``spent`` what it uses up.
+
+    No choice within the limit is better by more than ``gap``, a fraction of what is minimised.
+    """
 
     choice: Choice
     quality: float
@@ -127,7 +130,7 @@ def _write_shared(programme: _Programme, problem: Problem, shared: Shared) -> No
 
 
 def _write_joint(programme: _Programme, problem: Problem, joint: Joint) -> None:
-    """One column: at most what each condition allows where it saves, at least what all together force where it costs."""
+    """One column: at most what each condition allows where it saves, at least what all force where it costs."""
     conditions = [_columns(programme, problem, condition) for condition in joint.conditions]
     if joint.cost == 0 or not all(conditions):
         return
@@ -144,7 +147,7 @@ def _write_joint(programme: _Programme, problem: Problem, joint: Joint) -> None:
 
 @dataclass(frozen=True)
 class _Goal:
-    """What is minimised: quality where what is spent has a limit, else what is spent, under a limit of quality or none."""
+    """What is minimised: quality where there is a budget, else what is spent, under a limit of quality or none."""
 
     budget: float = math.inf
     most: float = math.inf
@@ -272,13 +275,14 @@ def _integers(programme: _Programme, objective: Floats) -> tuple[Floats | None, 
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     scale = _scale(objective)
-    found: Any = milp(
-        objective * scale,
-        integrality=np.ones(len(programme.quality)),
-        bounds=Bounds(0, 1),
-        constraints=LinearConstraint(_matrix(programme), programme.lower, programme.upper),
-        options={"mip_rel_gap": GAP, "time_limit": SECONDS},
-    )
+    with silence():
+        found: Any = milp(
+            objective * scale,
+            integrality=np.ones(len(programme.quality)),
+            bounds=Bounds(0, 1),
+            constraints=LinearConstraint(_matrix(programme), programme.lower, programme.upper),
+            options={"mip_rel_gap": GAP, "time_limit": SECONDS},
+        )
     if found.status == INFEASIBLE:
         return None, math.inf
     bound = -math.inf if found.mip_dual_bound is None else float(found.mip_dual_bound) / scale
@@ -322,7 +326,7 @@ def _narrow(problem: Problem, programme: _Programme, relaxed: _Relaxed, best: fl
 
 
 def _start(problem: Problem, budget: float) -> dict[str, str] | None:
-    """A choice within the budget, found quickly: op by op the best at one price per unit spent, the least that will do."""
+    """A choice within the budget, found quickly: the best op by op at one price per unit spent."""
     choose = _by_price(problem)
     low, high = LEAST_PRICE, MOST_PRICE
     if not meets(problem.spent_by(choose(high)), budget):
@@ -338,11 +342,9 @@ def _start(problem: Problem, budget: float) -> dict[str, str] | None:
 
 def _by_price(problem: Problem) -> Callable[[float], dict[str, str]]:
     """A function: price per unit spent -> the choice that is best op by op at that price, what is shared left out."""
+    quality, spent = problem.quality, problem.spent
     tables = [
-        [
-            (name, _sum(problem.quality, group, name), _sum(problem.spent, group, name))
-            for name in problem.options(index)
-        ]
+        [(name, _sum(quality, group, name), _sum(spent, group, name)) for name in problem.options(index)]
         for index, group in enumerate(problem.groups)
     ]
 
