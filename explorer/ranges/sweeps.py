@@ -175,25 +175,42 @@ class Rows(Vectors):
     """Emits what goes along the rows of a chunk, or picks some of its elements."""
 
     def gather(self, arguments: list[Any]) -> Any:
-        """The number of the elements picked."""
-        source, count, first, last, target = arguments
+        """The number of the elements picked; most sixteens have none, and four of them are told by one question."""
+        source, count, first, last, self._target = arguments
         builder = self.builder
-        lowest, span = (self.spread(builder.trunc(x, INT32), INTS) for x in (first, builder.sub(last, first)))
-        size = cgutils.alloca_once_value(builder, whole(0))
-        with self.loop(builder.lshr(builder.add(count, whole(15)), whole(4))) as index:
-            start = builder.shl(index, whole(4))
-            mask = self.first(builder.sub(count, start))
-            bits = self.load_some(self.at(source, start, 4), INTS, mask)
-            before = builder.sub(builder.add(bits, bits), ir.Constant(INTS, [1] * LANES))
-            inside = builder.and_(builder.icmp_unsigned("<", builder.sub(before, lowest), span), mask)
-            flags = builder.bitcast(inside, ir.IntType(16))
-            with builder.if_then(builder.icmp_unsigned("!=", flags, flags.type(0))):
-                compress = self._function("llvm.experimental.vector.compress.v16i32", INTS, [INTS, MASK, INTS])
-                place = builder.load(size)
-                self.store(builder.call(compress, [bits, inside, NONE]), self.at(target, place, 4), 4)
-                number = builder.call(self._function("llvm.ctpop.i16", flags.type, [flags.type]), [flags])
-                builder.store(builder.add(place, builder.zext(number, INT64)), size)
-        return builder.load(size)
+        span = self.spread(builder.trunc(builder.sub(last, first), INT32), INTS)
+        less = self.spread(builder.trunc(builder.sub(whole(-1), first), INT32), INTS)
+        self._size = cgutils.alloca_once_value(builder, whole(0))
+
+        def find(start: Any, masks: list[Any]) -> None:
+            places = [self.at(source, builder.add(start, whole(LANES * n)), 4) for n in range(4)]
+            bits = [self.load_some(place, INTS, mask) for place, mask in zip(places, masks, strict=True)]
+            inside = [
+                builder.and_(builder.icmp_unsigned("<", builder.add(builder.add(x, x), less), span), mask)
+                for x, mask in zip(bits, masks, strict=True)
+            ]
+            either = builder.or_(builder.or_(inside[0], inside[1]), builder.or_(inside[2], inside[3]))
+            with builder.if_then(self._is_any(either), likely=False):
+                for x, chosen in zip(bits, inside, strict=True):
+                    self._pick(x, chosen)
+
+        self.each_four(count, find)
+        return builder.load(self._size)
+
+    def _is_any(self, mask: Any) -> Any:
+        flags = self.builder.bitcast(mask, COUNTERS.element)
+        return self.builder.icmp_unsigned("!=", flags, COUNTERS.element(0))
+
+    def _pick(self, bits: Any, chosen: Any) -> None:
+        """Write the chosen lanes after those picked before."""
+        builder = self.builder
+        with builder.if_then(self._is_any(chosen)):
+            compress = self._function("llvm.experimental.vector.compress.v16i32", INTS, [INTS, MASK, INTS])
+            place = builder.load(self._size)
+            self.store(builder.call(compress, [bits, chosen, NONE]), self.at(self._target, place, 4), 4)
+            flags = builder.bitcast(chosen, COUNTERS.element)
+            number = builder.call(self._function("llvm.ctpop.i16", flags.type, [flags.type]), [flags])
+            builder.store(builder.add(place, builder.zext(number, INT64)), self._size)
 
     def fold_each(self, arguments: list[Any]) -> None:
         """All elements of a row are of one channel."""
