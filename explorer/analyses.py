@@ -61,7 +61,7 @@ class Analyses:
         if known is not None:
             return known
         with terminal_progress(progress) as report:
-            found = observe.observe(self.subject, n, slices, report, cancel)
+            found = observe.observe(self.subject, n, slices, report, cancel, self._first_ranges(key))
         if key is not None:
             self._ranges[key] = found
         return found
@@ -240,6 +240,13 @@ class Analyses:
             return None
         cut = (found for known, found in self._ranges.items() if known is not None and known[0] == n)
         return next((replace(found, slices={}) for found in cut), None)
+
+    def _first_ranges(self, key: tuple[int, str | None] | None) -> observe.RangeSet | None:
+        """Those of fewer samples, the most there are, which a pass may continue."""
+        if key is None:
+            return None
+        first = (found for known, found in self._ranges.items() if known is not None and known[1] == key[1])
+        return max((found for found in first if found.samples < key[0]), key=lambda found: found.samples, default=None)
 
     def _asked(self, recipe: Recipe | None) -> Recipe:
         return self.recipe if recipe is None else recipe

@@ -30,6 +30,7 @@ def observe(
     slices: Slices | None = None,
     progress: Progress | None = None,
     cancel: Any = None,
+    known: RangeSet | None = None,
 ) -> RangeSet:
     """The ranges of every op's inputs and output in FP32, and of the weights, over the first ``n`` samples (all).
 
@@ -37,14 +38,21 @@ def observe(
     right after its op ran; copies that fill the last batch up are left out.
 
     slices: which part of the data each sample or token belongs to, see :func:`find_slicings`; ranges of each part are
-    found too. Raises :class:`DataError` for slices that the data cannot be cut into, and :class:`Cancelled`.
+    found too. known: the ranges of this subject's first samples, by the same slices; where they are of whole batches
+    only the samples after them are run, and the result is equal to that of one pass over all. Raises
+    :class:`DataError` for slices that the data cannot be cut into, and :class:`Cancelled`.
     """
     total = len(subject.samples) if n is None else max(1, min(n, len(subject.samples)))
     slicings = find_slicings(slices, subject.samples)
     watch = choose_watched(subject.graph)
-    pass_ = _Pass(subject.graph, watch, slicings)
+    if known is not None and (known.samples > total or known.samples % subject.samples.batch_size):
+        known = None
+    pass_ = _Pass(subject.graph, watch, slicings, started=known is not None)
     done = digest = 0
     for inputs, count in subject.samples.first(total):
+        if known is not None and done < known.samples:
+            done += count
+            continue
         if cancel is not None and cancel.is_set():
             raise Cancelled("find the ranges")
         if progress is not None:
@@ -54,20 +62,23 @@ def observe(
         pass_.run(inputs, count, done)
         digest += sum(digests)
         done += count
-    weights = _count_weights(subject.graph)
+    weights = _count_weights(subject.graph) if known is None else known.weights
     fingerprint = make_fingerprint(subject.graph.fingerprint, digest)
-    return RangeSet(pass_.read(), weights, pass_.read_slices(), done, fingerprint, watch.fixed)
+    counted = done if known is None else done - known.samples
+    found = RangeSet(pass_.read(), weights, pass_.read_slices(), counted, fingerprint, watch.fixed)
+    return found if known is None else known.merge(found)
 
 
 class _Pass:
     """One pass over data: the counters of every watched value, of all samples and of each slice; runs of a few."""
 
-    def __init__(self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing]) -> None:
+    def __init__(self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing], started: bool) -> None:
+        """started: whether the values that no sample changes were counted before."""
         self._graph, self._watch, self._slicings = graph, watch, slicings
         self.picker = Picker()
         self._whole = Counters()
         self._parts = {label: Counters() for slicing in slicings for label in slicing.names}
-        self._started = False
+        self._started = started
 
     def run(self, inputs: tuple[Any, ...], count: int, start: int) -> None:
         """Count the first ``count`` samples of a batch, the first of which is sample ``start``."""

@@ -190,6 +190,17 @@ class TestMerging:
                 assert moved <= 1e-3 * theirs.histogram.count
                 assert ours.histogram.sum_of_squares == pytest.approx(theirs.histogram.sum_of_squares, rel=1e-6)
 
+    @pytest.mark.parametrize("first", [BATCH, 2 * BATCH, 19, 5])
+    def test_continued_is_equal_to_the_bit(self, subject: Any, found: RangeSet, first: int) -> None:
+        known = observe(subject, first)
+        reports: list[tuple[int, int]] = []
+        continued = observe(subject, progress=lambda *report: reports.append(report[:2]), known=known)
+        assert (continued.samples, continued.fingerprint) == (found.samples, found.fingerprint)
+        assert continued.values == found.values
+        assert continued.weights == found.weights
+        # Ranges of a part of a batch cannot be continued: that batch runs again, and so do those before it.
+        assert [done for done, _ in reports] == [0, 8, 16] if first == 5 else [0, 8, 16][first // BATCH :]
+
     def test_splits_at_batches_are_equal_to_the_bit(self, subject: Any, found: RangeSet) -> None:
         merged = observe(part_of(subject, 0, BATCH)).merge(observe(part_of(subject, BATCH, 19)))
         for name, each in found.values.items():
