@@ -46,7 +46,7 @@ class Deal:
         """Return how ``changes`` are measured on the first ``n`` samples, waves within ``budget_bytes``."""
         detours = [bench.detour(change) for change in changes]
         width = choose_width(bench.baseline, budget_bytes)
-        stacking = _find_stacking(bench, cancel) if width > 1 and len(changes) > 1 else None
+        stacking = Deal.stacking_of(bench, cancel) if width > 1 and len(changes) > 1 else None
         return Deal(
             tuple(
                 Part(
@@ -58,6 +58,12 @@ class Deal:
             n,
             bench.baseline,
         )
+
+    @staticmethod
+    def stacking_of(bench: Bench, cancel: Any = None) -> Stacking:
+        """Return how the values of a bench's graph stack, from its first batch."""
+        inputs = dict(zip(bench.baseline.graph.inputs, bench.samples.batch(0), strict=True))
+        return find_stacking(Executor(bench.baseline, bench.kernels), inputs, cancel)
 
     def cut(self, tasks: int) -> list[Part]:
         """Return whole waves in at most so many parts of about equally many changes."""
@@ -99,11 +105,6 @@ def choose_width(baseline: Plan, budget_bytes: int) -> int:
     while width < WIDEST and 2 * width * usual <= most and 4 * width * peak <= budget_bytes:
         width *= 2
     return width
-
-
-def _find_stacking(bench: Bench, cancel: Any) -> Stacking:
-    inputs = dict(zip(bench.baseline.graph.inputs, bench.samples.batch(0), strict=True))
-    return find_stacking(Executor(bench.baseline, bench.kernels), inputs, cancel)
 
 
 def _joined(waves: Sequence[Part]) -> Part:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -135,32 +133,30 @@ def test_a_cancelled_sweep_withdraws_its_tasks(vit: Subject, cells: list[tuple[s
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator[tuple[Any, Any]]:
-    """A Dask cluster of processes that are not started anew when they die, and its client."""
+    """A Dask cluster in threads of this process, and its client; ``benchmarks/sweeping.py`` kills processes."""
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as started,  # type: ignore[no-untyped-call]
+        LocalCluster(n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None) as started,  # type: ignore[no-untyped-call]
         Client(started, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
-        for nanny in started.workers.values():
-            nanny.auto_restart = False
         yield started, client
 
 
-@pytest.mark.filterwarnings("default:::distributed", "default:::tornado", "default:::asyncio")
 def test_a_cluster_that_loses_a_worker_finishes_and_one_that_goes_keeps_what_it_had(
     vit: Subject, cells: list[tuple[str, str]], serial: SweepResult
 ) -> None:
-    with local_cluster(2) as (started, client):
-        killed: list[int] = []
+    with local_cluster(3) as (started, client):
+        lost: list[str] = []
 
-        def kill(result: SweepResult) -> None:
-            if not killed:
-                killed.append(started.workers[0].pid)
-                os.kill(killed[0], signal.SIGKILL)
+        def lose(result: SweepResult) -> None:
+            if not lost:
+                lost.append(started.workers[0].address)
+                started.sync(started.workers[0].close, executor_wait=False)
 
-        found = sweep(vit, cells, executor=client, partial=kill)
-        assert killed and found.cells == serial.cells
+        found = sweep(vit, cells, executor=client, partial=lose)
+        assert lost and lost[0] not in client.scheduler_info(n_workers=-1)["workers"]
+        assert found.cells == serial.cells
         with pytest.raises(SweepLost, match="connection to the scheduler is closed") as caught:
             sweep(vit, cells, executor=client, partial=lambda result: client.close())
         assert caught.value.result.cells.items() <= dict(serial.cells).items()
@@ -202,7 +198,6 @@ def test_a_cluster_without_workers_is_given_up_after_a_while(monkeypatch: pytest
         cluster.ClusterCrew(Scheduler(), None)  # type: ignore[arg-type]
 
 
-@pytest.mark.filterwarnings("default:::distributed", "default:::tornado", "default:::asyncio")
 def test_places_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, vit: Subject, free_port: Any) -> None:
     monkeypatch.setattr(places, "CONNECT_SECONDS", 0.2)
     with (
