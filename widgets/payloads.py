@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from widgets import timings
 from widgets.plain import number, text
+from widgets.remedies import goes_back_next
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from widgets.state import PageState, Shown
+from widgets.state import PageState, Shown
 
 MAX_OPS = 5000
 MAX_LINKS = 20000
@@ -233,9 +234,15 @@ def top(state: PageState) -> dict[str, Any]:
         "device": f"{text(session.device.label, 120)} \u00b7 batch {session.batch_size}",
         "data": text(_data_words(state), 120), "presets": list(state.presets), "preset": named[0] if named else "",
         "ready": not state.opening, "can_undo": bool(session.can_undo) or state.came_from is not None,
-        "can_redo": bool(session.can_redo),
-        "missing": state.missing,
+        "can_redo": bool(session.can_redo), "undo": _undo_words(state), "missing": state.missing,
     }  # fmt: skip
+
+
+def _undo_words(state: PageState) -> str:
+    """What Undo does next, where that is more than taking a change of the recipe back."""
+    if state.came_from is None or not goes_back_next(state):
+        return ""
+    return f"Undo: back to the model as it was before ({state.came_from.words}) (Ctrl+Z)"
 
 
 def _data_words(state: PageState) -> str:

@@ -31,11 +31,16 @@ def apply_remedy(state: PageState, remedy: Any) -> None:
 
 def go_back(state: PageState) -> bool:
     """Returns to the session that a remedy replaced, once every change since is undone; False where there is none."""
-    came_from = state.came_from
-    if came_from is None or (state.session.can_undo and state.session.recipe.hash != came_from.recipe):
+    if state.came_from is None or not goes_back_next(state):
         return False
-    state.adopt(came_from.session)
+    state.adopt(state.came_from.session)
     return True
+
+
+def goes_back_next(state: PageState) -> bool:
+    """Whether the next Undo returns to the session that a remedy replaced."""
+    came_from = state.came_from
+    return came_from is not None and not (state.session.can_undo and state.session.recipe.hash != came_from.recipe)
 
 
 def _take(state: PageState, session: Any, found: Any, words: str) -> None:

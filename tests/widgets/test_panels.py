@@ -145,12 +145,13 @@ def test_a_remedy_that_gives_another_session_is_shown_and_undo_returns(
     assert state.wait(10)
     assert state.session is other
     assert "find static scales by mse" in payloads.top(state)["data"]
+    assert "the model as it was before (find static scales by mse" in payloads.top(state)["undo"]
     ask("set", ops=[QKV], precision="bf16")
     ask("undo")
     assert state.session is other
-    assert payloads.top(state)["can_undo"] is True
+    assert payloads.top(state)["can_undo"] is True and payloads.top(state)["undo"]
     ask("undo")
-    assert state.session is session
+    assert state.session is session and payloads.top(state)["undo"] == ""
     assert session.recipe[WIDE] == "fp16"
 
 

@@ -36,6 +36,7 @@ function drawBar(parts, top) {
   parts.data.hidden = !top.data;
   parts.preset.disabled = !top.ready;
   parts.undo.disabled = !top.can_undo;
+  put(parts.undo, "title", top.undo || "Undo (Ctrl+Z)");
   parts.redo.disabled = !top.can_redo;
 }
 
