@@ -11,7 +11,7 @@ from widgets.remedies import goes_back_next
 if TYPE_CHECKING:
     import pandas as pd
 
-from widgets.state import PageState, Shown
+    from widgets.state import PageState, Shown
 
 MAX_OPS = 5000
 MAX_LINKS = 20000
