@@ -18,7 +18,7 @@ RANGE_SAMPLES = (64, 512)
 
 
 def observe(state: PageState, session: Any, samples: int, task: Task) -> None:
-    """Reads the ranges of every tensor in the first ``samples``; where that fails, the map says why, and all goes on."""
+    """Reads the ranges of every tensor in the first ``samples``; where that fails, the map says why."""
 
     def report(done: int, total: int, text: str) -> None:
         task.post_some("ranges", lambda: state.progress("reading activation ranges", int(done), int(total)))

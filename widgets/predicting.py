@@ -94,8 +94,9 @@ def solve(state: PageState, task: Task) -> None:
     found = state.search
 
     def take(budget: float, proposal: Any, error: str) -> None:
-        found.solved, found.proposal, found.error = budget, proposal, error
-        state.changed("search")
+        if budget == found.budget:
+            found.solved, found.proposal, found.error = budget, proposal, error
+            state.changed("search")
 
     last = None
     while (budget := found.budget) is not None and budget != last and not task.cancel.is_set():

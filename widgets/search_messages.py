@@ -80,8 +80,8 @@ def budget(state: PageState, fields: Fields) -> None:
         raise BadMessage("value must be a number")
     if state.search.frontier is None:
         raise BadMessage("there is no frontier yet that a budget could move on; search first")
-    low, high = state.search.frontier.limits
-    state.search.budget = min(max(float(value), low), high)
+    state.search.move(float(value))
+    state.changed("search")
     measure(state)
 
 

@@ -71,7 +71,7 @@ def _proposal(state: PageState) -> Row | None:
     emulated = _emulated(state, proposal.recipe)
     return {
         **_spent(proposal), "price": price(proposal.price), "changes": changes, "ops": len(now), "emulated": emulated,
-        "hash": text(proposal.recipe.hash, 80), "solved": number(state.search.solved),
+        "hash": text(proposal.recipe.hash, 80), "solved": None if state.search.moved else number(state.search.solved),
         "counts": [[name, int(counts[name])] for name in state.session.precisions if counts.get(name)],
     }  # fmt: skip
 

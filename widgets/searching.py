@@ -69,6 +69,14 @@ class Searching:
         """Whether the slider stands where nothing was solved for yet."""
         return self.frontier is not None and self.budget is not None and self.budget != self.solved
 
+    def move(self, budget: float) -> None:
+        """Puts the slider on a budget: what the front has for it is proposed until it is solved for exactly."""
+        low, high = self.frontier.limits
+        self.budget, self.solved = min(max(budget, low), high), None
+        fits = [each for each in self.frontier.proposals if each.amount(self.frontier.objective) <= self.budget]
+        if fits:
+            self.proposal, self.error = min(fits, key=lambda each: each.price.cost), ""
+
     def take(self, frontier: Any, asked: Asked | None = None) -> None:
         """Keeps what was found; for a new question, the slider starts in the middle of what can be had."""
         self.frontier, self.error = frontier, ""

@@ -49,10 +49,8 @@ class FakeMap:
 
     @property
     def products(self) -> dict[tuple[str, str], None]:
-        table = self.costs
-        broken = {BREAKS} if BREAKS[0] in table.index else set()
-        known = ((op, name) for op in table.index for name in table.columns if not math.isnan(table.at[op, name]))
-        return dict.fromkeys(cell for cell in (*known, *broken) if cell[1] != "fp32")
+        known = self.costs.drop(columns="fp32").stack().dropna().index
+        return dict.fromkeys([*known, *([BREAKS] if BREAKS[0] in self.costs.index else [])])
 
     def table(self) -> pd.DataFrame:
         return self.costs
@@ -72,6 +70,9 @@ class FakeProposal:
     quality: Any = None
     latency: Any = None
 
+    def amount(self, objective: str) -> float:
+        return {"latency": self.latency_ms, "memory": self.memory_bytes, "bits": self.bits}[objective]
+
 
 @dataclass(frozen=True, eq=False)
 class FakeFrontier:
@@ -83,18 +84,14 @@ class FakeFrontier:
     session: Any = None
     baselines: tuple[FakeProposal, ...] = field(default=())
 
-    def spent(self, proposal: FakeProposal) -> float:
-        by = {"latency": proposal.latency_ms, "memory": proposal.memory_bytes, "bits": proposal.bits}
-        return by[self.objective]
-
     @property
     def limits(self) -> tuple[float, float]:
-        spent = [self.spent(proposal) for proposal in self.proposals]
+        spent = [proposal.amount(self.objective) for proposal in self.proposals]
         return min(spent), max(spent)
 
     def at(self, budget: float) -> FakeProposal:
         self.session.calls.append("at")
-        fits = [proposal for proposal in self.proposals if self.spent(proposal) <= budget * (1 + 1e-9)]
+        fits = [proposal for proposal in self.proposals if proposal.amount(self.objective) <= budget * (1 + 1e-9)]
         if not fits:
             raise px.ExplorerError(f"keep to {budget:.3g}", "no recipe does", "a larger budget")
         return min(fits, key=lambda proposal: proposal.price.cost)
@@ -163,10 +160,13 @@ class FakeSearches:
         return FakeMap(self._costs(), samples, self.samples)
 
     mapped = False
+    _cost_table: pd.DataFrame | None = None
 
     def _costs(self) -> pd.DataFrame:
-        rows = {op: [self._cost(op, name) for name in self.precisions] for op in self.ids}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(self.precisions))
+        if self._cost_table is None:
+            rows = {op: [self._cost(op, name) for name in self.precisions] for op in self.ids}
+            self._cost_table = pd.DataFrame.from_dict(rows, orient="index", columns=list(self.precisions))
+        return self._cost_table
 
     def _cost(self, op: str, precision: str) -> float:
         if not self.options(op)[precision].possible or (op, precision) == BREAKS:

@@ -85,6 +85,8 @@ def test_the_last_position_of_the_slider_wins(
     until(lambda: len(solved) == 1)
     for move in moves[1:]:
         assert ask("budget", value=move)["ok"]
+        meanwhile = search_rows.search(state)["proposal"]
+        assert meanwhile["latency_ms"] <= move and meanwhile["solved"] is None, "the front has an answer at once"
     gate.set()
     assert state.wait(20)
     assert solved == [moves[0], moves[-1]], "what the slider has left is not solved"

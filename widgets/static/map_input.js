@@ -51,7 +51,7 @@ function explain(map, event) {
 function wordsFor(map, { index, row, about }) {
   if (about.precision !== undefined) {
     const choices = map.choices();
-    const proposed = movedTo(row, about.precision, map.proposal, choices) > 0;
+    const proposed = movedTo(row, about.precision, map.proposal, choices);
     return cellWords(row, about.precision, map.data, choices, map.costs, proposed);
   }
   if (about.key === "range") return stripTip(row, map.strips, map.bands());

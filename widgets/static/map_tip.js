@@ -8,11 +8,11 @@ import { standing } from "./tree.js";
 const MANY = 3;
 const MANY_OPS = 8;
 
-/** The lines of a cell's tooltip: [title, ...sentences]; `proposed`: whether the slider's recipe would choose it. */
-export function cellWords(row, precision, data, choices, costs = null, proposed = false) {
+/** The lines of a cell's tooltip: [title, ...sentences]; `proposed`: how many of the ops the slider's recipe would move there. */
+export function cellWords(row, precision, data, choices, costs = null, proposed = 0) {
   const name = data.precisions[precision];
   const found = costs && costsOf(row, costs, data)[precision];
-  const wish = proposed ? "Proposed by the search: the slider's recipe would choose it." : "";
+  const wish = proposed ? `Proposed by the search${row.ops.length > 1 ? ` for ${proposed} of its ops` : ""}.` : "";
   const title = `${row.type === "op" ? row.key : row.label} \u2192 ${name}`;
   if (row.type === "op") {
     const option = data.options[row.ops[0]][precision];

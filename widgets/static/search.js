@@ -83,7 +83,7 @@ function rowOf(point, objective, chosen, go) {
 function buildFound(model, send) {
   const move = follower(send);
   const slider = h("input", { type: "range", min: 0, max: POSITIONS, step: 1, "data-testid": "search-budget", "aria-label": "budget" });
-  const said = h("b", { "data-testid": "search-budget-words" });
+  const said = h("b", { class: "px-explained", tabindex: "0", "data-term": "budget", "data-testid": "search-budget-words" });
   const ends = [h("span"), h("span")];
   const figures = h("div", { class: "px-figs" });
   const mix = h("div", { class: "px-mix" });
@@ -95,7 +95,7 @@ function buildFound(model, send) {
   const head = h("tr", {}, ["budget", "predicted", "measured", "time"].map((text, at) => h("th", { scope: "col", class: at ? "px-num" : null, text })));
   const table = h("details", { class: "px-front" }, h("summary", {}, "all proposals ", summary), h("div", { class: "px-scroll-x" }, h("table", { class: "px-small" }, h("thead", {}, head), body)));
   const root = h("div", { class: "px-found" },
-    h("div", { class: "px-budget" }, h("span", { class: "px-explained px-sub", "data-term": "budget", text: "budget" }), said),
+    h("div", { class: "px-budget" }, said),
     slider, h("div", { class: "px-ends px-sub" }, ends), figures, mix,
     h("div", { class: "px-ask" }, change, h("span", { class: "px-space" }), apply, verify), table);
   slider.addEventListener("input", () => {
