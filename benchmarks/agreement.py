@@ -9,20 +9,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import explorer as px
-from benchmarks.record import note, tell
+from benchmarks.record import note, spread, tell
 from benchmarks.trained import TRAINED, trained
 from explorer.compare.runs import Extent
-from explorer.predict import Ask, Cell, PredictedMap, elementwise, predict_map
-from explorer.predict.band import Band
-from explorer.predict.price import Price, Pricer
-from explorer.recipe import Recipe
+from explorer.predict import Ask, Band, Cell, Flow, PredictedMap, Price, Pricer, elementwise, predict_map
+from explorer.recipe import Choice, Recipe
 
 FILE = "agreement.jsonl"
 MODELS = (*("digits-vit", "digits-cnn", "adder-gpt"), *TRAINED)
@@ -34,6 +32,8 @@ LEAST, MOST = 1e-7, 0.05
 """Measured nats between which cells are judged: below is FP32's own rounding, above errors are not small."""
 RANKED, RATIO, WITHIN, SHARE = 0.98, 0.15, 1.25, 0.85
 RECIPES, CALIBRATING = 50, 20
+LARGE, MILLISECONDS, TURNS = 500, 1.0, 100
+"""How fast a recipe of so many ops must be priced, in the median of so many turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,7 @@ def main() -> None:
         judge_cells(case, measure_cells(case))
         judge_recipes(case)
         note(f"{name}: agreement measured in", time.perf_counter() - start, "s", FILE)
+    judge_speed()
 
 
 def open_model(name: str) -> px.Session:
@@ -115,18 +116,18 @@ def judge_cells(case: Case, measured: dict[Cell, float]) -> None:
     ranks = [float(spearmanr(truth, costs).statistic) for costs in (ours, theirs)]
     tell(
         f"{case.name}: Spearman with brute force", ranks[0], "", f">= {RANKED}", ranks[0] >= RANKED, FILE,
-        diagonal=round(ranks[1], 4), **more,
+        kind="ranks", diagonal=round(ranks[1], 4), **more,
     )  # fmt: skip
     ratios = [float(np.median(np.abs(np.log(costs / truth)))) for costs in (ours, theirs)]
     tell(
         f"{case.name}: median |log ratio|", ratios[0], "", f"<= {RATIO}", ratios[0] <= RATIO, FILE,
-        diagonal=round(ratios[1], 4), **more,
+        kind="ratios", diagonal=round(ratios[1], 4), **more,
     )  # fmt: skip
     rows = [
         [op, precision, *_digits(case.map.cost(op, precision).value, case.diagonal.cost(op, precision).value, kl)]
         for (op, precision), kl in measured.items()
     ]
-    note(f"{case.name}: cells", len(rows), "cells", FILE, model=case.name, rows=rows)
+    note(f"{case.name}: cells", len(rows), "cells", FILE, kind="cells", model=case.name, rows=rows)
 
 
 def judge_recipes(case: Case) -> None:
@@ -142,11 +143,35 @@ def judge_recipes(case: Case) -> None:
     held = [_share_held(trials) for trials in (narrow, _under(narrow, Band.of()))]
     tell(
         f"{case.name}: recipes with 4 bits within their band", held[0], "", f">= {SHARE}", held[0] >= SHARE, FILE,
-        model=case.name, recipes=len(narrow), calibrated_by=band.count, before_any_trial=held[1],
+        kind="band", model=case.name, recipes=len(narrow), calibrated_by=band.count, before_any_trial=held[1],
     )  # fmt: skip
     for kind, trials in (("wide", wide), ("narrow", narrow)):
         rows = [_digits(t.price.cost, t.price.additive, t.measured, t.price.low, t.price.high) for t in trials]
-        note(f"{case.name}: {kind} recipes", len(rows), "recipes", FILE, model=case.name, rows=rows, kind=kind)
+        note(f"{case.name}: {kind} recipes", len(rows), "recipes", FILE, kind=kind, model=case.name, rows=rows)
+
+
+def judge_speed() -> None:
+    """Tell how long a random recipe of many ops takes to price, from drawn products of the usual size."""
+    drawn = np.random.default_rng(0)
+    ops = tuple(f"op{index}" for index in range(LARGE))
+    cells = [(op, precision) for op in ops for precision in PRECISIONS]
+    products = {cell: drawn.standard_normal((SAMPLES, PROBES), np.float32) for cell in cells}
+    flows = dict.fromkeys(cells, Flow("fp32", "fp32"))
+    map_ = PredictedMap(
+        ops, PRECISIONS, products, {}, flows, {}, frozenset(), 1, "nats", SAMPLES, PROBES, "drawn"
+    )  # fmt: skip
+    pricer, baseline = Pricer(map_), Recipe.baseline("drawn", "drawn", ops)
+    taken = []
+    for _ in range(TURNS):
+        recipe = replace(baseline, choices=tuple((op, Choice(str(drawn.choice(PRECISIONS)))) for op in ops))
+        start = time.perf_counter()
+        pricer.price(recipe)
+        taken.append((time.perf_counter() - start) * 1e3)
+    middle = float(np.median(taken))
+    tell(
+        f"price of a recipe of {LARGE} ops", middle, "ms", f"<= {MILLISECONDS:g} ms", middle <= MILLISECONDS, FILE,
+        spread=spread(taken),
+    )  # fmt: skip
 
 
 def run_trials(
@@ -176,8 +201,6 @@ def draw_recipe(case: Case, chosen: NDArray[np.str_]) -> Recipe:
 
 def _under(trials: Iterable[Trial], band: Band) -> list[Trial]:
     """The same trials, as another band would have had them."""
-    from dataclasses import replace
-
     edges = [band.around(trial.price.cost, trial.price.error) for trial in trials]
     return [
         replace(trial, price=replace(trial.price, low=low, high=high))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.report`: docs/benchmarks.md and its pictures, from the files of results. (Effect: files.)
+"""`python -m benchmarks.report`: docs/benchmarks.md, the tables of docs/method.md, pictures. (Effect: files.)
 
 Of each device and benchmark the newest run counts. Nothing is in the page that is not in a file.
 """
@@ -15,12 +15,14 @@ from benchmarks import kernel_bars, model_bars
 from benchmarks.record import RESULTS, read
 from benchmarks.report_gpu import gpu_section
 from benchmarks.report_kernels import kernel_pictures, kernel_tables
+from benchmarks.report_method import fill_page, method_pictures
 from benchmarks.report_models import model_pictures, model_tables
 from benchmarks.tables import number, table
 
 DOCS = RESULTS if "BENCHMARK_RESULTS" in os.environ else Path(__file__).parents[1] / "docs"
 """Where the page goes: of a trial, beside its results."""
-FILES = ("kernels", "models", "main_job", "overhead", "formats", "ranges")
+METHOD = Path(__file__).parents[1] / "docs" / "method.md"
+FILES = ("kernels", "models", "main_job", "overhead", "formats", "ranges", "agreement", "modelopt")
 TITLES = {
     "kernels": "Kernels",
     "models": "Whole models",
@@ -28,6 +30,8 @@ TITLES = {
     "formats": "Rounding and calibration",
     "ranges": "Ranges of every tensor in one pass",
     "overhead": "Overhead of a plan",
+    "agreement": "The predicted map against brute force",
+    "modelopt": "The predicted map against AutoQuantize of modelopt",
 }
 INTRO = """# Benchmarks
 
@@ -45,9 +49,10 @@ def main() -> None:
     results = {name: read(f"{name}.jsonl") for name in (*FILES, "gpu")}
     (DOCS / "images").mkdir(parents=True, exist_ok=True)
     (DOCS / "benchmarks.md").write_text(page(results), encoding="utf-8")
+    (DOCS / METHOD.name).write_text(method(results), encoding="utf-8")
     for name, svg in pictures(results).items():
         (DOCS / "images" / name).write_text(svg, encoding="utf-8")
-    print(f"report: wrote {DOCS / 'benchmarks.md'}", file=sys.stderr)
+    print(f"report: wrote {DOCS / 'benchmarks.md'} and {METHOD.name}", file=sys.stderr)
 
 
 def page(results: Results) -> str:
@@ -58,13 +63,23 @@ def page(results: Results) -> str:
     return "\n".join([*parts, "## GPU\n", gpu_section(results.get("gpu", []))])
 
 
+def method(results: Results) -> str:
+    """Return the page of the method with its tables written anew."""
+    return fill_page(METHOD.read_text(encoding="utf-8"), _of_method(results))
+
+
 def pictures(results: Results) -> dict[str, str]:
-    """Return the pictures that the page shows, as SVG by file name."""
-    found: dict[str, str] = {}
+    """Return the pictures that the pages show, as SVG by file name."""
+    found = method_pictures(_of_method(results))
     for place, lines in enumerate(by_device(results).values()):
         found |= model_pictures(_ending(place), lines.get("models", []))
         found |= kernel_pictures(_ending(place), lines.get("kernels", []))
     return found
+
+
+def _of_method(results: Results) -> list[Line]:
+    """What the page of the method is written from: the costs in it are those of the models, not of a device."""
+    return [line for name in ("agreement", "modelopt") for line in newest(results.get(name, []))]
 
 
 def by_device(results: Results) -> dict[str, dict[str, list[Line]]]:
