@@ -128,7 +128,7 @@ def _mark(kind: str, title: str, found: Found, *, axis: str, unit: str, points: 
     words = (f"<b>{title}</b>", counts_words(found.recipe), *_sentences(found, unit, points))
     if kind not in ("now", "goal"):
         words = (*words, "click to restore it")
-    amount = _measured_ms(found.latency) if axis == "latency" else UNKNOWN
+    amount = measured_ms(found.latency) if axis == "latency" else UNKNOWN
     if quality is None:
         if price is not None:
             yield Mark(kind, found.recipe, expected_cost, expected_amount, False, words)
@@ -139,7 +139,7 @@ def _mark(kind: str, title: str, found: Found, *, axis: str, unit: str, points: 
     yield Mark(kind, found.recipe, Spread.at(float(quality.kl)), amount, True, words, expected)
 
 
-def _measured_ms(latency: Any) -> Spread:
+def measured_ms(latency: Any) -> Spread:
     """Milliseconds with the interval of the speed-up, on the baseline's time; none where some of it is emulated."""
     if latency is None or latency.emulated:
         return UNKNOWN
@@ -178,5 +178,5 @@ def _sentences(found: Found, unit: str, points: bool) -> list[str]:
     if math.isfinite(spent["latency"]):
         said.append(f"{spent['latency']:.3g} ms predicted")
     if math.isfinite(spent["memory"]):
-        said.append(f"{spent['memory'] / 1e6:.3g} MB of weights, {spent['bits']:.3g} bits per weight")
+        said.append(f"{spent['memory'] / 1e6:.3g} MB of weights and activations, {spent['bits']:.3g} bits per weight")
     return said

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from widgets.answers import Ask
-from widgets.front_marks import counts_words
+from widgets.front_marks import counts_words, measured_ms
 from widgets.history_rows import read_trials
 from widgets.plain import number, text
 
@@ -136,10 +136,11 @@ def _times(state: PageState, recipe: Any, latency: Any) -> dict[str, Row | None]
     found: dict[str, Row | None] = {"predicted_ms": None if predicted is None else _value(predicted, None, None)}
     if latency is None or latency.emulated:
         return {**found, "speed": None, "ms": None}
+    took = measured_ms(latency)
     return {
         **found,
         "speed": _value(latency.speedup, latency.interval, False),
-        "ms": _value(latency.candidate_ms, None, False),
+        "ms": _value(took.value, (took.low, took.high), False),
     }
 
 
@@ -168,9 +169,10 @@ def _difference(name: str, one: dict[str, Row | None], other: dict[str, Row | No
     if first and second and first["value"] is not None and second["value"] is not None:
         change = second["value"] - first["value"]
         row["change"] = change
-        if name == "score" and None not in (first["low"], first["high"], second["low"], second["high"]):
-            below = (second["moved"] - second["low"]) + (first["high"] - first["moved"])
-            above = (second["high"] - second["moved"]) + (first["moved"] - first["low"])
+        if None not in (first["low"], first["high"], second["low"], second["high"]):
+            first_at, second_at = ((side["moved"] if name == "score" else side["value"]) for side in (first, second))
+            below = (second_at - second["low"]) + (first["high"] - first_at)
+            above = (second["high"] - second_at) + (first_at - first["low"])
             row |= {"low": change - below, "high": change + above}
     return row
 
@@ -181,7 +183,7 @@ def _ratio(name: str, one: dict[str, Row | None], other: dict[str, Row | None]) 
     row: Row = {"name": name, "one": first, "other": second, "how": "times", "change": None, "low": None, "high": None}
     if first and second and first["value"] and second["value"] is not None:
         row["change"] = second["value"] / first["value"]
-        if name == "speed" and first["low"] and first["high"] and second["low"] is not None:
+        if first["low"] and first["high"] and second["low"] is not None:
             row |= {"low": second["low"] / first["high"], "high": second["high"] / first["low"]}
     return row
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.widgets.conftest import Ask
 from tests.widgets.fake import FakeSession
-from widgets.charts.front import BAND, BROKEN, FRONT, KINDS, Mark, Scene, Spread, draw_front, table_of_front
+from widgets.charts.front import BAND, BROKEN, FRONT, KINDS, LEAP, Mark, Scene, Spread, draw_front, table_of_front
 from widgets.front_marks import read_scene
 from widgets.state import PageState
 from widgets.views.frontier import Frontier
@@ -57,7 +57,7 @@ def test_hollow_is_predicted_and_filled_is_measured_with_its_intervals() -> None
     assert list(points.marker.symbol) == ["diamond", "diamond-open"]
     assert (list(points.error_x.array), list(points.error_x.arrayminus)) == ([1.0, 0.0], [0.5, 0.0])
     assert list(trace(figure, FRONT).y) == [1e-3, 1e-5], "the line stays where it was predicted"
-    assert list(trace(figure, "from predicted to measured").x) == [10.0, 11.0, None]
+    assert list(trace(figure, LEAP).x) == [10.0, 11.0, None]
 
 
 def test_no_cost_and_broken_outputs_have_a_place_at_the_edges() -> None:
@@ -194,7 +194,7 @@ def test_a_click_restores_a_trial_from_the_store(session: FakeSession, state: Pa
 def test_other_axes_come_with_the_search(state: PageState, session: FakeSession, chart: Frontier) -> None:
     searched(state, session, "memory")
     assert chart.head.axis == "memory"
-    assert chart.head.plot.figure.layout.xaxis.title.text == "bytes of weights and scales"
+    assert chart.head.plot.figure.layout.xaxis.title.text == "bytes of weights, scales and activations"
     assert chart.head.answer({"id": 1, "type": "axis", "value": "bits"})["ok"]
     assert chart.head.frontier["axis"] == "bits"
     assert "axis must be one of" in chart.head.answer({"id": 1, "type": "axis", "value": "luck"})["error"]

@@ -12,7 +12,7 @@ from widgets.plots import BAD, COLORS, GOOD, SOFT, WARM, make_figure, see_throug
 if TYPE_CHECKING:
     import pandas as pd
 
-FRONT, BAND = "predicted front", "band of the prediction"
+FRONT, BAND, LEAP = "predicted front and its band", "band", "from predicted to measured"
 BROKEN = "NaN or Inf in its output"
 KINDS = {
     "random": ("random recipes", "cross", SOFT, 7),
@@ -24,7 +24,11 @@ KINDS = {
     "now": ("the recipe now", "star", WARM, 15),
 }
 """Kind of a mark -> its words, shape, colour and size; what is drawn later lies on top."""
-AXES = {"latency": "latency of one batch in ms", "memory": "bytes of weights and scales", "bits": "bits per weight"}
+AXES = {
+    "latency": "latency of one batch in ms",
+    "memory": "bytes of weights, scales and activations",
+    "bits": "bits per weight",
+}
 DECADE = 10.0
 
 
@@ -88,8 +92,9 @@ def draw_front(scene: Scene) -> Any:
         traces.append(_broken(broken, ceiling))
     decades = max(1, round(math.log10(ceiling / floor) / 7))
     return make_figure(
-        AXES[scene.axis], f"quality cost in {scene.unit}: lower is better", traces,
-        height=430, legend={"y": 1.03}, shapes=[_line(x) for x, _ in scene.lines],
+        AXES[scene.axis], f"quality cost: {scene.unit}<br>lower is better", traces,
+        height=430, legend={"yref": "container", "y": 0.995, "yanchor": "top"}, hoverlabel={"align": "left"},
+        shapes=[_line(x) for x, _ in scene.lines],
         annotations=[*_line_notes(scene.lines), *_zero_note(scene.marks, floor)],
         xaxis={"rangemode": "tozero" if scene.axis != "latency" else "normal"},
         yaxis={"type": "log", "exponentformat": "power", "dtick": decades,
@@ -140,7 +145,7 @@ def _front(marks: Sequence[Mark], floor: float) -> list[dict[str, Any]]:
     band = {"x": [*x, *reversed(x)], "y": [*high, *reversed(low)], "fill": "toself", "line": {"width": 0}}
     line = {"x": x, "y": [max(floor, cost.value) for cost, _ in places], "line": {"color": color, "width": 2}}
     return [
-        {**shared, **band, "name": BAND, "fillcolor": see_through(color, 0.16)},
+        {**shared, **band, "name": BAND, "showlegend": False, "fillcolor": see_through(color, 0.16)},
         {**shared, **line, "name": FRONT},
         *_leaps(marks, floor),
     ]
@@ -155,7 +160,7 @@ def _leaps(marks: Sequence[Mark], floor: float) -> list[dict[str, Any]]:
             cost, amount = mark.expected
             x += [amount.value, mark.amount.value, None]
             y += [max(floor, cost.value), max(floor, mark.cost.value), None]
-    looks = {"line": {"color": COLORS["bf16"], "width": 1, "dash": "dot"}, "name": "from predicted to measured"}
+    looks = {"line": {"color": COLORS["bf16"], "width": 1, "dash": "dot"}, "name": LEAP, "showlegend": False}
     return [{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "x": x, "y": y, **looks}] if x else []
 
 

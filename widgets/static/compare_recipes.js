@@ -11,8 +11,8 @@ const COLUMNS = [
   { key: "op", title: "op", cell: (row) => h("span", { class: "px-op-name", title: row.op, text: nameOf(row.op) }) },
   { key: "one", title: "first", cell: (row) => format(row.one) },
   { key: "other", title: "second", cell: (row) => format(row.other) },
-  { key: "cost", title: "cost alone", term: "cost alone", number: true, cell: costWords },
-  { key: "us", title: "time", term: "time", number: true, cell: timeWords },
+  { key: "cost", title: "\u0394 cost alone", term: "cost alone", number: true, cell: costWords },
+  { key: "us", title: "\u0394 time", term: "time", number: true, cell: timeWords },
   { key: "share", title: "share", term: "share", number: true, cell: (row) => h("span", { class: "px-share-bar", role: "img", "aria-label": `${Math.round(100 * row.share)} % of the largest` }, h("i", { style: `width:${Math.max(2, 100 * row.share)}%` })) },
 ];
 
@@ -52,7 +52,7 @@ function comparePanel(model, send) {
   const heads = ["", "First", "Second"].map((text) => h("th", { scope: "col", text }));
   const against = h("th", { scope: "col" }, h("span", { class: "px-explained", tabindex: "0", "data-term": "second against first", text: "Second against first" }));
   const body = h("tbody");
-  const numbers = h("div", { class: "px-scroll-x" }, h("table", { class: "px-small px-compare-numbers" }, h("thead", {}, h("tr", {}, heads, against)), body));
+  const numbers = h("div", { class: "px-compare-scroll" }, h("table", { class: "px-small px-compare-numbers" }, h("thead", {}, h("tr", {}, heads, against)), body));
   const note = h("p", { class: "px-note", "data-testid": "compare-note" });
   const table = smallTable("ops that differ", COLUMNS, (row) => send("select", { ops: [row.op] }));
   const root = h("div", { "data-testid": "compare-recipes" }, h("div", { class: "px-compare-sides" }, sides.one.root, sides.other.root, swap), h("div", { class: "px-ask" }, both, status), numbers, note, table.element);

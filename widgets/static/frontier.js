@@ -16,11 +16,11 @@ export const FRONT_TERMS = {
 /** What the plot shows, in a sentence or two. */
 export function frontNote(found) {
   if (found.state === "none") return "Waiting for a model.";
-  const trials = found.trials ? `${plural(found.trials, "recipe")} measured so far` : "Nothing was measured yet";
+  const trials = found.trials ? `${plural(found.trials, "recipe")} measured so far` : "No recipe measured yet";
   const emulated = found.left_out ? ` ${found.left_out} of emulated precision have no speed and no place here.` : "";
-  if (found.state === "unsearched") return `${trials}: each is a point.${emulated} A search beside the map adds the best recipe for every budget.`;
+  if (found.state === "unsearched") return `${trials}${found.trials ? ": each is a point" : ""}.${emulated} A search beside the map adds the best recipe for every budget.`;
   const verified = found.verified ? `, ${found.verified} of them measured` : ", none measured yet";
-  return `${plural(found.proposals, "proposal")} of the search${verified}; ${trials.toLowerCase()}.${emulated} Click a point to restore its recipe; Undo brings yours back.`;
+  return `${plural(found.proposals, "proposal")} of the search${verified}; ${trials.replace("No", "no")}.${emulated} Click a point to restore its recipe; Undo brings yours back.`;
 }
 
 function frontierPanel(model, send) {

@@ -75,8 +75,9 @@ class CompareRecipes(View):
         return side
 
     def _measure(self) -> None:
-        known = {recipe.hash for recipe in self._recipes if recipe_pair.is_known(self.page_state, recipe)}
-        ask(self.page_state, recipe_pair.measure_both(*self._recipes, known))
+        one, other = self._recipes
+        known = {recipe.hash for recipe in (one, other) if recipe_pair.is_known(self.page_state, recipe)}
+        ask(self.page_state, recipe_pair.measure_both(one, other, known))
 
     def _restore(self, side: str) -> None:
         state, recipe = self.page_state, self._recipes[SIDES.index(side)]
