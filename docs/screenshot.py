@@ -58,6 +58,7 @@ def _take_fault(browser: Browser, address: str, name: str) -> None:
         preview.click()
         expect(page.get_by_test_id("remedy-row:0.0")).to_contain_text("measured", timeout=SETTLED_MS)
     _settle(page)
+    findings.get_by_title(re.compile("show it in the map")).first.click()
     findings.scroll_into_view_if_needed()
     page.mouse.move(5, 5)
     page.screenshot(path=IMAGES / f"{name.replace('/', '-')}.png")
