@@ -9,7 +9,7 @@ from benchmarks.record import RUN
 
 PARTS = (
     "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "capturing", "page", "strips", "kernels",
-    "models", "repeatability", "agreement", "modelopt", "report",
+    "models", "repeatability", "agreement", "searching", "modelopt", "report",
 )  # fmt: skip
 MOST_SECONDS = 1800.0
 
