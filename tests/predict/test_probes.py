@@ -27,7 +27,7 @@ def test_over_all_signs_the_covariance_is_the_fisher_matrix(p: tuple[float, ...]
 def test_walsh_functions_times_all_signs_are_all_signs() -> None:
     """So a probe's own distribution does not depend on its number."""
     columns = columns_of(torch.tensor([[0.3, 2.0, -1.0, 0.5]]))[0]
-    every = {z for z in product((-1, 1), repeat=4)}
+    every = set(product((-1, 1), repeat=4))
     for probe in range(8):
         assert {tuple((torch.tensor(z) * walsh(probe, columns)).tolist()) for z in every} == every
 
