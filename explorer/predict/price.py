@@ -76,13 +76,15 @@ class Pricer:
         missing = [op for op, name in chosen.items() if (op, name) not in self._rows]
         if missing:
             return self._unknown(missing)
+        if not chosen:
+            return self._finite(0.0, 0.0, 0.0)
         per_sample = self._per_sample(chosen)
         if not np.isfinite(per_sample).all():
             return self._infinite()
         pairs = math.fsum(more for both, more in self._corrections.items() if both <= chosen.items())
-        cost = max(0.0, float(per_sample.mean()) + pairs) if chosen else 0.0
+        cost = max(0.0, float(per_sample.mean()) + pairs)
         additive = math.fsum(self.costs[cell] for cell in chosen.items())
-        return self._finite(cost, additive, _standard_error(per_sample) if chosen else 0.0)
+        return self._finite(cost, additive, _standard_error(per_sample))
 
     @cached_property
     def costs(self) -> Mapping[Cell, float]:
@@ -104,28 +106,35 @@ class Pricer:
 
     @cached_property
     def _vectors(self) -> Vector:
-        """The products of all cells [cells, samples * probes], scaled where a cell was measured."""
-        found = np.empty((len(self._rows), self.map.samples * self.map.probes), np.float32)
+        """The products of all cells [cells, most samples * probes], scaled where a cell was measured; 0 after the last
+        sample of a cell that has fewer."""
+        found = np.zeros((len(self._rows), int(self._lengths.max(initial=0))), np.float32)
         for cell, row in self._rows.items():
-            found[row] = self._flat(self.map.products[cell]) * np.float32(self._scale(cell))
+            products = self.map.products[cell].reshape(-1)
+            found[row, : len(products)] = products * np.float32(self._scale(cell))
         return found
 
     @cached_property
+    def _lengths(self) -> NDArray[np.int64]:
+        """How many products each row has."""
+        return np.array([products.size for products in self.map.products.values()], np.int64)
+
+    @cached_property
     def _seams(self) -> Mapping[Seam, Vector]:
-        return {seam: self._flat(products) for seam, products in self.map.seams.items()}
+        return {seam: products.reshape(-1) for seam, products in self.map.seams.items()}
 
     @cached_property
     def _corrections(self) -> Mapping[frozenset[Cell], float]:
         """Pair -> what its measured term adds to its predicted one."""
-        rows, vectors = self._rows, self._vectors
         return {
-            frozenset((a, b)): found - 2 * self._pair_term(vectors[rows[a]], vectors[rows[b]])
+            frozenset((a, b)): found - 2 * self._pair_term(self._vector(a), self._vector(b))
             for (a, b), found in self.measured.pairs.items()
-            if a in rows and b in rows and math.isfinite(found)
+            if a in self._rows and b in self._rows and math.isfinite(found)
         }
 
-    def _flat(self, products: Vector) -> Vector:
-        return products[: self.map.samples].reshape(-1)
+    def _vector(self, cell: Cell) -> Vector:
+        row = self._rows[cell]
+        return self._vectors[row, : self._lengths[row]]
 
     def _scale(self, cell: Cell) -> float:
         """What makes the products of a cell give its measured cost; 1 where none is known, or none can be reached."""
@@ -133,18 +142,23 @@ class Pricer:
         return math.sqrt(measured / predicted) if 0 <= measured < math.inf and 0 < predicted < math.inf else 1.0
 
     def _pair_term(self, a: Vector, b: Vector) -> float:
-        """1/2 the mean of a * b per position."""
+        """1/2 the mean of a * b per position, over what both have."""
+        size = min(a.size, b.size)
+        a, b = a.reshape(-1)[:size], b.reshape(-1)[:size]
         with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.vdot(a, b)) / (2 * a.size * self.map.positions)
+            return float(np.vdot(a, b)) / (2 * size * self.map.positions)
 
     def _per_sample(self, chosen: Mapping[str, str]) -> NDArray[np.float64]:
-        """The predicted cost of each sample [samples]."""
+        """The predicted cost of each sample that all chosen cells have."""
+        rows = [self._rows[cell] for cell in chosen.items()]
+        shared = [self._seams[seam] for seam in self.map.shared_by(chosen)]
+        size = min((int(self._lengths[rows].min()), *map(len, shared)))
         with np.errstate(over="ignore", invalid="ignore"):
             # One gather and one sum: a loop over the rows takes twice as long.
-            total = self._vectors[[self._rows[cell] for cell in chosen.items()]].sum(axis=0)
-            for seam in self.map.shared_by(chosen):
-                total -= self._seams[seam]
-            squares = np.square(total, dtype=np.float64).reshape(self.map.samples, self.map.probes)
+            total = self._vectors[rows, :size].sum(axis=0)
+            for each in shared:
+                total -= each[:size]
+            squares = np.square(total, dtype=np.float64).reshape(-1, self.map.probes)
             found: NDArray[np.float64] = squares.mean(axis=1) / (2 * self.map.positions)
         return found
 

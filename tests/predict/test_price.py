@@ -74,6 +74,16 @@ def test_it_is_the_cost_that_the_map_tells_seams_included(map_: PredictedMap) ->
     assert price(seamed, both).cost != pytest.approx(price(map_, both).cost, rel=1e-3)
 
 
+def test_cells_of_fewer_samples_are_priced_on_those_that_all_have(map_: PredictedMap) -> None:
+    short = replace(map_, products={**map_.products, B: map_.products[B][:10]})
+    for chosen in ({"a": "int8"}, {"b": "int8"}, {"a": "int8", "b": "int8"}):
+        found = price(short, recipe(chosen))
+        assert found.cost == pytest.approx(short.cost_of(recipe(chosen)).value, rel=1e-5)
+    both = Pricer(short, Measured(pairs={(A, B): 0.5})).price(recipe({"a": "int8", "b": "int8"}))
+    alone = sum(np.square(map_.products[cell][:10]).mean() / 2 / POSITIONS for cell in (A, B))
+    assert both.cost == pytest.approx(alone + 0.5, rel=1e-5)
+
+
 def test_fp32_everywhere_costs_nothing(map_: PredictedMap) -> None:
     found = price(map_, recipe({}))
     assert (found.cost, found.low, found.high, found.additive, found.error) == (0, 0, 0, 0, 0)
