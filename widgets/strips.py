@@ -21,6 +21,9 @@ MAX_OPS = 5000
 MOST_OCTAVES = 40
 FINE_OCTAVES = 24
 """Up to so many octaves have two columns each, more have one."""
+MOST_TENSORS = 0.9
+"""Where one axis is too short for all tensors, the largest magnitudes of so many of them are on it: one tensor near
+Inf must not take the room of all others."""
 TAIL = 1e-4
 """Elements of an op this rare may lie below the axis, in its first column: a tensor's smallest values say little."""
 EXPONENT_BIAS = 127
@@ -29,7 +32,8 @@ FIGURES = ("min", "max", "p0.1", "p50", "p99.9", "zeros", "nan", "inf")
 
 @dataclass(frozen=True)
 class Axis:
-    """Columns of magnitude, ``per_octave`` to the octave, from 2**low up; the first holds all that is below as well."""
+    """Columns of magnitude, ``per_octave`` to the octave, from 2**low up; the first holds all that is below as well,
+    the last all that is above."""
 
     low: int
     octaves: int
@@ -41,13 +45,17 @@ class Axis:
 
 
 def find_axis(histograms: Sequence[Histogram]) -> Axis:
-    """The axis on which all of them are drawn: to the largest octave, from the smallest that holds more than a tail."""
+    """The axis on which all of them are drawn: to the largest octave, or that of most where these are too far apart,
+    from the smallest that holds more than a tail."""
     octaves = np.array([_octave_counts(histogram) for histogram in histograms if histogram.counts.any()])
     if not len(octaves):
         return Axis(-8, 16, 2)
     reached = octaves.cumsum(axis=1) > TAIL * octaves.sum(axis=1, keepdims=True)
-    last = int(np.flatnonzero(octaves.any(axis=0))[-1])
-    first = max(int(reached.argmax(axis=1).min()), last - MOST_OCTAVES + 1)
+    least, tops = int(reached.argmax(axis=1).min()), octaves.shape[1] - 1 - (octaves[:, ::-1] > 0).argmax(axis=1)
+    last = int(tops.max())
+    if last - least >= MOST_OCTAVES:
+        last = max(int(np.quantile(tops, MOST_TENSORS, method="lower")), least)
+    first = max(least, last - MOST_OCTAVES + 1)
     count = last - first + 1
     return Axis(first - EXPONENT_BIAS, count, 2 if count <= FINE_OCTAVES else 1)
 
@@ -58,6 +66,7 @@ def columns(histogram: Histogram, axis: Axis) -> NDArray[np.uint8]:
     first = (axis.low + EXPONENT_BIAS) * axis.per_octave
     inside = counts[first : first + axis.columns].astype(np.float64)
     inside[0] += counts[:first].sum()
+    inside[-1] += counts[first + axis.columns :].sum()
     heights = np.rint(255 * np.sqrt(inside / max(inside.max(), 1)))
     return np.where(inside > 0, np.maximum(heights, 1), 0).astype(np.uint8)
 

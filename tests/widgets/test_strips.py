@@ -37,6 +37,14 @@ def test_the_axis_ends_with_the_largest_octave_and_leaves_out_the_rarest_small_o
     assert strips.find_axis([histogram(0.0)]).octaves > 0
 
 
+def test_one_tensor_that_nears_inf_leaves_the_others_their_room() -> None:
+    usual = [histogram(2.0**-6, 1.0, 2.0**at) for at in range(9)]
+    axis = strips.find_axis([*usual, histogram(1.0, 3e38)])
+    assert axis == strips.find_axis(usual)
+    found = strips.columns(histogram(1.0, 3e38, 2e38), axis)
+    assert found[-1] == 255 and np.flatnonzero(found).tolist() == [12, axis.columns - 1]
+
+
 def test_columns_hold_every_element_and_none_else() -> None:
     axis = strips.Axis(-2, 4, 2)
     found = strips.columns(histogram(1.0, 1.4, -1.5, 3.9, 2.0**-9, 0.0), axis)
