@@ -8,7 +8,7 @@ from benchmarks.children import own_store, run
 from benchmarks.record import RUN
 
 PARTS = (
-    "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "capturing", "page", "strips", "kernels",
+    "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "mapping", "capturing", "page", "strips", "kernels",
     "models", "repeatability", "agreement", "searching", "modelopt", "report",
 )  # fmt: skip
 MOST_SECONDS = 1800.0
