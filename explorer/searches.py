@@ -12,9 +12,10 @@ from explorer.analyses import Analyses
 from explorer.compare.runs import Extent
 from explorer.errors import SelectionError
 from explorer.latency import LatencyTable
-from explorer.predict import Band, Measured, PredictedMap, Price, Pricer
+from explorer.predict import Band, MapStore, Measured, PredictedMap, Price, Pricer
 from explorer.progress import Progress, terminal_progress
-from explorer.recipe import Recipe, Where
+from explorer.recipe import Recipe, Where, build_presets
+from explorer.run import Plan
 from explorer.search import Constraints, Frontier, Goal, Known, Meters, Objective
 from explorer.search import search as find_frontier
 from explorer.subject import Subject
@@ -35,6 +36,8 @@ class Searches(Analyses):
     precisions: tuple[str, ...]
     meters: Meters
     """What measures proposals."""
+    map_store: MapStore
+    """Where maps are kept between sessions."""
 
     def __init__(self, subject: Subject, times: LatencyTable) -> None:
         super().__init__(subject, times)
@@ -45,6 +48,10 @@ class Searches(Analyses):
 
     def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
         """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
+        raise NotImplementedError
+
+    def choose_kernels(self, plans: Iterable[Plan], progress: Progress | None, cancel: Any) -> None:
+        """Find by measuring which of rival kernels are the fastest for the ops of some plans, where that is unknown."""
         raise NotImplementedError
 
     # Predicted
@@ -63,7 +70,8 @@ class Searches(Analyses):
 
         From one run, ``probes`` walks back and each op once more per precision over the first ``n`` samples (default
         512). ``partial`` gets the map as it grows, a rough one first. Only what is not known yet is run: a call with
-        another precision runs that one, a call after :class:`Cancelled` goes on where the other stopped.
+        another precision runs that one, a call after :class:`Cancelled` goes on where the other stopped, and what was
+        found in an earlier session is read from disk.
         """
         names = tuple(dict.fromkeys(precisions or self.precisions))
 
@@ -75,7 +83,8 @@ class Searches(Analyses):
 
         known = self._map if self._map is not None and self._map.probes == probes else None
         with terminal_progress(progress) as report:
-            keep(predict.predict_map(self.subject, predict.Ask(names, probes), Extent(n, report, cancel), known, keep))
+            ask, extent = predict.Ask(names, probes), Extent(n, report, cancel)
+            keep(predict.kept_map(self.map_store, self.subject, ask, extent, known, keep))
         assert self._map is not None
         return self._map
 
@@ -95,6 +104,25 @@ class Searches(Analyses):
         """
         names = tuple(dict.fromkeys(precisions or self.precisions))
         return self.predicted_map(names, probes, n, progress=progress, cancel=cancel).only(names).table()
+
+    def kv_map(
+        self,
+        formats: Iterable[str] | None = None,
+        probes: int = PROBES,
+        n: int | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: Any = None,
+    ) -> pd.DataFrame:
+        """Return the predicted cost of keeping the keys or the values of each attention in a format: tensor x format.
+
+        One scale per token, as a cache of keys and values has; rows are ``<attention op>:k`` and ``:v``. All of it is
+        emulated. Empty for a model without attention ops.
+        """
+        names = tuple(formats) if formats is not None else predict.KV_FORMATS
+        with terminal_progress(progress) as report:
+            like = predict.Ask((), probes)
+            return predict.predict_kv(self.subject, names, Extent(n, report, cancel), like).table()
 
     def price(self, recipe: Recipe | None = None) -> Price | None:
         """Return what ``recipe`` (default the current one) is predicted to cost, with its band; runs nothing.
@@ -198,6 +226,9 @@ class Searches(Analyses):
             if self._map is None or not set(names) <= set(self._map.precisions):
                 n = None if self._map is None else self._map.samples
                 self.predicted_map(names, n=n, progress=report, cancel=cancel)
+            if objective == "latency":
+                presets = build_presets(self.subject.graph, self.subject.planner.option).values()
+                self.choose_kernels((self.subject.plan(each) for each in presets), report, cancel)
             known = Known(self._prices(), self._latencies, self.meters)
             return find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
 

@@ -18,13 +18,14 @@ from explorer.diagnosis import apply as treat
 from explorer.errors import RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
-from explorer.kernels import BEST_FP32, settle
+from explorer.kernels import BEST_FP32
 from explorer.latency import LONG_SECONDS, Against, Latency, LatencyTable, Stopwatch
 from explorer.ledger import EAGER, OVER_BEST_FP32, Known, Ledger, Trial, conditions_of
 from explorer.measure import Device, Effort, Quality, RateStore, Task
+from explorer.predict import MapStore
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe
-from explorer.run import KernelCache, Plan, Planner, weigh
+from explorer.run import KernelCache, Planner, weigh
 from explorer.samples import Samples, check_targets
 from explorer.search import Meters
 from explorer.searches import Searches
@@ -87,6 +88,7 @@ class Session(Choices, Searches):
             lambda recipe, progress, cancel: self.evaluate(recipe, progress=progress, cancel=cancel),
             lambda recipe, progress, cancel: self.latency(recipe, progress=progress, cancel=cancel),
         )
+        self.map_store = MapStore(store.path.parent / "maps", device.key)
         self._stopwatch = Stopwatch(
             device,
             self._kernels,
@@ -261,7 +263,8 @@ class Session(Choices, Searches):
         self._require_unchanged()
         baseline = self._against(against)
         with terminal_progress(progress) as report:
-            if seconds >= LONG_SECONDS and self._choose_kernels(plan, report, cancel):
+            if seconds >= LONG_SECONDS:
+                self.choose_kernels([plan], report, cancel)
                 plan = self.plan_of(plan.recipe)
             effort = Effort(seconds, within, cold, report, cancel)
             found = self._stopwatch.measure(plan, baseline, engine, effort)
@@ -302,14 +305,6 @@ class Session(Choices, Searches):
         return bundle.save(Path(path), self._contents())
 
     # Private
-
-    def _choose_kernels(self, plan: Plan, progress: Progress | None, cancel: Any) -> bool:
-        """Measure which of rival kernels are fastest for a plan and for best FP32; return whether that was unknown."""
-        if not settle(self._planner.choices(plan), self.device, progress=progress, cancel=cancel):
-            return False
-        self._planner.forget_choices()
-        self._plans = {}
-        return True
 
     def _contents(self) -> dict[str, Any]:
         return {

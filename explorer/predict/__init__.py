@@ -2,6 +2,7 @@
 
 from explorer.predict.band import Band
 from explorer.predict.keep import MapStore, kept_map
+from explorer.predict.kv import FORMATS as KV_FORMATS
 from explorer.predict.kv import predict_kv
 from explorer.predict.pairs import ambiguous_cells, strongest_pairs
 from explorer.predict.predict import Ask, fingerprint_of, predict_map, survey, unit_of
@@ -10,6 +11,7 @@ from explorer.predict.products import elementwise, signed
 from explorer.predict.record import Cell, Estimate, Flow, PredictedMap, Seam
 
 __all__ = [
+    "KV_FORMATS",
     "Ask",
     "Band",
     "Cell",
