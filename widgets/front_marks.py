@@ -26,6 +26,9 @@ NAMES = {
 }
 FIELDS = {"latency": "latency_ms", "memory": "memory_bytes", "bits": "bits"}
 UNKNOWN = Spread.at(math.nan)
+AT_A_TIME = 60
+"""How many recipes are reckoned anew for one picture."""
+Amounts = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +42,24 @@ class Found:
     latency: Any
 
 
-def read_scene(state: PageState, axis: str) -> Scene:
-    """Everything that has a place on this axis now. Runs nothing."""
+def read_scene(state: PageState, axis: str, known: dict[str, Amounts] | None = None) -> Scene:
+    """Everything that has a place on this axis now. Runs nothing.
+
+    known: what recipes take, by their hashes, as this frontier reckoned before; what is reckoned now joins it.
+    """
     unit = "nats" if state.predicted_map is None else state.predicted_map.unit
     lines: tuple[tuple[float, str], ...] = ()
     if axis == "latency" and state.latency is not None and state.latency.fp32_ms:
         lines = ((float(state.latency.eager_ms), "your eager FP32"), (float(state.latency.fp32_ms), "best FP32"))
-    marks = tuple(mark for mark in _marks(state, axis, unit) if mark.amount.known)
+    marks = tuple(mark for mark in _marks(state, axis, unit, {} if known is None else known) if mark.amount.known)
     per = "" if state.predicted_map is None else f" per {'token' if state.predicted_map.positions > 1 else 'sample'}"
     return Scene(marks, axis, f"{'nats of KL' if unit == 'nats' else unit}{per}", lines)
 
 
 def without_speed(state: PageState) -> int:
     """How many measured recipes have no place on the axis of latency, for some of each is emulated."""
-    return sum(1 for found in _trials(state, set()) if found.latency is not None and found.latency.emulated)
+    found = _trials(state, (), lambda recipe: dict.fromkeys(AXES, math.nan))
+    return sum(1 for each in found if each.latency is not None and each.latency.emulated)
 
 
 def name_of(mark: Mark) -> str:
@@ -60,10 +67,11 @@ def name_of(mark: Mark) -> str:
     return f"{mark.words[0].removeprefix('<b>').removesuffix('</b>')}: {mark.words[1]}"
 
 
-def _marks(state: PageState, axis: str, unit: str) -> Iterator[Mark]:
+def _marks(state: PageState, axis: str, unit: str, known: dict[str, Amounts]) -> Iterator[Mark]:
     if state.shown is None:
         return
     names = {preset.hash: f"preset {name}" for name, preset in state.presets.items()}
+    amounts = _reckoner(state, axis, known)
     place = partial(_mark, axis=axis, unit=unit, points=state.session.score_unit == "%")
     seen: set[str] = set()
     frontier = state.search.frontier
@@ -71,12 +79,12 @@ def _marks(state: PageState, axis: str, unit: str) -> Iterator[Mark]:
         seen.add(proposal.recipe.hash)
         title = getattr(proposal, "words", "") or NAMES[proposal.kind]
         yield from place(proposal.kind, title, _of_proposal(state, proposal))
-    for found in _trials(state, seen):
+    for found in _trials(state, seen, amounts):
         kind = "uniform" if found.recipe.hash in names else "trial"
         yield from place(kind, names.get(found.recipe.hash, NAMES["trial"]), found)
     if state.search.proposal is not None:
         yield from place("goal", NAMES["goal"], _of_proposal(state, state.search.proposal))
-    yield from place("now", NAMES["now"], _now(state))
+    yield from place("now", NAMES["now"], _now(state, amounts))
 
 
 def _of_proposal(state: PageState, proposal: Any) -> Found:
@@ -85,19 +93,19 @@ def _of_proposal(state: PageState, proposal: Any) -> Found:
     return Found(proposal.recipe, proposal.price, predicted, proposal.quality or quality, proposal.latency or latency)
 
 
-def _now(state: PageState) -> Found:
+def _now(state: PageState, amounts: Callable[[Any], Amounts]) -> Found:
     assert state.shown is not None
     whole = state.quality is not None and state.quality.n == state.quality.total
     quality = state.quality if whole else None
-    predicted = _amounts(state)(state.shown.recipe)
+    predicted = amounts(state.shown.recipe)
     if state.shown.predicted_ms is not None:
         predicted = {**predicted, "latency": state.shown.predicted_ms}
     return Found(state.shown.recipe, state.price, predicted, quality, state.latency)
 
 
-def _trials(state: PageState, seen: Iterable[str]) -> Iterator[Found]:
+def _trials(state: PageState, seen: Iterable[str], amounts: Callable[[Any], Amounts]) -> Iterator[Found]:
     """What was measured, by anybody on this machine or just now, the newest; ``seen`` are on show already."""
-    amounts, seen = _amounts(state), set(seen)
+    seen = set(seen)
     stored = list((state.answers.latest("trials") or {}).values())
     now = [node.recipe for node in state.session.history]
     for recipe in [*(trial.recipe for trial in stored[-MOST_TRIALS:]), *now[-MOST_TRIALS:]]:
@@ -109,13 +117,19 @@ def _trials(state: PageState, seen: Iterable[str]) -> Iterator[Found]:
             yield Found(recipe, None, amounts(recipe), quality, latency)
 
 
-def _amounts(state: PageState) -> Callable[[Any], dict[str, float]]:
-    """recipe -> what it takes on each axis, as the search reckons it; NaN as long as nothing was searched for."""
-    frontier = state.search.frontier
-    reckon = getattr(frontier, "amounts", None)
+def _reckoner(state: PageState, axis: str, known: dict[str, Amounts]) -> Callable[[Any], Amounts]:
+    """recipe -> what it takes on each axis, as the search reckons it; NaN where it does not, or not yet.
 
-    def amounts(recipe: Any) -> dict[str, float]:
-        return dict.fromkeys(AXES, math.nan) if reckon is None else dict(zip(AXES, reckon(recipe), strict=True))
+    Each recipe is planned for it, which takes milliseconds: on the axis of time, which needs none of it, nothing is
+    reckoned, and elsewhere so many recipes at a time.
+    """
+    reckon = getattr(state.search.frontier, "amounts", None) if axis != "latency" else None
+    most = len(known) + AT_A_TIME
+
+    def amounts(recipe: Any) -> Amounts:
+        if recipe.hash not in known and reckon is not None and len(known) < most:
+            known[recipe.hash] = dict(zip(AXES, reckon(recipe), strict=True))
+        return known.get(recipe.hash) or dict.fromkeys(AXES, math.nan)
 
     return amounts
 

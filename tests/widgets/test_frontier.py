@@ -13,6 +13,7 @@ import pytest
 
 from tests.widgets.conftest import Ask
 from tests.widgets.fake import FakeSession
+from tests.widgets.fake_searches import FakeFrontier
 from widgets.charts.front import BAND, BROKEN, FRONT, KINDS, LEAP, Mark, Scene, Spread, draw_front, table_of_front
 from widgets.front_marks import read_scene
 from widgets.state import PageState
@@ -198,6 +199,31 @@ def test_other_axes_come_with_the_search(state: PageState, session: FakeSession,
     assert chart.head.answer({"id": 1, "type": "axis", "value": "bits"})["ok"]
     assert chart.head.frontier["axis"] == "bits"
     assert "axis must be one of" in chart.head.answer({"id": 1, "type": "axis", "value": "luck"})["error"]
+
+
+def test_trials_are_reckoned_once_for_the_other_axes(
+    ask: Ask, state: PageState, session: FakeSession, chart: Frontier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask("set", ops=[QKV], precision="w4")
+    assert state.wait(10)
+    reckoned: list[str] = []
+
+    def amounts(_: Any, recipe: Any) -> tuple[float, float, float]:
+        reckoned.append(recipe.hash)
+        return math.nan, 5e6, 12.0
+
+    monkeypatch.setattr(FakeFrontier, "amounts", amounts, raising=False)
+    searched(state, session)
+    assert not reckoned, "nothing on the axis of time needs it"
+    assert chart.head.answer({"id": 1, "type": "axis", "value": "memory"})["ok"]
+    assert chart.head.scene is not None
+    places = {each.kind: each.amount.value for each in chart.head.scene.marks}
+    assert places["now"] == places["trial"] == 5e6, "an emulated recipe has its place here"
+    state.changed("measured", "search")
+    assert len(reckoned) == len(set(reckoned))
+    state.search.frontier = None
+    state.changed("frontier")
+    assert chart.head.axis == "latency"
 
 
 def test_a_squared_error_is_never_drawn_among_nats(state: PageState, session: FakeSession) -> None:

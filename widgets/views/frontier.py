@@ -33,20 +33,29 @@ class FrontierHead(View):
         self.plot = Plot("frontier", on_click=self._clicked)
         self.body = ipywidgets.Box()
         self._signature: Any = None
+        self._solver: Any = None
+        self._amounts: dict[str, dict[str, float]] = {}
         super().__init__(source)
         ask(self.page_state, history_rows.QUESTION)
 
     def update(self, topics: frozenset[str]) -> None:
         state = self.page_state
-        if "frontier" in topics and state.search.frontier is not None:
-            self.axis = state.search.frontier.objective
-        self.scene = read_scene(state, self.axis) if state.shown is not None else None
+        if "frontier" in topics:
+            self._turn_to(state.search.frontier)
+        self.scene = read_scene(state, self.axis, self._amounts) if state.shown is not None else None
         signature = None if self.scene is None else _signature(self.scene)
         if self.scene is not None and signature != self._signature:
             self.plot.show(draw_front(self.scene), table_of_front(self.scene))
         self._signature = signature
         self.frontier = self._words()
         self.body.children = [self.plot] if self.scene is not None and self.scene.marks else []
+
+    def _turn_to(self, frontier: Any) -> None:
+        """What another search found decides the axis; of the same one, verified, what it reckoned stays right."""
+        solver = getattr(frontier, "solver", frontier)
+        if solver is not self._solver:
+            self._solver, self._amounts = solver, {}
+            self.axis = "latency" if frontier is None else frontier.objective
 
     def close(self) -> None:
         """Takes the view and its plot off every page."""
