@@ -118,7 +118,12 @@ def _answer(state: PageState, find: Any, asked: Asked | None, task: Task) -> Non
         words = _told(error, "the search")
         task.post(lambda: _end(state, words))
     else:
-        task.post(lambda: (_take(state, found, asked), _end(state, "")))
+
+        def take() -> None:
+            _take(state, found, asked)
+            _end(state, "")
+
+        task.post(take)
 
 
 def _take(state: PageState, frontier: Any, asked: Asked | None) -> None:
