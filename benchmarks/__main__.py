@@ -8,8 +8,8 @@ from benchmarks.children import own_store, run
 from benchmarks.record import RUN
 
 PARTS = (
-    "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "mapping", "capturing", "page", "strips", "kernels",
-    "models", "repeatability", "agreement", "searching", "modelopt", "report",
+    "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "mapping", "capturing", "page", "strips",
+    "kernels", "models", "repeatability", "agreement", "searching", "modelopt", "report",
 )  # fmt: skip
 MOST_SECONDS = 1800.0
 
