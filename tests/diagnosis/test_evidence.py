@@ -18,6 +18,7 @@ from explorer.diagnosis.gather import cost_of, thin_out
 from explorer.diagnosis.lengths import real_lengths
 from explorer.errors import Cancelled
 from explorer.formats import Scheme, find_format
+from explorer.observe import RangeSet
 from explorer.ranges import Histogram, TensorRange, forecast
 from explorer.samples import Samples
 from tests.diagnosis.planted import open_model
@@ -172,3 +173,19 @@ def test_a_share_is_told_in_percent() -> None:
         "none", "under 0.01 %", "0.049 %", "1.3 %", "84 %", "100 %",
     ]  # fmt: skip
     assert fill("{x:n}, {x:%}, {x:i} of {y}", {"x": 0.5, "y": "{x}"}) == "0.5, 50 %, 0 of {x}"
+
+
+def test_ranges_found_with_slices_serve_who_asks_without(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a language model's page, whose strips come with slices and whose diagnosis needs none."""
+    asked: list[tuple[int | None, object]] = []
+
+    def observe_once(subject: object, n: int | None, slices: object, *rest: object) -> RangeSet:
+        asked.append((n, slices))
+        return RangeSet({}, {}, {"length=short": {}} if slices else {}, n or 16, "model:0")
+
+    session = open_line(torch.ones(16, 6), store)
+    monkeypatch.setattr("explorer.observe.observe", observe_once)
+    assert session.range_set(8, "length").slices
+    assert session.range_set(8).slices == {} and session.range_set(8).samples == 8
+    assert session.range_set(4).slices == {}
+    assert asked == [(8, "length"), (4, None)]
