@@ -78,21 +78,19 @@ class Pricer:
             return self._unknown(missing)
         if not chosen:
             return self._finite(0.0, 0.0, 0.0)
+        additive = math.fsum(self.costs[cell] for cell in chosen.items())
         per_sample = self._per_sample(chosen)
-        if not np.isfinite(per_sample).all():
+        if not math.isfinite(additive) or not np.isfinite(per_sample).all():
             return self._infinite()
         pairs = math.fsum(more for both, more in self._corrections.items() if both <= chosen.items())
         cost = max(0.0, float(per_sample.mean()) + pairs)
-        additive = math.fsum(self.costs[cell] for cell in chosen.items())
         return self._finite(cost, additive, _standard_error(per_sample))
 
     @cached_property
     def costs(self) -> Mapping[Cell, float]:
         """Cell -> what it costs alone: measured where it was, else predicted; infinite where it makes NaN or Inf."""
-        return {
-            **self._predicted,
-            **{cell: cost for cell, cost in self.measured.cells.items() if cell in self._predicted},
-        }
+        known = {cell: cost for cell, cost in self.measured.cells.items() if cell in self._predicted}
+        return {**self._predicted, **{cell: cost for cell, cost in known.items() if not math.isnan(cost)}}
 
     @cached_property
     def _predicted(self) -> Mapping[Cell, float]:

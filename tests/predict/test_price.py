@@ -120,6 +120,8 @@ def test_nan_and_inf_cost_infinitely_much(map_: PredictedMap) -> None:
     found = pricer.price(recipe(dict([A, B])))
     assert found.cost == math.inf and not found.valid and "NaN or Inf" in found.words
     assert pricer.costs[A] == math.inf
+    assert Pricer(map_, Measured({B: math.inf})).price(recipe(dict([A, B]))).cost == math.inf
+    assert Pricer(map_, Measured({B: math.nan})).price(recipe(dict([B]))) == price(map_, recipe(dict([B])))
     assert math.isfinite(pricer.price(recipe(dict([B]))).cost)
 
 
