@@ -26,7 +26,7 @@ from explorer.sweep.record import Cell
 
 PRECISIONS = ("bf16", "int8", "int8_static", "w4")
 MODELS = ("adder-gpt", "digits-cnn", "digits-vit")
-N = 64
+N = 256
 LARGEST_RATIO = 0.75
 """What follows an op is half of a model on average, and the op itself runs for each cell: more is a fault."""
 WIDTHS = (1, 2, 4, 8)

@@ -56,7 +56,7 @@ class Work:
     """All that a worker needs to measure changes of a model; kernels it makes itself, for its own device.
 
     ``scales``: of static precisions, empty where none is swept. ``threads``: what torch uses for one op: another number
-    might add up in another order.
+    might add up in another order. ``packed_bytes``: how much of packed weights a worker keeps.
     """
 
     graph: ModelGraph
@@ -66,6 +66,7 @@ class Work:
     logits: bool
     device: str
     threads: int
+    packed_bytes: float
 
     @staticmethod
     def of(subject: Subject, tasks: list[Task]) -> Work:
@@ -82,6 +83,7 @@ class Work:
             subject.task.logits,
             subject.baseline.device.type,
             torch.get_num_threads(),
+            subject.kernels.budget_bytes,
         )
 
     def open(self) -> Bench:
@@ -90,7 +92,7 @@ class Work:
         warm_up(device)
         planner = Planner(self.graph, device, self.shapes, lambda: self.scales)
         recipe = Recipe.baseline(self.graph.name, self.graph.fingerprint, (op.id for op in self.graph.rows))
-        return Bench(self.samples, self.logits, planner, planner.plan(recipe), KernelCache())
+        return Bench(self.samples, self.logits, planner, planner.plan(recipe), KernelCache(self.packed_bytes))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
