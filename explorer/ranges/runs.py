@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -98,15 +98,24 @@ class Runs:
 def cut(x: Tensor, key: int, most: int) -> Part:
     """The runs of one sample or tensor, as :meth:`Runs.of` has them."""
     rows = x.detach().reshape(-1, x.shape[-1] if x.dim() else 1)
-    last = max(rows.shape[1], 1)
-    width, pieces = min(last, WIDTH), -(-last // WIDTH)
-    total = len(rows) * pieces
-    places = _spread(total, total if rows.numel() <= most else max(1, most // width), key)
+    row, column, inside, lengths = _choose(len(rows), rows.shape[1], key, most)
+    taken = rows[row.to(x.device), column.to(x.device)].cpu().float()
+    return Part(key, torch.where(inside & taken.isfinite(), taken, 0.0), lengths)
+
+
+@lru_cache(maxsize=32)
+def _choose(rows: int, width: int, key: int, most: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the runs of a tensor [rows, width] the row [r, 1], the columns [r, run], which are inside it, the lengths [r].
+
+    Kept, for many values of a model have one shape, and to choose takes longer than to copy.
+    """
+    last = max(width, 1)
+    run, pieces = min(last, WIDTH), -(-last // WIDTH)
+    total = rows * pieces
+    places = _spread(total, total if rows * width <= most else max(1, most // run), key)
     row, first = places // pieces, places % pieces * WIDTH
-    at = first[:, None] + torch.arange(width)
-    taken = rows[row.to(x.device)[:, None], at.clamp(max=last - 1).to(x.device)].cpu().float()
-    values = torch.where((at < last) & taken.isfinite(), taken, 0.0)
-    return Part(key, values, (last - first).clamp_(max=width))
+    at = first[:, None] + torch.arange(run)
+    return row[:, None], at.clamp(max=last - 1), at < last, (last - first).clamp(max=run)
 
 
 def _spread(total: int, count: int, key: int) -> Tensor:
