@@ -24,7 +24,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The runs of one sample: FP32 ``values`` [r, width], each row as long as INT16 ``lengths`` [r] says and then zeros.
+    """The runs of one sample: FP32 ``values`` [r, width], each as long as INT16 ``lengths`` [r] says and then zeros.
 
     key: what tells the sample from others and decides which ones are kept: the smallest.
     """
