@@ -1,4 +1,4 @@
-"""The map of 2,000 ops, with a range strip in each row, scrolled in a real browser: frames a second, and bytes.
+"""The map of 2,000 ops, with a range strip and colours in each row, scrolled in a real browser: frames a second, bytes.
 
 The ops and their ranges are made up; the page's own code makes the payload and draws it. Effects: a browser, the clock.
 """
@@ -58,7 +58,7 @@ class LongSession(FakeSession):
             for name, row in zip(names, kinds, strict=True)
         ]
         self.ids = [row["id"] for row in self.rows]
-        self.recipe = self.presets()["autocast-bf16"]
+        self.apply(self.presets()["autocast-bf16"])
 
 
 def _processor_seconds() -> float:
@@ -74,6 +74,8 @@ def main() -> None:
     view = PrecisionMap(state)
     payload = len(view.heights) + len(json.dumps(view.strips)) + len(json.dumps(view.bands))
     note("page: payload of 2,000 range strips", payload / 1e3, "kB", "main_job.jsonl")
+    costs = len(view.cost_bytes) + len(json.dumps(view.costs))
+    note("page: payload of 2,000 rows of costs", costs / 1e3, "kB", "main_job.jsonl")
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
