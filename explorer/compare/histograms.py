@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.compare.items import floats_in
-from explorer.compare.runs import Alone, Extent, each_batch
+from explorer.compare.runs import Extent, each_batch
 from explorer.errors import SelectionError
 from explorer.progress import Progress
 from explorer.ranges import Histogram
 from explorer.recipe import Recipe
-from explorer.run import Executor
+from explorer.run import Alone, Executor
 from explorer.subject import Subject
 
 
@@ -40,7 +40,7 @@ def output_histograms(
     if op not in recipe.by_op:
         raise SelectionError(f"the error of op {op!r}", "no op with a precision is called so", "an id from s.ops.index")
     plan = subject.plan(recipe)
-    alone = Alone(plan, plan.step_of[op], subject.kernels)
+    alone = Alone(plan.step_of[op], plan.scales, subject.kernels)
     baseline = Executor(subject.baseline, subject.kernels)
     wanted = given = error = Histogram.empty()
     for inputs, batch in each_batch(subject, Extent(n, progress, cancel), f"reading the error of {op}"):
