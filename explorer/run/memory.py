@@ -29,7 +29,7 @@ def peak_activations(plan: Plan) -> int:
         producer = graph.producer.get(name)
         is_view = producer is not None and producer.role == "view"
         sizes[name] = 0 if is_view else _bytes(shapes.get(name, ()), format_)
-    lives = _lives(plan)
+    lives = lives_of(plan)
     events: dict[int, int] = {}
     for name, (born, dies) in lives.items():
         events[born] = events.get(born, 0) + sizes.get(name, 0)
@@ -47,8 +47,8 @@ def peak_activations(plan: Plan) -> int:
     return peak
 
 
-def _lives(plan: Plan) -> Mapping[str, tuple[int, int]]:
-    """Value -> first and last position it is needed at; a value lives as long as any view of it."""
+def lives_of(plan: Plan) -> Mapping[str, tuple[int, int]]:
+    """Return value -> first and last position it is needed at; a value lives as long as any view of it."""
     graph = plan.graph
     last = {name: graph.last_use.get(name, -1) for name in (*graph.inputs, *graph.producer)}
     for op in reversed(graph.ops):

@@ -6,16 +6,15 @@ table's own; a proposal's plan that joins calls in a new way is added to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from explorer.graph import Op
-from explorer.kernels import CARRIERS
 from explorer.run import Plan, Planner, Step, keys_of
 from explorer.run.fuse import Fusion, find_fusions
 from explorer.search.constraints import Options
 from explorer.search.costs import CallTimes
+from explorer.search.flows import Flows, format_of
 from explorer.search.problem import Condition, Joint, Problem, Shared
 
 TimeOf = Callable[[str, float], float]
@@ -36,38 +35,6 @@ class Pattern:
 
 
 @dataclass(frozen=True, eq=False)
-class Flows:
-    """In which carrier each op takes each value and gives its own, by precision; read off plans that have them.
-
-    takes: (op, precision) -> value -> carrier. gives: (op, precision) -> carrier.
-    """
-
-    takes: Mapping[tuple[str, str], Mapping[str, str]]
-    gives: Mapping[tuple[str, str], str]
-
-    @staticmethod
-    def of(plans: Iterable[Plan]) -> Flows:
-        steps = {
-            (step.op.id, plan.recipe[step.op.id]): step
-            for plan in plans
-            for step in plan.steps
-            if step.op.has_precision
-        }
-        return Flows(
-            {cell: step.takes for cell, step in steps.items()}, {cell: step.gives for cell, step in steps.items()}
-        )
-
-    def readers(self, op: str, value: str, carrier: str, options: Options) -> Condition:
-        """The precisions in which an op takes a value in a carrier."""
-        names = (name for name in options[op] if self.takes.get((op, name), {}).get(value) == carrier)
-        return op, frozenset(names)
-
-    def makers(self, op: str, carrier: str, options: Options) -> Condition:
-        """The precisions in which an op gives its value in a carrier."""
-        return op, frozenset(name for name in options[op] if self.gives.get((op, name)) == carrier)
-
-
-@dataclass(frozen=True, eq=False)
 class LatencyModel:
     """What a problem's times are read off: the planner, a plan of the baseline, flows, and the patterns that were seen.
 
@@ -83,7 +50,7 @@ class LatencyModel:
     @staticmethod
     def of(planner: Planner, options: Options, plans: Sequence[Plan]) -> LatencyModel:
         """Return the model that ``plans`` show, of which every op meets each of its options in one at least."""
-        model = LatencyModel(planner, options, plans[0], Flows.of(plans), {})
+        model = LatencyModel(planner, options, plans[0], Flows.of(planner.graph, options, plans), {})
         for plan in plans:
             model = model.with_plan(plan)
         return model
@@ -117,55 +84,11 @@ class LatencyModel:
         """What views and integer ops take."""
         return sum(time_ms(step.key, 0.0) for step in self.example.steps if step.kernel is None)
 
-    # Casts
-
-    def _casts(self, time_ms: TimeOf) -> Iterable[Shared]:
+    def _casts(self, time_ms: TimeOf) -> Iterator[Shared]:
         """One for each value and carrier that some reader may want and the value may not be in."""
-        graph = self.planner.graph
-        for value, maker in self._homes().items():
-            wanted: dict[str, list[Condition | None]] = {}
-            for reader in graph.users.get(value, ()):
-                for carrier, condition in self._wanted(reader, value):
-                    wanted.setdefault(carrier, []).append(condition)
-            if graph.output.name == value:
-                wanted.setdefault("fp32", []).append(None)
-            for carrier, readers in wanted.items():
-                given = None if maker is None else self.flows.makers(maker, carrier, self.options)
-                always = (
-                    carrier == "fp32" if maker is None else given is not None and given[1] == set(self.options[maker])
-                )
-                if not always:
-                    yield Shared(time_ms(self._cast_key(value, maker, carrier), 0.0), tuple(readers), given)
-
-    def _wanted(self, reader: Op, value: str) -> Iterable[tuple[str, Condition | None]]:
-        if reader.has_precision:
-            names = self.options[reader.id]
-            carriers = {self.flows.takes.get((reader.id, name), {}).get(value, "") for name in names} - {""}
-            return [
-                (carrier, self.flows.readers(reader.id, value, carrier, self.options)) for carrier in sorted(carriers)
-            ]
-        return [("fp32", None)] if reader.role == "integer" else []
-
-    def _homes(self) -> Mapping[str, str | None]:
-        """Floating value -> the op whose precision decides the format it flows in (None: FP32 always). A value that is
-        joined of several counts as the first of them."""
-        graph = self.planner.graph
-        homes: dict[str, str | None] = {name: None for name in graph.inputs if graph.is_floating(name)}
-        for op in graph.ops:
-            if op.output is None or not op.output.floating:
-                continue
-            if op.has_precision:
-                homes[op.name] = op.id
-            else:
-                flowing = [name for name in op.refs if name in homes]
-                homes[op.name] = homes[flowing[0]] if flowing and op.role != "integer" else None
-        return homes
-
-    def _cast_key(self, value: str, maker: str | None, carrier: str) -> str:
-        given = {self.flows.gives.get((maker, name), "") for name in self.options[maker]} if maker else {"fp32"}
-        others = sorted(given - {carrier, ""}, key=lambda each: (each != "fp32", each))
-        source = CARRIERS[others[0] if others else "fp32"].format
-        return f"cast|{source}|{carrier}|{prod(self.planner.shapes[value])}"
+        for cast in self.flows.casts():
+            key = f"cast|{format_of(cast.source)}|{cast.carrier}|{prod(self.planner.shapes[cast.value])}"
+            yield Shared(time_ms(key, 0.0), tuple(cast.readers.values()), cast.maker)
 
     # Calls that take in others
 
@@ -191,7 +114,7 @@ class LatencyModel:
         apart += [each.key for each in inside if not each.op.has_precision]
         if fusion.codes:
             readers = plan.graph.users.get(fusion.value, ())
-            conditions += [self.flows.readers(op.id, fusion.value, fusion.codes, self.options) for op in readers]
+            conditions += [self.flows.reading(op.id, fusion.value, fusion.codes) for op in readers]
             apart.append(f"cast|fp32|{fusion.codes}|{prod(plan.shapes[fusion.value])}")
         return Pattern(step.op.id, frozenset(conditions), keys[step.op.id], tuple(apart))
 

@@ -11,10 +11,11 @@ from explorer.recipe import BASELINE, Recipe
 from explorer.search.constraints import Options
 
 
-def contexts(graph: ModelGraph, options: Options) -> Iterator[Recipe]:
+def contexts(graph: ModelGraph, options: Options, pairs: bool = True) -> Iterator[Recipe]:
     """Yield recipes: each precision everywhere, in products only, and there with a native one between; then pairs.
 
-    In a pair, products take one precision and the other by turns along the flow of data.
+    In a pair (left out where ``pairs`` is False), products take one precision and the other by turns along the flow of
+    data.
     """
     products = [op.id for op in graph.rows if op.role == "compute" and len(options.get(op.id, ())) > 1]
     others = [op.id for op in graph.rows if op.role != "compute" and len(options.get(op.id, ())) > 1]
@@ -25,7 +26,7 @@ def contexts(graph: ModelGraph, options: Options) -> Iterator[Recipe]:
     for between in native:
         for name in names:
             yield _recipe(graph, options, {**dict.fromkeys(products, name), **dict.fromkeys(others, between)})
-    for first, second in permutations(names, 2):
+    for first, second in permutations(names, 2) if pairs else ():
         turns = _turns(graph, [op for op in products if {first, second} <= set(options[op])])
         yield _recipe(graph, options, {op: (first, second)[turn % 2] for op, turn in turns.items()})
 

@@ -54,12 +54,30 @@ class Joint:
 
 
 @dataclass(frozen=True, eq=False)
+class Peak:
+    """What is held at one place: ``fixed``, what each op's choice adds, and casts; of all places the largest counts."""
+
+    fixed: float
+    alone: Table
+    shared: tuple[Shared, ...] = ()
+
+    def held(self, choice: Choice) -> float:
+        alone = sum(sizes[choice[op]] for op, sizes in self.alone.items())
+        return self.fixed + alone + sum(term.paid(choice) for term in self.shared)
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that any choice holds here."""
+        low, high = (sum(of(sizes.values()) for sizes in self.alone.values()) for of in (min, max))
+        return self.fixed + low, self.fixed + high + sum(term.cost for term in self.shared)
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One precision for each of ``ops``, of those that ``quality`` has for it.
 
     quality: what each choice costs in quality. spent: what each uses up of the budget (microseconds, bytes, bits), by
     itself; ``shared`` and ``joint`` are what choices use up together, ``fixed`` what is used whatever is chosen.
-    tied: groups of ops that take one precision.
+    tied: groups of ops that take one precision. peaks: the largest of them is used up besides.
     """
 
     ops: tuple[str, ...]
@@ -69,6 +87,7 @@ class Problem:
     joint: tuple[Joint, ...] = ()
     tied: tuple[tuple[str, ...], ...] = ()
     fixed: float = 0.0
+    peaks: tuple[Peak, ...] = ()
 
     @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -104,7 +123,7 @@ class Problem:
     def spent_by(self, choice: Choice) -> float:
         """What ``choice`` uses up, all together."""
         alone = sum(self.spent[op][choice[op]] for op in self.ops)
-        return self.fixed + alone + sum(term.paid(choice) for term in self._terms)
+        return self.fixed + alone + sum(term.paid(choice) for term in self._terms) + self._peak(choice)
 
     def spent_more(self, choice: Choice, ops: Iterable[str], name: str) -> float:
         """What ``choice`` would use up beyond what it does if ``ops`` took precision ``name``."""
@@ -112,11 +131,20 @@ class Problem:
         after = {**choice, **dict.fromkeys(changed, name)}
         terms = {id(term): term for op in changed for term in self._touching[op]}.values()
         alone = sum(self.spent[op][name] - self.spent[op][choice[op]] for op in changed)
-        return alone + sum(term.paid(after) - term.paid(choice) for term in terms)
+        peak = self._peak(after) - self._peak(choice) if self.peaks else 0.0
+        return alone + peak + sum(term.paid(after) - term.paid(choice) for term in terms)
 
     def around(self, ops: Iterable[str]) -> frozenset[str]:
-        """The ops whose change would use up another amount once ``ops`` were changed; these among them."""
+        """The ops whose change would use up another amount once ``ops`` were changed; these among them.
+
+        Where there are peaks, of which the largest may be elsewhere then, all ops.
+        """
+        if self.peaks:
+            return frozenset(self.ops)
         return frozenset(other for op in ops for term in self._touching[op] for other in term.ops) | frozenset(ops)
+
+    def _peak(self, choice: Choice) -> float:
+        return max((peak.held(choice) for peak in self.peaks), default=0.0)
 
     @cached_property
     def _terms(self) -> tuple[Shared | Joint, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,15 @@ from explorer.latency import LatencyTable
 from explorer.predict.price import Pricer
 from explorer.progress import Progress
 from explorer.recipe import build_presets
-from explorer.run.memory import peak_activations
 from explorer.search.additive import LatencyModel
 from explorer.search.baselines import greedy, randomly
 from explorer.search.constraints import Options, find_ties
 from explorer.search.contexts import contexts
 from explorer.search.costs import CallTimes, cover
+from explorer.search.flows import Flows
 from explorer.search.frontier import Frontier, Meters, Proposal
 from explorer.search.goal import Goal, options_of
+from explorer.search.peaks import find_peaks
 from explorer.search.predicted import quality_of
 from explorer.search.problem import Choice, Problem
 from explorer.search.searcher import Searcher
@@ -87,16 +88,19 @@ def make_searcher(
 
 
 def _sized(base: Problem, sizes: Sizes, subject: Subject, goal: Goal) -> Problem:
-    """The problem in bytes, activations as in FP32, or in bits per weight of the products."""
+    """The problem in bytes, activations at their peak among them, or in bits per weight of the products."""
     if goal.objective == "memory":
         spent = {op: {name: float(sizes.bytes_of(op, name)) for name in base.quality[op]} for op in base.ops}
-        return Problem(base.ops, base.quality, spent, tied=base.tied, fixed=float(peak_activations(subject.baseline)))
+        options = {op: tuple(names) for op, names in base.quality.items()}
+        plans = [subject.planner.plan(recipe) for recipe in contexts(subject.graph, options, pairs=False)]
+        peaks = find_peaks(subject.baseline, Flows.of(subject.graph, options, plans))
+        return replace(base, spent=spent, peaks=peaks)
     share = {op: 8.0 / sizes.weights if op in sizes.elements else 0.0 for op in base.ops}
     spent = {
         op: {name: share[op] * sizes.bytes_of(op, name) if share[op] else 0.0 for name in base.quality[op]}
         for op in base.ops
     }
-    return Problem(base.ops, base.quality, spent, tied=base.tied)
+    return replace(base, spent=spent)
 
 
 def _measure_model(

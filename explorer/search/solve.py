@@ -72,6 +72,7 @@ class _Programme:
     lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
     binary: int = 0
+    continuous: set[int] = field(default_factory=set)
 
     def add_column(self, quality: float, spent: float) -> int:
         self.quality.append(quality)
@@ -98,6 +99,7 @@ def _write(problem: Problem) -> _Programme:
         _write_shared(programme, problem, shared)
     for joint in problem.joint:
         _write_joint(programme, problem, joint)
+    _write_peaks(programme, problem)
     return programme
 
 
@@ -109,17 +111,23 @@ def _columns(programme: _Programme, problem: Problem, condition: Condition) -> l
 
 
 def _write_shared(programme: _Programme, problem: Problem, shared: Shared) -> None:
-    """One column y >= (reader wants it) - (maker gives it) for every reader; it costs, so that no more than that is
-    paid."""
+    if shared.cost > 0:
+        _add_shared(programme, problem, shared, shared.cost)
+
+
+def _add_shared(programme: _Programme, problem: Problem, shared: Shared, spent: float) -> int | None:
+    """Add a column y >= (reader wants it) - (maker gives it) for every reader; what it costs keeps it no larger.
+
+    Returns the column, None where nothing ever wants it.
+    """
     given = [] if shared.maker is None else _columns(programme, problem, shared.maker)
     readers = [[] if reader is None else _columns(programme, problem, reader) for reader in shared.readers]
     always = None in shared.readers
     wanted = [columns for columns in readers if columns]
-    if shared.cost <= 0 or not (always or wanted):
-        return
-    paid = programme.add_column(0.0, shared.cost)
-    rows = [[]] if always else wanted
-    for columns in rows:
+    if not (always or wanted):
+        return None
+    paid = programme.add_column(0.0, spent)
+    for columns in [[]] if always else wanted:
         # Tied ops may stand on both sides of the row, where they cancel.
         weights: dict[int, float] = {paid: 1.0}
         for column in columns:
@@ -127,6 +135,30 @@ def _write_shared(programme: _Programme, problem: Problem, shared: Shared) -> No
         for column in given:
             weights[column] = weights.get(column, 0.0) + 1.0
         programme.add_row(weights.items(), 1.0 if always else 0.0, math.inf)
+    return paid
+
+
+def _write_peaks(programme: _Programme, problem: Problem) -> None:
+    """One column, the largest of the peaks as a share of the most that can be held, and a row for each of them."""
+    most = max((peak.bounds()[1] for peak in problem.peaks), default=0.0)
+    if not most:
+        return
+    largest = programme.add_column(0.0, most)
+    programme.continuous.add(largest)
+    casts: dict[Shared, int | None] = {}
+    for peak in problem.peaks:
+        weights: dict[int, float] = {largest: 1.0}
+        for op, sizes in peak.alone.items():
+            group = problem.group_of[op]
+            for name in problem.options(group):
+                column = programme.column[group, name]
+                weights[column] = weights.get(column, 0.0) - sizes[name] / most
+        for shared in peak.shared:
+            if shared not in casts:
+                casts[shared] = _add_shared(programme, problem, shared, 0.0)
+            if (held := casts[shared]) is not None:
+                weights[held] = weights.get(held, 0.0) - shared.cost / most
+        programme.add_row(weights.items(), peak.fixed / most, math.inf)
 
 
 def _write_joint(programme: _Programme, problem: Problem, joint: Joint) -> None:
@@ -275,10 +307,11 @@ def _integers(programme: _Programme, objective: Floats) -> tuple[Floats | None, 
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     scale = _scale(objective)
+    integral = [column not in programme.continuous for column in range(len(programme.quality))]
     with silence():
         found: Any = milp(
             objective * scale,
-            integrality=np.ones(len(programme.quality)),
+            integrality=np.array(integral, dtype=int),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(_matrix(programme), programme.lower, programme.upper),
             options={"mip_rel_gap": GAP, "time_limit": SECONDS},
@@ -366,16 +399,20 @@ def _prune(problem: Problem, most: float) -> Problem:
     is paid together.
     """
     seen = _roles(problem)
+    held = {
+        (op, name): size for peak in problem.peaks for op, sizes in peak.alone.items() for name, size in sizes.items()
+    }
     kept: dict[str, tuple[str, ...]] = {}
     for index, group in enumerate(problem.groups):
         rows = [
             (_sum(problem.quality, group, name), _sum(problem.spent, group, name), name)
             for name in problem.options(index)
         ]
-        fronts: dict[tuple[int, ...], float] = {}
+        fronts: dict[tuple[float, ...], float] = {}
         names = []
         for quality, spent, name in sorted(rows):
-            role = tuple(sorted(term for op in group for term in seen.get((op, name), ())))
+            terms = sorted(term for op in group for term in seen.get((op, name), ()))
+            role = (*terms, *(held.get((op, name), 0.0) for op in group))
             if quality > most * (1 + ROUNDING) or spent >= fronts.get(role, math.inf):
                 continue
             fronts[role] = spent
@@ -388,7 +425,7 @@ def _roles(problem: Problem) -> Mapping[tuple[str, str], list[int]]:
     """(Op, precision) -> numbers of the conditions that it meets."""
     found: dict[tuple[str, str], list[int]] = {}
     conditions: list[Condition] = []
-    for shared in problem.shared:
+    for shared in (*problem.shared, *(term for peak in problem.peaks for term in peak.shared)):
         conditions += [each for each in (*shared.readers, shared.maker) if each is not None]
     for joint in problem.joint:
         conditions += joint.conditions
