@@ -45,6 +45,7 @@ class Searches(Analyses):
         self._swept: SweepResult | None = None
         self._pairs: dict[tuple[Cell, Cell], float] = {}
         self._pricer: Pricer | None = None
+        self._trials: dict[str, tuple[float, float]] = {}
 
     def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
         """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
@@ -127,10 +128,14 @@ class Searches(Analyses):
     def price(self, recipe: Recipe | None = None) -> Price | None:
         """Return what ``recipe`` (default the current one) is predicted to cost, with its band; runs nothing.
 
-        None before there is a map. What was swept takes the place of what was predicted, and the recipes measured on
-        this data calibrate the band.
+        None before there is a map. What was swept takes the place of what was predicted. The recipes measured on this
+        data calibrate the band, but no recipe its own: whether it came out inside says something.
         """
-        return None if self._map is None else self._prices().price(self._asked(recipe))
+        if self._map is None:
+            return None
+        pricer, recipe = self._prices(), self._asked(recipe)
+        others = [pair for hash_, pair in self._trials.items() if hash_ != recipe.hash]
+        return pricer.price(recipe, None if len(others) == len(self._trials) else Band.of(others))
 
     # Measured
 
@@ -240,8 +245,8 @@ class Searches(Analyses):
             assert self._map is not None
             cells = {cell: cost for cell, (cost, _) in self.measured_cells.items()}
             pricer = Pricer(self._map, Measured(cells, self._pairs))
-            pairs = [(pricer.price(recipe).cost, cost) for recipe, cost in self.measured_recipes()]
-            self._pricer = Pricer(self._map, pricer.measured, Band.of(pairs))
+            self._trials = {each.hash: (pricer.price(each).cost, cost) for each, cost in self.measured_recipes()}
+            self._pricer = Pricer(self._map, pricer.measured, Band.of(self._trials.values()))
         return self._pricer
 
     def _forget_prices(self) -> None:

@@ -22,7 +22,7 @@ from explorer.subject import Subject
 PROBES, SAMPLES = 4, 512
 """What a map is made from where no numbers are asked for."""
 BUDGET = 1 << 28
-"""Bytes held at a time. Larger ones are no faster: fresh memory costs more than one more way forth."""
+"""Bytes held at a time. From 128 MiB to 1 GiB no difference in speed was seen."""
 _TEXT = "predicting quality costs"
 
 

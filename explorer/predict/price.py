@@ -70,21 +70,22 @@ class Pricer:
     measured: Measured = field(default_factory=Measured)
     band: Band = field(default_factory=Band.of)
 
-    def price(self, recipe: Recipe) -> Price:
-        """Return the price of ``recipe``; ops in FP32 cost nothing."""
+    def price(self, recipe: Recipe, band: Band | None = None) -> Price:
+        """Return the price of ``recipe``, with another band where one is given; ops in FP32 cost nothing."""
+        band = band or self.band
         chosen = {op: name for op, name in recipe.precisions.items() if name != BASELINE}
         missing = [op for op, name in chosen.items() if (op, name) not in self._rows]
         if missing:
             return self._unknown(missing)
         if not chosen:
-            return self._finite(0.0, 0.0, 0.0)
+            return self._finite(0.0, 0.0, 0.0, band)
         additive = math.fsum(self.costs[cell] for cell in chosen.items())
         per_sample = self._per_sample(chosen)
         if not math.isfinite(additive) or not np.isfinite(per_sample).all():
             return self._infinite()
         pairs = math.fsum(more for both, more in self._corrections.items() if both <= chosen.items())
         cost = max(0.0, float(per_sample.mean()) + pairs)
-        return self._finite(cost, additive, _standard_error(per_sample))
+        return self._finite(cost, additive, _standard_error(per_sample), band)
 
     @cached_property
     def costs(self) -> Mapping[Cell, float]:
@@ -160,11 +161,11 @@ class Pricer:
             found: NDArray[np.float64] = squares.mean(axis=1) / (2 * self.map.positions)
         return found
 
-    def _finite(self, cost: float, additive: float, error: float) -> Price:
-        low, high = self.band.around(cost, error)
+    def _finite(self, cost: float, additive: float, error: float, band: Band) -> Price:
+        low, high = band.around(cost, error)
         valid = self.map.unit != "nats" or cost <= VALID_TO
-        words = describe(self.map, cost, (low, high), self.band.count, valid)
-        return Price(cost, low, high, additive, cost - additive, error, self.band.count, valid, words)
+        words = describe(self.map, cost, (low, high), band.count, valid)
+        return Price(cost, low, high, additive, cost - additive, error, band.count, valid, words)
 
     def _unknown(self, missing: list[str]) -> Price:
         named = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")

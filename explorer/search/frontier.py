@@ -167,6 +167,8 @@ def spread(count: int, k: int | None) -> Sequence[int]:
 def _measure(proposal: Proposal, meters: Meters, cancel: Any) -> Proposal:
     if cancel is not None and cancel.is_set():
         raise Cancelled("verify a frontier")
+    if proposal.quality is not None and (proposal.emulated or proposal.latency is not None):
+        return proposal
     quality = meters.quality(proposal.recipe, None, cancel)
     latency = None if proposal.emulated else meters.latency(proposal.recipe, None, cancel)
     return replace(proposal, quality=quality, latency=latency)

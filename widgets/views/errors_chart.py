@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 
 from explorer.compare import Birth
-from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
+from widgets.answering import BadMessage, Fields, Reply, text_field
 from widgets.answers import Ask
 from widgets.charts.errors import UNITS, OpErrors, draw_errors, table_of_errors
 from widgets.measuring import ask
@@ -20,7 +20,6 @@ TOPIC = "errors"
 SAMPLES = 64
 """Each op that is not FP32 costs a run of the model: of so many samples here; a script may ask for all."""
 MAX_NAME = 20
-ASKED: dict[str, set[str]] = {"hello": set(), "compute": set(), "unit": {"value"}}
 
 
 class ErrorsHead(View):
@@ -29,6 +28,7 @@ class ErrorsHead(View):
     _esm = script("shared", "tip", "terms", "panel", "panel_words", "errors")
     _css = style("figures", "errors")
     shows = frozenset({"model", "recipe", TOPIC})
+    own: ClassVar[dict[str, set[str]]] = {"compute": set(), "unit": {"value"}}
 
     errors = synced(state="none")
 
@@ -47,15 +47,12 @@ class ErrorsHead(View):
         self.errors = self._words(found.value if ready else None, found.state, found.error)
         self.body.children = [self.plot] if ready else []
 
-    def answer(self, content: object) -> Reply:
-        return reply_to(content, ASKED, self._act)
-
     def close(self) -> None:
         """Takes the view and its plot off every page."""
         self.plot.close()
         super().close()
 
-    def _act(self, kind: str, fields: Fields) -> None:
+    def act(self, kind: str, fields: Fields) -> Reply | None:
         if kind == "compute":
             if self.page_state.shown is None:
                 raise BadMessage("no model is open yet; wait until it is")
@@ -66,6 +63,7 @@ class ErrorsHead(View):
                 raise BadMessage(f"unit must be one of {', '.join(UNITS)}")
             self.unit = unit
             self.show()
+        return None
 
     def _clicked(self, curve: int, point: int) -> None:
         """Selects the op of a point, as a click in the map would."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 
 from explorer.compare import OutputHistograms, output_histograms
-from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
+from widgets.answering import BadMessage, Fields, Reply, text_field
 from widgets.answers import Ask
 from widgets.charts.channels import draw_channels
 from widgets.charts.magnitudes import draw_magnitudes
@@ -26,7 +26,6 @@ from widgets.views.view import View, script, style, synced
 TOPIC = "error-histogram"
 ERROR_SAMPLES = 128
 MAX_NAME = 300
-ASKED: dict[str, set[str]] = {"hello": set(), "choose": {"what", "value"}, "error": set()}
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class InspectorHead(View):
     _esm = script("shared", "tip", "terms", "panel", "panel_words", "inspector")
     _css = style("figures", "inspector")
     shows = frozenset({"model", "recipe", "selection", "ranges", TOPIC})
+    own: ClassVar[dict[str, set[str]]] = {"choose": {"what", "value"}, "error": set()}
 
     inspected = synced(state="none")
     error = synced(state="idle")
@@ -103,9 +103,6 @@ class InspectorHead(View):
         self._show_error()
         if topics != {TOPIC}:
             self._refresh()
-
-    def answer(self, content: object) -> Reply:
-        return reply_to(content, ASKED, self._act)
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Blocks until the latest choice is shown; for scripts and tests without a running event loop."""
@@ -125,7 +122,7 @@ class InspectorHead(View):
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
-    def _act(self, kind: str, fields: Fields) -> None:
+    def act(self, kind: str, fields: Fields) -> Reply | None:
         if kind == "choose":
             self._choose(text_field(fields, "what", MAX_NAME), text_field(fields, "value", MAX_NAME))
         elif kind == "error":
@@ -133,6 +130,7 @@ class InspectorHead(View):
                 raise BadMessage("no op is selected: click one in the map")
             run = partial(_measure_error, op=self.op)
             ask(self.page_state, Ask(TOPIC, f"measuring the error of {self.op}", run, about=self.op))
+        return None
 
     def _choose(self, what: str, value: str) -> None:
         offered = self.inspected.get("choices", {}).get(what, [])
