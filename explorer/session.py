@@ -304,6 +304,16 @@ class Session(Choices, Searches):
         """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""
         return bundle.save(Path(path), self._contents())
 
+    def choose_kernels(self, plans: Iterable[Plan], progress: Progress | None = None, cancel: Any = None) -> None:
+        """Measure which of rival kernels are fastest for the ops of ``plans`` and for best FP32, where that is unknown.
+
+        Plans made before may then be of slower kernels: they are made anew.
+        """
+        choices = [choice for plan in plans for choice in self._planner.choices(plan)]
+        if settle(choices, self.device, progress=progress, cancel=cancel):
+            self._planner.forget_choices()
+            self._plans = {}
+
     # Private
 
     def _contents(self) -> dict[str, Any]:
