@@ -22,7 +22,7 @@ def greedy_path(problem: Problem, start: Choice) -> Path:
     chosen, spent = dict(start), problem.spent_by(start)
     ratios: dict[tuple[int, str], float] = {}
     stale: set[int] = set(range(len(problem.groups)))
-    path = [(spent, dict(chosen))]
+    path = [(spent, chosen)]
     while True:
         for group in stale:
             ratios = {key: ratio for key, ratio in ratios.items() if key[0] != group} | _ratios(problem, chosen, group)
@@ -31,8 +31,8 @@ def greedy_path(problem: Problem, start: Choice) -> Path:
         group, name = min(ratios, key=lambda key: ratios[key])
         ops = problem.groups[group]
         spent += problem.spent_more(chosen, ops, name)
-        chosen |= dict.fromkeys(ops, name)
-        path.append((spent, dict(chosen)))
+        chosen = {**chosen, **dict.fromkeys(ops, name)}
+        path.append((spent, chosen))
         stale = {problem.group_of[op] for op in problem.around(ops)}
 
 
@@ -64,5 +64,5 @@ def randomly(problem: Problem, start: Choice, budget: float, seed: int) -> dict[
         if meets(problem.spent_by(chosen), budget):
             return chosen
         group = generator.randrange(len(problem.groups))
-        chosen |= dict.fromkeys(problem.groups[group], generator.choice(problem.options(group)))
+        chosen = {**chosen, **dict.fromkeys(problem.groups[group], generator.choice(problem.options(group)))}
     return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 Condition = tuple[str, frozenset[str]]
 """An op in one of some precisions."""
 Choice = Mapping[str, str]
-"""Op id -> name of its precision."""
+"""Op id -> name of its precision; never changed, so that what is known of one can be kept."""
 Table = Mapping[str, Mapping[str, float]]
 """Op id -> precision -> a number."""
 
@@ -131,8 +132,11 @@ class Problem:
         after = {**choice, **dict.fromkeys(changed, name)}
         terms = {id(term): term for op in changed for term in self._touching[op]}.values()
         alone = sum(self.spent[op][name] - self.spent[op][choice[op]] for op in changed)
-        peak = self._peak(after) - self._peak(choice) if self.peaks else 0.0
-        return alone + peak + sum(term.paid(after) - term.paid(choice) for term in terms)
+        return (
+            alone
+            + self._peak_more(choice, after, changed)
+            + sum(term.paid(after) - term.paid(choice) for term in terms)
+        )
 
     def around(self, ops: Iterable[str]) -> frozenset[str]:
         """The ops whose change would use up another amount once ``ops`` were changed; these among them.
@@ -145,6 +149,31 @@ class Problem:
 
     def _peak(self, choice: Choice) -> float:
         return max((peak.held(choice) for peak in self.peaks), default=0.0)
+
+    def _peak_more(self, choice: Choice, after: Choice, changed: set[str]) -> float:
+        """How much the peak grows; only places near what changed are looked at again."""
+        if not self.peaks:
+            return 0.0
+        if self._recent[:1] != [id(choice)]:
+            self._recent[:] = [id(choice), choice, [peak.held(choice) for peak in self.peaks]]
+        before: list[float] = self._recent[2]
+        places = {place for op in changed for place in self._places.get(op, ())}
+        held = {place: self.peaks[place].held(after) for place in places}
+        return max(held.get(place, each) for place, each in enumerate(before)) - max(before)
+
+    @cached_property
+    def _recent(self) -> list[Any]:
+        """The choice that changes were last asked of (kept, so that its id stays its own) and what its peaks hold."""
+        return []
+
+    @cached_property
+    def _places(self) -> Mapping[str, tuple[int, ...]]:
+        """Op -> the peaks that its choice changes."""
+        found: dict[str, set[int]] = {}
+        for place, peak in enumerate(self.peaks):
+            for op in (*peak.alone, *(op for term in peak.shared for op in term.ops)):
+                found.setdefault(op, set()).add(place)
+        return {op: tuple(sorted(places)) for op, places in found.items()}
 
     @cached_property
     def _terms(self) -> tuple[Shared | Joint, ...]:

@@ -19,8 +19,9 @@ from explorer.search.swaps import improve
 Floats = NDArray[np.float64]
 GAP = 1e-4
 """A solution is taken once no choice can be better by more than this fraction of its cost."""
-SECONDS = 2.0
-"""The solver also stops after so long; the gap is then what it had proven until then, mostly far below 1e-3."""
+SECONDS = 0.3
+"""Branch and bound also stops after so long, which problems of hundreds of ops may take: what swaps made of the rounded
+relaxation is then taken where it is better, and the gap says what was proven (1e-3 is typical)."""
 INFEASIBLE = 2
 """What scipy's solver returns where nothing is within the limits."""
 SCALE = 1e3
@@ -205,22 +206,19 @@ def _solve(kept: Problem, goal: _Goal) -> Solution | None:
     relaxed = _relax(programme, objective)
     if relaxed is None:
         return None
-    rounded = _round(kept, programme, relaxed, goal)
-    if rounded is not None and goal.of_quality:
-        rounded = improve(kept, Linear(kept), rounded, goal.budget)
-    best = math.inf if rounded is None else goal.value(kept, rounded)
-    if rounded is not None and best - relaxed.bound <= GAP * abs(best):
-        return _solution(kept, rounded, (best - relaxed.bound) / abs(best) if best else 0.0)
-    narrow = _narrow(kept, programme, relaxed, best)
-    values, bound = _integers(*_pose(narrow, goal))
-    found = [] if rounded is None else [rounded]
+    found = _round(kept, programme, relaxed, goal)
+    if found is not None and goal.of_quality:
+        found = improve(kept, Linear(kept), found, goal.budget)
+    best = math.inf if found is None else goal.value(kept, found)
+    if found is not None and best - relaxed.bound <= GAP * abs(best):
+        return _solution(kept, goal, found, relaxed.bound)
+    narrow = _narrow(kept, programme, relaxed, best - relaxed.bound + GAP * abs(best))
+    posed, objective = _pose(narrow, goal)
+    values, bound = _integers(posed, objective)
     if values is not None:
-        found.append(_read(narrow, _write(narrow), values))
-    if not found:
-        return None
-    choice = min(found, key=lambda each: goal.value(kept, each))
-    best = goal.value(kept, choice)
-    return _solution(kept, choice, 1 - min(max(relaxed.bound, bound), best) / best if best else 0.0)
+        solved = _read(narrow, posed, values)
+        found = solved if goal.value(kept, solved) <= best else found
+    return None if found is None else _solution(kept, goal, found, max(bound, relaxed.bound))
 
 
 def _pose(problem: Problem, goal: _Goal) -> tuple[_Programme, Floats]:
@@ -234,7 +232,10 @@ def _pose(problem: Problem, goal: _Goal) -> tuple[_Programme, Floats]:
     return programme, quality if goal.of_quality else spent
 
 
-def _solution(problem: Problem, choice: Choice, gap: float) -> Solution:
+def _solution(problem: Problem, goal: _Goal, choice: Choice, bound: float) -> Solution:
+    """The solution with its gap. No choice that could be better is below ``bound``: above the best, there is none."""
+    best = goal.value(problem, choice)
+    gap = 1 - min(bound, best) / best if best else 0.0
     return Solution(choice, problem.quality_of(choice), problem.spent_by(choice), max(gap, 0.0))
 
 
@@ -341,10 +342,9 @@ def _round(problem: Problem, programme: _Programme, relaxed: _Relaxed, goal: _Go
     return min(found, key=lambda choice: goal.value(problem, choice), default=None)
 
 
-def _narrow(problem: Problem, programme: _Programme, relaxed: _Relaxed, best: float) -> Problem:
-    """``problem`` without the choices that would take the bound beyond the ``best`` known: they are in none better."""
-    room = best - relaxed.bound + GAP * abs(best)
-    if not math.isfinite(best):
+def _narrow(problem: Problem, programme: _Programme, relaxed: _Relaxed, room: float) -> Problem:
+    """``problem`` without the choices that would take the bound more than ``room`` further."""
+    if math.isinf(room):
         return problem
     kept = {
         op: {
