@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from explorer.diagnosis import apply as treat
 from explorer.errors import RecipeError
 from explorer.evaluate import Evaluator
 from explorer.graph import ModelGraph, balance, make_outliers, unflatten_inputs
-from explorer.kernels import BEST_FP32
+from explorer.kernels import BEST_FP32, settle
 from explorer.latency import LONG_SECONDS, Against, Latency, LatencyTable, Stopwatch
 from explorer.ledger import EAGER, OVER_BEST_FP32, Known, Ledger, Trial, conditions_of
 from explorer.measure import Device, Effort, Quality, RateStore, Task
 from explorer.predict import MapStore
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe
-from explorer.run import KernelCache, Planner, weigh
+from explorer.run import KernelCache, Plan, Planner, weigh
 from explorer.samples import Samples, check_targets
 from explorer.search import Meters
 from explorer.searches import Searches
