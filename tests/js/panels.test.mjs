@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { groupChoices } from "../../widgets/static/recipe.js";
 import { castTime, castsSummary, opsWords, redundantWords, savingWords } from "../../widgets/static/casts_rows.js";
 import { answerTone, answerWords, culpritsNote, divergesWords, movedWords, whereWords } from "../../widgets/static/culprits_rows.js";
 import { costWords, findingsNote, previewWords } from "../../widgets/static/findings_rows.js";
@@ -64,4 +65,13 @@ test("a remedy that was tried says both numbers and how they are known", () => {
   assert.equal(previewWords({ state: "idle" }).words, "");
   assert.match(costWords({ breaks: true }, "measured"), /NaN or Inf \(measured\)/);
   assert.match(costWords({ breaks: false, severity: 0.02 }, "emulated"), /0\.020 nats of KL \(emulated\)/);
+});
+
+test("what a search chose is one group per precision, with the reason of each op beside it", () => {
+  const choices = [["a", "int8", "search: saves 1 ms"], ["b", "int8", "search: saves 2 ms"], ["c", "int8", "user"], ["d", "w4", "search: costs nothing"]];
+  assert.deepEqual(groupChoices(choices), [
+    ["int8", "search", [["a", "saves 1 ms"], ["b", "saves 2 ms"]]],
+    ["int8", "user", [["c", ""]]],
+    ["w4", "search", [["d", "costs nothing"]]],
+  ]);
 });

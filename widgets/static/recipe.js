@@ -15,21 +15,31 @@ function countsBar(counts) {
       h("span", { class: `px-fam-${family(precision)}`, "data-testid": `count:${precision}` }, h("i", { class: "px-key-line" }), `${precision} `, h("b", { text: String(n) })))));
 }
 
-/** Choices grouped by precision and reason; the ops fold away under each. */
-function choicesList(choices, more, ready) {
+const SEARCH = "search: ";
+
+/** Choices grouped by precision and reason, [precision, reason, [[op, detail]]]: a search has a reason of its own for
+ * each op, which then stands beside it. */
+export function groupChoices(choices) {
   const groups = new Map();
   for (const [op, precision, reason] of choices) {
-    const key = `${precision}\n${reason}`;
-    groups.set(key, [...(groups.get(key) || []), op]);
+    const searched = reason.startsWith(SEARCH);
+    const words = searched ? "search" : reason;
+    const key = `${precision}\n${words}`;
+    if (!groups.has(key)) groups.set(key, [precision, words, []]);
+    groups.get(key)[2].push([op, searched ? reason.slice(SEARCH.length) : ""]);
   }
+  return [...groups.values()];
+}
+
+/** The groups; the ops fold away under each. */
+function choicesList(choices, more, ready) {
+  const groups = groupChoices(choices);
   if (!ready) return h("p", { class: "px-sub", text: "Waiting for a model." });
-  if (groups.size === 0) return h("p", { class: "px-sub", text: "Every op runs in FP32. Click a cell of the map, or take a preset." });
-  const list = [...groups].map(([key, ops]) => {
-    const [precision, reason] = key.split("\n");
-    return h("details", { open: groups.size <= 3 && ops.length <= 12 },
+  if (groups.length === 0) return h("p", { class: "px-sub", text: "Every op runs in FP32. Click a cell of the map, or take a preset." });
+  const list = groups.map(([precision, reason, ops]) =>
+    h("details", { open: groups.length <= 3 && ops.length <= 12 },
       h("summary", {}, h("b", { class: `px-word px-fam-${family(precision)}`, text: precision }), ` ${plural(ops.length, "op")} `, h("span", { class: "px-sub", text: reason })),
-      h("ul", {}, ops.map((op) => h("li", { text: op }))));
-  });
+      h("ul", {}, ops.map(([op, detail]) => h("li", {}, op, detail !== "" && h("div", { class: "px-sub", text: detail }))))));
   if (more > 0) list.push(h("p", { class: "px-sub", text: `and ${plural(more, "more choice")} not listed; the saved file holds all` }));
   return list;
 }
