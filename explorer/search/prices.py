@@ -14,6 +14,7 @@ from explorer.search.problem import Choice, Condition, Problem, holds
 
 Floats = NDArray[np.float64]
 Rows = Mapping[tuple[int, str], int]
+SURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,14 @@ class Quadratic:
         self._count_once(steps, swaps, choice)
         changes = steps @ (2 * self._total(choice)) + np.einsum("ij,ij->i", steps, steps)
         return swaps, changes, steps
+
+    def surely_less(self, one: Choice, other: Choice) -> bool:
+        """Whether ``one`` costs less by more than :data:`SURE` standard errors of the difference.
+
+        Of many choices some look cheaper by chance, as interactions are known from a sample only.
+        """
+        less = np.square(self._total(one)) - np.square(self._total(other))
+        return bool(less.sum() < -SURE * less.std() * len(less) ** 0.5)
 
     def _total(self, choice: Choice) -> Floats:
         total: Floats = self.rows[_current(self.problem, self._at, choice)].sum(axis=0)

@@ -174,11 +174,15 @@ class Searcher:
             target = corrected
 
     def _improved(self, choice: Choice, target: float) -> Choice:
-        """The cheapest after swaps, from the solver's choice and a simpler one, under the price with interactions."""
+        """The solver's choice, or what swaps make of it or a simpler one, where that is surely cheaper."""
         quadratic = self._quadratic
         starts = [choice, *self._simpler(target)]
         starts = [starts[0], *sorted(starts[1:], key=quadratic.cost)[: STARTS - 1]]
-        return min((improve(self.problem, quadratic, start, target) for start in starts), key=quadratic.cost)
+        for start in starts:
+            better = improve(self.problem, quadratic, start, target)
+            if quadratic.surely_less(better, choice):
+                choice = better
+        return choice
 
     def _simpler(self, target: float) -> list[Choice]:
         """Uniform choices and the greedy one, as far as they are within a target."""

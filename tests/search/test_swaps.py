@@ -41,6 +41,17 @@ def test_fp32_everywhere_costs_nothing() -> None:
     assert quadratic(problem).cost(dict.fromkeys(problem.ops, "fp32")) == 0
 
 
+def test_less_is_sure_only_beyond_the_error_of_the_difference() -> None:
+    problem = random_problem(0)
+    first, second = ({**dict.fromkeys(problem.ops, "fp32"), problem.ops[0]: name} for name in ("int8", "bf16"))
+    draw = np.random.default_rng(0)
+    noise = draw.standard_normal((2, 400))
+    prices = Quadratic.of(problem, {(problem.ops[0], "int8"): noise[0], (problem.ops[0], "bf16"): noise[1]})
+    assert not prices.surely_less(first, second) and not prices.surely_less(second, first)
+    prices = Quadratic.of(problem, {(problem.ops[0], "int8"): noise[0], (problem.ops[0], "bf16"): 2 * noise[1]})
+    assert prices.surely_less(first, second) and not prices.surely_less(second, first)
+
+
 def test_improving_ends_where_no_swap_and_no_pair_helps() -> None:
     problem = random_problem(0)
     prices = quadratic(problem)
