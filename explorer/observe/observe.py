@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -47,23 +48,21 @@ def observe(
     watch = choose_watched(subject.graph)
     if known is not None and (known.samples > total or known.samples % subject.samples.batch_size):
         known = None
-    pass_ = _Pass(subject.graph, watch, slicings, started=known is not None)
-    done = digest = 0
-    for inputs, count in subject.samples.first(total):
-        if known is not None and done < known.samples:
-            done += count
-            continue
+    start = 0 if known is None else known.samples // subject.samples.batch_size
+    digests = [_digests(inputs, count) for inputs, count in islice(subject.samples.first(total), start, None)]
+    picker = Picker(digest for batch in digests for digest in batch)
+    pass_ = _Pass(subject.graph, watch, slicings, picker, started=known is not None)
+    done = 0 if known is None else known.samples
+    for (inputs, count), found_digests in zip(islice(subject.samples.first(total), start, None), digests, strict=True):
         if cancel is not None and cancel.is_set():
             raise Cancelled("find the ranges")
         if progress is not None:
             progress(done, total, "finding ranges")
-        digests = _digests(inputs, count)
-        pass_.picker.begin(digests)
+        picker.begin(found_digests)
         pass_.run(inputs, count, done)
-        digest += sum(digests)
         done += count
     weights = _count_weights(subject.graph) if known is None else known.weights
-    fingerprint = make_fingerprint(subject.graph.fingerprint, digest)
+    fingerprint = make_fingerprint(subject.graph.fingerprint, sum(map(sum, digests)))
     counted = done if known is None else done - known.samples
     found = RangeSet(pass_.read(), weights, pass_.read_slices(), counted, fingerprint, watch.fixed)
     return found if known is None else known.merge(found)
@@ -72,10 +71,12 @@ def observe(
 class _Pass:
     """One pass over data: the counters of every watched value, of all samples and of each slice; runs of a few."""
 
-    def __init__(self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing], started: bool) -> None:
+    def __init__(
+        self, graph: ModelGraph, watch: Watch, slicings: Sequence[Slicing], picker: Picker, started: bool
+    ) -> None:
         """started: whether the values that no sample changes were counted before."""
         self._graph, self._watch, self._slicings = graph, watch, slicings
-        self.picker = Picker()
+        self._picker = picker
         self._whole = Counters()
         self._parts = {label: Counters() for slicing in slicings for label in slicing.names}
         self._started = started
@@ -105,14 +106,14 @@ class _Pass:
             folded = value.shape[watched.batch_axis] // size
             value = value.narrow(watched.batch_axis, 0, count * folded)
         self._whole.see(watched, value)
-        self.picker.see(watched, value)
+        self._picker.see(watched, value)
         for slicing in self._slicings:
             for label, part in slicing.cut(watched, value, chosen):
                 self._parts[label].see(watched, part)
 
     def read(self) -> Ranges:
         """The ranges of all samples."""
-        return self._name(self._whole, self.picker)
+        return self._name(self._whole, self._picker)
 
     def read_slices(self) -> Mapping[str, Ranges]:
         """Those of each slice."""

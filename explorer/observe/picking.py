@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -11,22 +11,21 @@ from explorer.ranges.runs import PER_SAMPLE, SAMPLES, Part, Runs, beside, cut
 
 
 class Picker:
-    """Keeps runs of the values of a few samples: of those with the smallest digests, whatever their order.
+    """Keeps runs of the values of a few samples: of those with the smallest of all ``digests``, whatever their order.
 
-    Only batches that hold one of the smallest so far cost anything: soon hardly any does.
+    Only batches that hold one of them cost anything.
     """
 
-    def __init__(self) -> None:
-        self._keys: list[int] = []
+    def __init__(self, digests: Iterable[int]) -> None:
+        self._keys = sorted(set(digests))[:SAMPLES]
         self._picked: dict[int, int] = {}
         self._count = 0
         self._found: dict[str, dict[int, Part]] = {}
 
     def begin(self, digests: Sequence[int]) -> None:
-        """Choose from the samples of the next batch."""
-        self._keys = sorted({*self._keys, *digests})[:SAMPLES]
-        kept, self._count = set(self._keys), len(digests)
-        self._picked = {digest: place for place, digest in enumerate(digests) if digest in kept}
+        """Look at the samples of the next batch."""
+        self._count = len(digests)
+        self._picked = {digest: place for place, digest in enumerate(digests) if digest in self._keys}
 
     def see(self, watched: Watched, value: Tensor) -> None:
         """Keep runs of a value of the batch that was begun, without the copies that fill it up."""

@@ -97,25 +97,29 @@ class Runs:
 
 def cut(x: Tensor, key: int, most: int) -> Part:
     """The runs of one sample or tensor, as :meth:`Runs.of` has them."""
-    rows = x.detach().reshape(-1, x.shape[-1] if x.dim() else 1)
-    row, column, inside, lengths = _choose(len(rows), rows.shape[1], key, most)
-    taken = rows[row.to(x.device), column.to(x.device)].cpu().float()
-    return Part(key, torch.where(inside & taken.isfinite(), taken, 0.0), lengths)
+    width = x.shape[-1] if x.dim() else 1
+    places, outside, lengths = _choose(x.numel() // max(width, 1), width, key, most)
+    taken = x.detach().reshape(-1).index_select(0, places.reshape(-1).to(x.device)).cpu().float()
+    values = taken.nan_to_num_(0.0, 0.0, 0.0).reshape(places.shape)
+    return Part(key, values if outside is None else values.masked_fill_(outside, 0.0), lengths)
 
 
-@lru_cache(maxsize=32)
-def _choose(rows: int, width: int, key: int, most: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the runs of a tensor [rows, width] the row [r, 1], the columns [r, run], which are inside it, the lengths [r].
+@lru_cache(maxsize=64)
+def _choose(rows: int, width: int, key: int, most: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Of the runs of a tensor [rows, width] the places [r, run] in it, which of them are beyond the end of a row (None:
+    none is), and the lengths [r].
 
     Kept, for many values of a model have one shape, and to choose takes longer than to copy.
     """
     last = max(width, 1)
     run, pieces = min(last, WIDTH), -(-last // WIDTH)
     total = rows * pieces
-    places = _spread(total, total if rows * width <= most else max(1, most // run), key)
-    row, first = places // pieces, places % pieces * WIDTH
+    chosen = _spread(total, total if rows * width <= most else max(1, most // run), key)
+    row, first = chosen // pieces, chosen % pieces * WIDTH
     at = first[:, None] + torch.arange(run)
-    return row[:, None], at.clamp(max=last - 1), at < last, (last - first).clamp(max=run)
+    outside = at >= last
+    places = row[:, None] * last + at.clamp(max=last - 1)
+    return places, outside if outside.any() else None, (last - first).clamp(max=run)
 
 
 def _spread(total: int, count: int, key: int) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor
 from explorer.formats import Quantized
 from explorer.kernels.simd import job
 from explorer.kernels.simd.ending import Template, lasting_fields, set_addend, set_out
-from explorer.kernels.simd.weight import Int8Weight, aligned
+from explorer.kernels.simd.pages import aligned
+from explorer.kernels.simd.weight import Int8Weight
 from explorer.kernels.site import Post
 
 SMALL = 1 << 18

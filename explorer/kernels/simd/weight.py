@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from explorer.kernels.simd.job import PANEL
+from explorer.kernels.simd.pages import aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +69,3 @@ def pack_int8(codes: Tensor, groups: int = 1) -> Int8Weight:
     packed = aligned(padded.numel(), torch.int8).reshape(blocks.shape).copy_(blocks)
     sums = padded.sum((2, 3), dtype=torch.int32).reshape(-1)
     return Int8Weight(packed, sums, groups, width, taps, depth)
-
-
-def aligned(count: int, dtype: torch.dtype) -> Tensor:
-    """Return an empty vector that starts at a multiple of 64 bytes, a cache line and a register."""
-    spare = torch.empty(count + 64 // dtype.itemsize, dtype=dtype)
-    skipped = -spare.data_ptr() % 64 // dtype.itemsize
-    return spare[skipped : skipped + count]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explorer.kernels.simd.pages import aligned_copy
 from explorer.kernels.stored import Int4Weight
 from explorer.measure.device import Device
 
@@ -67,7 +68,7 @@ def pack_int4(weight: Int4Weight, bias: Tensor | None) -> PackedWeight:
     nibbles = codes[..., 0, :] | (codes[..., 1, :] << 4)
     zero = None if weight.zero is None else _by_panel(weight.zero)
     return PackedWeight(
-        nibbles.contiguous(), _by_panel(weight.scale), zero, _bias(bias, width), width, depth, weight.group, 4
+        aligned_copy(nibbles), _by_panel(weight.scale), zero, _bias(bias, width), width, depth, weight.group, 4
     )
 
 
@@ -76,7 +77,7 @@ def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight
     width, depth = codes.shape
     unsigned = _fill((codes.to(torch.int16) + 128).to(torch.uint8), WIDTH, 128)
     unsigned = torch.nn.functional.pad(unsigned, (0, -depth % BLOCK), value=128)
-    by_panel = unsigned.reshape(-1, 4, 16, unsigned.shape[1] // 4, 4).permute(0, 3, 1, 2, 4).contiguous()
+    by_panel = aligned_copy(unsigned.reshape(-1, 4, 16, unsigned.shape[1] // 4, 4).permute(0, 3, 1, 2, 4))
     return PackedWeight(by_panel, _by_panel(scale.reshape(-1, 1)), None, _bias(bias, width), width, depth, BLOCK, 8)
 
 
