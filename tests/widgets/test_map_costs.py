@@ -40,8 +40,8 @@ def test_costs_cross_as_five_bytes_a_cell_in_the_order_of_the_page(state: PageSt
             found = costs[session.ids.index(op), session.precisions.index(precision)]
             assert found == np.float32(table.at[op, precision])
     # The fake's errors are a part of each cost that only the number of samples decides.
-    assert set(errors[session.ids.index(QKV), 1:]) == {round(100 / 397**0.5)}
-    assert (about["samples"], about["total"], about["unit"], about["per"]) == (397, 397, "nats", "sample")
+    assert set(errors[session.ids.index(QKV), 1:]) == {round(100 / MAP_SAMPLES[-1] ** 0.5)}
+    assert (about["samples"], about["total"], about["unit"], about["per"]) == (MAP_SAMPLES[-1], 397, "nats", "sample")
 
 
 def test_what_breaks_is_not_what_is_unknown(state: PageState, session: FakeSession) -> None:
@@ -81,7 +81,7 @@ def test_the_first_colours_come_from_the_first_samples_and_then_tighten(session:
     messages.answer(state, {"id": 0, "type": "hello"})
     assert state.wait(20)
     counts = [samples for samples, _ in seen]
-    assert counts[0] < MAP_SAMPLES[0] <= counts[-1] == 397
+    assert counts[0] < MAP_SAMPLES[0] <= counts[-1] == MAP_SAMPLES[-1]
     assert "evaluate" not in seen[0][1], "colours come before the numbers of a page that has just opened"
     assert "latency" not in seen[-1][1], "nothing is predicted while latency is timed"
     assert session.calls[-1] == "latency"
@@ -101,7 +101,7 @@ def test_a_click_goes_before_the_map_which_keeps_what_it_had(session: FakeSessio
     assert state.wait(20)
     after = session.calls[session.calls.index("map") + 1 :]
     assert after.index("evaluate") < after.index("map") < after.index("latency")
-    assert state.map_samples == 397
+    assert state.map_samples == MAP_SAMPLES[-1]
 
 
 def test_every_click_is_priced_at_once_and_then_measured(ask: Ask, state: PageState, session: FakeSession) -> None:
