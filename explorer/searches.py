@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,7 +13,7 @@ from explorer.analyses import Analyses
 from explorer.compare.runs import Extent
 from explorer.errors import SelectionError
 from explorer.latency import LatencyTable
-from explorer.predict import Band, MapStore, Measured, PredictedMap, Price, Pricer
+from explorer.predict import PROBES, Band, MapStore, Measured, PredictedMap, Price, Pricer
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe, Where, build_presets
 from explorer.run import Plan
@@ -22,8 +23,6 @@ from explorer.subject import Subject
 from explorer.sweep import Cell, SweepResult, choose_cells
 from explorer.sweep import interactions as measure_pairs
 from explorer.sweep import sweep as measure_cells
-
-PROBES = 4
 
 
 class Searches(Analyses):
@@ -45,7 +44,7 @@ class Searches(Analyses):
         self._swept: SweepResult | None = None
         self._pairs: dict[tuple[Cell, Cell], float] = {}
         self._pricer: Pricer | None = None
-        self._trials: dict[str, tuple[float, float]] = {}
+        self._trials: dict[str, tuple[float, float]] | None = None
 
     def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
         """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
@@ -133,9 +132,9 @@ class Searches(Analyses):
         """
         if self._map is None:
             return None
-        pricer, recipe = self._prices(), self._asked(recipe)
-        others = [pair for hash_, pair in self._trials.items() if hash_ != recipe.hash]
-        return pricer.price(recipe, None if len(others) == len(self._trials) else Band.of(others))
+        recipe = self._asked(recipe)
+        others = (pair for hash_, pair in self._calibrating().items() if hash_ != recipe.hash)
+        return self._prices().price(recipe, Band.of(others))
 
     # Measured
 
@@ -167,7 +166,8 @@ class Searches(Analyses):
         names = tuple(dict.fromkeys(precisions or self.precisions))
         cells = choose_cells(self.subject, names, ops)
         if only is not None:
-            cells = [cell for cell in cells if cell in self._ambiguous(only)]
+            ambiguous = self._ambiguous(only)
+            cells = [cell for cell in cells if cell in ambiguous]
 
         def keep(found: SweepResult) -> None:
             self._swept = found if self._swept is None else self._swept.merge(found)
@@ -234,24 +234,35 @@ class Searches(Analyses):
             if objective == "latency":
                 presets = build_presets(self.subject.graph, self.subject.planner.option).values()
                 self.choose_kernels((self.subject.plan(each) for each in presets), report, cancel)
-            known = Known(self._prices(), self._latencies, self.meters)
+            pricer = replace(self._prices(), band=Band.of(self._calibrating().values()))
+            known = Known(pricer, self._latencies, self.meters)
             return find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
 
     # Private
 
     def _prices(self) -> Pricer:
-        """What prices recipes with all that is known."""
+        """What prices recipes with all that is known of single ops and pairs."""
         if self._pricer is None:
             assert self._map is not None
             cells = {cell: cost for cell, (cost, _) in self.measured_cells.items()}
-            pricer = Pricer(self._map, Measured(cells, self._pairs))
-            self._trials = {each.hash: (pricer.price(each).cost, cost) for each, cost in self.measured_recipes()}
-            self._pricer = Pricer(self._map, pricer.measured, Band.of(self._trials.values()))
+            self._pricer = Pricer(self._map, Measured(cells, self._pairs))
         return self._pricer
 
+    def _calibrating(self) -> Mapping[str, tuple[float, float]]:
+        """Hash of each measured recipe -> its predicted and its measured cost."""
+        if self._trials is None:
+            price = self._prices().price
+            self._trials = {each.hash: (price(each).cost, cost) for each, cost in self.measured_recipes()}
+        return self._trials
+
     def _forget_prices(self) -> None:
-        """Something was learnt: the next price is found anew."""
+        """Something was learnt of ops: the next price is found anew."""
         self._pricer = None
+        self._forget_trials()
+
+    def _forget_trials(self) -> None:
+        """A recipe was measured: the next band is found anew."""
+        self._trials = None
 
     def _ambiguous(self, only: str) -> frozenset[Cell]:
         if only != "ambiguous":

@@ -232,7 +232,7 @@ class Session(Choices, Searches):
         with terminal_progress(progress) as report:
             quality = self._evaluator.evaluate(plan, self._baseline, self._kernels, n, report, cancel, partial)
         self._ledger.add_quality(plan.recipe, asked, quality)
-        self._forget_prices()
+        self._forget_trials()
         return quality
 
     def latency(

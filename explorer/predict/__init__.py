@@ -5,13 +5,14 @@ from explorer.predict.keep import MapStore, kept_map
 from explorer.predict.kv import FORMATS as KV_FORMATS
 from explorer.predict.kv import predict_kv
 from explorer.predict.pairs import ambiguous_cells, strongest_pairs
-from explorer.predict.predict import Ask, fingerprint_of, predict_map, survey, unit_of
+from explorer.predict.predict import PROBES, Ask, fingerprint_of, predict_map, survey, unit_of
 from explorer.predict.price import Measured, Price, Pricer
 from explorer.predict.products import elementwise, signed
 from explorer.predict.record import Cell, Estimate, Flow, PredictedMap, Seam
 
 __all__ = [
     "KV_FORMATS",
+    "PROBES",
     "Ask",
     "Band",
     "Cell",

@@ -76,13 +76,13 @@ class Pricer:
         chosen = {op: name for op, name in recipe.precisions.items() if name != BASELINE}
         missing = [op for op, name in chosen.items() if (op, name) not in self._rows]
         if missing:
-            return self._unknown(missing)
+            return self._unknown(missing, band)
         if not chosen:
             return self._finite(0.0, 0.0, 0.0, band)
         additive = math.fsum(self.costs[cell] for cell in chosen.items())
         per_sample = self._per_sample(chosen)
         if not math.isfinite(additive) or not np.isfinite(per_sample).all():
-            return self._infinite()
+            return self._infinite(band)
         pairs = math.fsum(more for both, more in self._corrections.items() if both <= chosen.items())
         cost = max(0.0, float(per_sample.mean()) + pairs)
         return self._finite(cost, additive, _standard_error(per_sample), band)
@@ -167,16 +167,19 @@ class Pricer:
         words = describe(self.map, cost, (low, high), band.count, valid)
         return Price(cost, low, high, additive, cost - additive, error, band.count, valid, words)
 
-    def _unknown(self, missing: list[str]) -> Price:
+    def _unknown(self, missing: list[str], band: Band) -> Price:
         named = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
         words = f"No prediction for {named}: the precision is not in the map, or not possible there."
-        return self._without_number(math.nan, words)
+        return _without_number(math.nan, words, band)
 
-    def _infinite(self) -> Price:
-        return self._without_number(math.inf, "Predicted infinite: an op's result becomes NaN or Inf in its precision.")
+    def _infinite(self, band: Band) -> Price:
+        return _without_number(
+            math.inf, "Predicted infinite: an op's result becomes NaN or Inf in its precision.", band
+        )
 
-    def _without_number(self, value: float, words: str) -> Price:
-        return Price(value, value, value, value, math.nan, value, self.band.count, False, words)
+
+def _without_number(value: float, words: str, band: Band) -> Price:
+    return Price(value, value, value, value, math.nan, value, band.count, False, words)
 
 
 def price(map: PredictedMap, recipe: Recipe, band: Band | None = None, measured: Measured | None = None) -> Price:
