@@ -15,7 +15,7 @@ from widgets.searching import asked_now
 from widgets.state import PageState, describe
 
 LATENCY_SECONDS = (0.5, 1.5)
-"""The first look is shown at once; where it leaves something open, a longer one follows."""
+"""How long the first look takes, which is shown at once, and the longer one where the first leaves something open."""
 LATENCY_WITHIN = 0.05
 """An interval of this fraction of the speed-up, either side, is enough for the page."""
 PARTS = ("memory", "quality", "latency")
@@ -86,8 +86,9 @@ class Step:
 def _next_step(state: PageState) -> Step | None:
     """The slider and what a person asked; ranges and colours at first sight; the recipe's numbers; what follows them.
 
-    A click changes the recipe and with it the numbers that are missing, which then go before all that is long. Latency
-    comes when nothing else is left to compute, so that it is timed alone.
+    A click changes the recipe and with it the numbers that are missing, which then go before all that is long: quality
+    and latency move in place while the map is still being refined. Latency is timed alone, for the worker does one
+    thing at a time.
     """
     assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
@@ -112,7 +113,7 @@ def _first_sight(state: PageState) -> Step | None:
 
 
 def _numbers(state: PageState) -> Step | None:
-    """Memory and quality of the recipe on show."""
+    """Memory, quality and latency of the recipe on show."""
     assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
     about = (id(session), recipe.hash)
@@ -122,6 +123,9 @@ def _numbers(state: PageState) -> Step | None:
         return Step(("memory", *about), lambda task: _weigh(state, session, recipe, task))
     if not whole and open_(["quality", "memory"]):
         return Step(("quality", *about), lambda task: _evaluate(state, session, recipe, task))
+    if (state.latency is None or state.look_again) and open_(PARTS):
+        seconds = LATENCY_SECONDS[state.look_again]
+        return Step(("latency", *about, seconds), lambda task: _time(state, session, recipe, seconds, task))
     return None
 
 
@@ -137,7 +141,7 @@ def _asked_search(state: PageState) -> Step | None:
 
 
 def _the_rest(state: PageState) -> Step | None:
-    """Ranges and map to the end, what the recipe's formats do, its latency, and what views ask for every recipe."""
+    """Ranges to the end, what the recipe's formats do, what views ask for every recipe, and the map to the end."""
     assert state.shown is not None
     session, recipe = state.session, state.shown.recipe
     about = (id(session), recipe.hash)
@@ -145,12 +149,10 @@ def _the_rest(state: PageState) -> Step | None:
         return _range_step(state, range_samples(session)[state.range_set is not None])
     if state.range_set is not None and recipe.hash not in state.banded:
         return Step(("bands", *about), lambda task: forecast_bands(state, session, recipe, task))
-    if state.map_wanted and can_predict(session):
-        return _map_step(state, state.map_wanted)
-    if state.latency is None and state.errors.keys().isdisjoint(PARTS):
-        return Step(("latency", *about), lambda task: _time(state, session, recipe, task))
     if question := state.answers.next_following():
         return _answer_step(state, question, about)
+    if state.map_wanted and can_predict(session):
+        return _map_step(state, state.map_wanted)
     return None
 
 
@@ -221,31 +223,29 @@ def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
     task.post(whole)
 
 
-def _time(state: PageState, session: Any, recipe: Any, task: Task) -> None:
+def _time(state: PageState, session: Any, recipe: Any, seconds: float, task: Task) -> None:
     def take(latency: Any) -> None:
         state.take_latency(latency)
+        state.look_again = seconds < LATENCY_SECONDS[-1] and not _enough(latency)
         state.remember()
         state.refresh_costs()
         state.changed("measured", "times")
 
     task.post(lambda: state.progress("timing: one run at a time on this machine"))
-    for seconds in LATENCY_SECONDS:
-        try:
-            latency = session.latency(
-                recipe,
-                seconds=seconds,
-                within=LATENCY_WITHIN,
-                progress=_reporter(state, task, "latency"),
-                cancel=task.cancel,
-            )
-        except px.Cancelled:
-            raise
-        except Exception as error:
-            _mark(state, task, "latency", error)
-            raise
-        task.post(lambda latency=latency: take(latency))  # type: ignore[misc]
-        if _enough(latency) or task.cancel.is_set():
-            return
+    try:
+        latency = session.latency(
+            recipe,
+            seconds=seconds,
+            within=LATENCY_WITHIN,
+            progress=_reporter(state, task, "latency"),
+            cancel=task.cancel,
+        )
+    except px.Cancelled:
+        raise
+    except Exception as error:
+        _mark(state, task, "latency", error)
+        raise
+    task.post(lambda: take(latency))
 
 
 def _enough(latency: Any) -> bool:

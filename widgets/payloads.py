@@ -130,10 +130,11 @@ def delta(state: PageState) -> dict[str, Any]:
     shown = state.shown
     if shown is None or state.session is None:
         waiting = dict.fromkeys(("quality", "kl", "latency", "memory", "casts"), PENDING)
-        return {"state": "opening", "baseline": False, **waiting}
+        return {"state": "opening", "settled": False, "baseline": False, **waiting}
     busy = state.job.state != "idle"
     return {
         "state": "running" if busy else "idle",
+        "settled": state.settled,
         "baseline": shown.is_baseline,
         "quality": _quality(state),
         "kl": _kl(state),

@@ -90,6 +90,8 @@ class PageState:
         self.presets: dict[str, Any] = {}
         self.quality: Any = None
         self.latency: Any = None
+        self.look_again = False
+        """Whether the latency on show is a first look that a longer one should follow."""
         self.timed: dict[str, OpTime] = {}
         self.memory: pd.DataFrame | None = None
         self.eager_ms: float | None = None
@@ -193,7 +195,7 @@ class PageState:
         if quality is None or latency is None:
             known = self.session.known()
             quality, latency = quality or known.quality, latency or known.latency
-        self.quality, self.latency, self.timed = quality, None, {}
+        self.quality, self.latency, self.look_again, self.timed = quality, None, False, {}
         if latency is not None:
             self.take_latency(latency)
 
@@ -291,6 +293,15 @@ class PageState:
             return False
         if not self.ranges_whole:
             return True
+        return self._unmeasured
+
+    @property
+    def settled(self) -> bool:
+        """Whether the numbers on show stay as they are: none is still to come, nor to be made tighter."""
+        return self.job.state == "idle" or not (self._unmeasured or self.look_again)
+
+    @property
+    def _unmeasured(self) -> bool:
         quality = self.quality
         return quality is None or quality.n < quality.total or self.latency is None or self.memory is None
 

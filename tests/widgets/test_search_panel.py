@@ -160,7 +160,7 @@ def test_a_click_during_a_search_is_measured_first_and_the_search_goes_on(
     ask("set", ops=[QKV], precision="int8")
     session.gate.set()
     assert state.wait(20)
-    assert session.calls[:3] == ["search latency", "evaluate", "search latency"]
+    assert session.calls[:4] == ["search latency", "evaluate", "latency", "search latency"]
     assert search_rows.search(state)["state"] == "ready"
 
 

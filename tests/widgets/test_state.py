@@ -41,6 +41,8 @@ def test_a_choice_is_measured_streaming_then_timed(ask: Ask, state: PageState, s
     assert session.calls == ["evaluate", "latency"]
     assert state.job.state == "idle"
     assert not state.missing
+    assert [delta["settled"] for delta in seen if delta["quality"].get("n") == 64] == [False] * counts.count(64)
+    assert seen[-1]["settled"]
 
 
 def test_what_is_known_is_shown_and_nothing_is_run(ask: Ask, state: PageState, session: FakeSession) -> None:
@@ -206,10 +208,10 @@ def test_nothing_is_measured_before_a_browser_shows_the_page(session: FakeSessio
     assert session.calls == []
     messages.answer(state, {"id": 0, "type": "hello"})
     assert state.wait(10)
-    assert session.calls == ["range_set", "map", "evaluate", "range_set", "map", "latency"]
+    assert session.calls == ["range_set", "map", "evaluate", "latency", "range_set", "map"]
     messages.answer(state, {"id": 1, "type": "hello"})
     assert state.wait(10)
-    assert session.calls == ["range_set", "map", "evaluate", "range_set", "map", "latency"]
+    assert session.calls == ["range_set", "map", "evaluate", "latency", "range_set", "map"]
 
 
 def test_undo_shows_its_own_numbers_though_another_process_measured_since(

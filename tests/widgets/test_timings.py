@@ -55,9 +55,12 @@ def test_an_unsteady_first_look_is_followed_by_a_longer_one(ask: Ask, state: Pag
     assert state.wait(10)
     assert session.calls.count("latency") == 1
     session.steady = False
+    settled: list[bool] = []
+    state.subscribe(lambda topics: settled.append(state.settled) if "times" in topics else None)
     ask("set", ops=[FC1], precision="bf16")
     assert state.wait(10)
     assert session.calls.count("latency") == 3
+    assert settled == [False, True], "what moves no more is said to have settled, and not before"
 
 
 def test_an_op_done_inside_another_names_it_and_adds_no_time(ask: Ask, state: PageState) -> None:

@@ -78,10 +78,13 @@ function fillDetails({ more, list }, details) {
 
 export default {
   render({ model, el }) {
-    const bar = h("div", { class: "px-cards" });
+    const bar = h("div", { class: "px-cards", "data-testid": "numbers" });
     dress(el, "delta").append(bar);
     const draw = () => {
-      const list = cards(model.get("delta"));
+      const numbers = model.get("delta");
+      const list = cards(numbers);
+      // Numbers still move: said to screen readers, which else would read each of them aloud.
+      put(bar, "aria-busy", String(!numbers.settled));
       if (!bar.children.length) bar.append(...list.map(blank));
       list.forEach((card, i) => fill(bar.children[i], card));
     };
