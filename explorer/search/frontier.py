@@ -62,8 +62,8 @@ class Proposal:
 
     @property
     def measured_cost(self) -> float:
-        """Nats of KL per sample or token, NaN until it is measured and where outputs are not logits."""
-        return math.nan if self.quality is None else self.quality.kl
+        """In the unit of its price, NaN until it is measured and where outputs are broken."""
+        return math.nan if self.quality is None else self.quality.cost
 
 
 @dataclass(frozen=True)
