@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from widgets.searching import MOST_VERIFIED, Asked
 from widgets.state import MAP_SAMPLES, PageState, describe
 
 LOG = logging.getLogger("widgets")
+FIRST_PRECISIONS = ("int8", "bf16")
+"""The columns that are coloured first, from one batch: all of them take several times as long."""
 
 
 def can_predict(session: Any) -> bool:
@@ -22,7 +25,10 @@ def can_predict(session: Any) -> bool:
 
 
 def predict(state: PageState, session: Any, samples: int, task: Task) -> None:
-    """Predicts what every cell costs from the first ``samples``, and shows rougher answers on the way."""
+    """Predicts what every cell costs from the first ``samples``, and shows rougher answers on the way.
+
+    A page without colours gets those of two columns first.
+    """
     ops, precisions = list(session.ops.index), session.precisions
 
     def report(done: int, total: int, text: str) -> None:
@@ -35,9 +41,10 @@ def predict(state: PageState, session: Any, samples: int, task: Task) -> None:
 
     task.post(lambda: state.progress("predicting the map"))
     try:
-        found = session.predicted_map(
-            n=samples, progress=report, cancel=task.cancel, partial=partial(take, whole=0)
-        )  # fmt: skip
+        for names, n in _in_turn(state, session, samples):
+            found = session.predicted_map(
+                names, n=n, progress=report, cancel=task.cancel, partial=partial(take, whole=0)
+            )  # fmt: skip
     except px.Cancelled:
         raise
     except Exception as error:  # the map stays without colours and says why; the measured numbers do not depend on it
@@ -45,6 +52,14 @@ def predict(state: PageState, session: Any, samples: int, task: Task) -> None:
         task.post(lambda: _without_map(state, words))
     else:
         take(found, samples)
+
+
+def _in_turn(state: PageState, session: Any, samples: int) -> Iterator[tuple[Sequence[str], int]]:
+    """Precisions and from how many samples they are predicted, one call of the engine after another."""
+    first = [name for name in FIRST_PRECISIONS if name in session.precisions]
+    if first and state.predicted_map is None:
+        yield first, min(samples, int(session.batch_size))
+    yield session.precisions, samples
 
 
 def first_samples(session: Any) -> int:

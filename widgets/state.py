@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("widgets")
-MAP_SAMPLES = (64, 128)
+MAP_SAMPLES = (32, 128)
 """The map is predicted from the first few samples at once, so that it has colours, then from so many: with four probes
 each, cells are then told to within some percent. More would keep the worker from the latency for long."""
 Listener = Callable[[frozenset[str]], None]

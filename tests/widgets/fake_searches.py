@@ -49,8 +49,9 @@ class FakeMap:
 
     @property
     def products(self) -> dict[tuple[str, str], None]:
-        known = self.costs.drop(columns="fp32").stack().dropna().index
-        return dict.fromkeys([*known, *([BREAKS] if BREAKS[0] in self.costs.index else [])])
+        known = self.costs.drop(columns="fp32", errors="ignore").stack().dropna().index
+        breaks = BREAKS[0] in self.costs.index and BREAKS[1] in self.costs.columns
+        return dict.fromkeys([*known, *([BREAKS] if breaks else [])])
 
     def table(self) -> pd.DataFrame:
         return self.costs
@@ -150,14 +151,15 @@ class FakeSearches:
         if self.no_map:
             raise self.no_map
         samples = min(n or self.samples, self.samples)
+        costs = self._costs()[list(precisions or self.precisions)]
         for part in range(1, PARTS + 1):
             self._wait(cancel)
             if progress:
                 progress(part, PARTS, "")
             if partial and part < PARTS:
-                partial(FakeMap(self._costs(), samples * part // PARTS, self.samples))
+                partial(FakeMap(costs, samples * part // PARTS, self.samples))
         self.mapped = True
-        return FakeMap(self._costs(), samples, self.samples)
+        return FakeMap(costs, samples, self.samples)
 
     mapped = False
     _cost_table: pd.DataFrame | None = None

@@ -12,6 +12,7 @@ from tests.widgets.conftest import Ask, until
 from tests.widgets.fake import FakeSession
 from tests.widgets.fake_searches import BREAKS, PROBES
 from widgets import map_costs, messages, payloads
+from widgets.predicting import FIRST_PRECISIONS
 from widgets.sharing import state_of
 from widgets.state import MAP_SAMPLES, PageState
 
@@ -70,27 +71,31 @@ def test_measured_cells_stand_beside_the_predicted_ones(state: PageState, sessio
 
 def test_the_first_colours_come_from_the_first_samples_and_then_tighten(session: FakeSession) -> None:
     state = state_of(session)
-    seen: list[tuple[int, list[str]]] = []
+    seen: list[tuple[int, list[str], set[str]]] = []
 
     def hear(topics: frozenset[str]) -> None:
         if "map" in topics and state.costs is not None:
-            seen.append((state.costs.samples, list(session.calls)))
+            known = (state.costs.costs != map_costs.UNKNOWN).any(axis=0)
+            coloured = {name for name, found in zip(session.precisions, known, strict=True) if found}
+            seen.append((state.costs.samples, list(session.calls), coloured))
 
     state.subscribe(hear)
     assert map_costs.costs(state)[0] == {"state": "waiting", "error": ""}
     messages.answer(state, {"id": 0, "type": "hello"})
     assert state.wait(20)
-    counts = [samples for samples, _ in seen]
+    counts = [samples for samples, _, _ in seen]
     assert counts[0] < MAP_SAMPLES[0] <= counts[-1] == MAP_SAMPLES[-1]
+    assert seen[0][2] == {"fp32", *FIRST_PRECISIONS}, "the first columns do not wait for the others"
+    assert seen[-1][2] == set(session.precisions)
     assert "evaluate" not in seen[0][1], "colours come before the numbers of a page that has just opened"
-    assert session.calls.index("evaluate") < session.calls.index("latency") < session.calls.index("map", 2)
+    assert session.calls.index("evaluate") < session.calls.index("latency") < session.calls.index("map", 3)
     assert state.predicted_map.probes == PROBES
 
 
 def test_a_click_goes_before_the_map_which_keeps_what_it_had(session: FakeSession) -> None:
     state = state_of(session)
     messages.answer(state, {"id": 0, "type": "hello"})
-    until(lambda: session.calls.count("map") == 1)
+    until(lambda: session.calls.count("map") == 2)
     session.gate.clear()
     until(lambda: session.waiting)
     before = state.costs
@@ -98,7 +103,7 @@ def test_a_click_goes_before_the_map_which_keeps_what_it_had(session: FakeSessio
     assert state.costs is before
     session.gate.set()
     assert state.wait(20)
-    after = session.calls[session.calls.index("map") + 1 :]
+    after = session.calls[session.calls.index("map") + 2 :]
     assert after.index("evaluate") < after.index("latency") < after.index("map")
     assert state.map_samples == MAP_SAMPLES[-1]
 

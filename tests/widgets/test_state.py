@@ -208,10 +208,10 @@ def test_nothing_is_measured_before_a_browser_shows_the_page(session: FakeSessio
     assert session.calls == []
     messages.answer(state, {"id": 0, "type": "hello"})
     assert state.wait(10)
-    assert session.calls == ["range_set", "map", "evaluate", "latency", "range_set", "map"]
+    assert session.calls == ["range_set", "map", "map", "evaluate", "latency", "range_set", "map"]
     messages.answer(state, {"id": 1, "type": "hello"})
     assert state.wait(10)
-    assert session.calls == ["range_set", "map", "evaluate", "latency", "range_set", "map"]
+    assert session.calls == ["range_set", "map", "map", "evaluate", "latency", "range_set", "map"]
 
 
 def test_undo_shows_its_own_numbers_though_another_process_measured_since(

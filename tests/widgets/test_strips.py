@@ -133,7 +133,7 @@ def test_ranges_come_first_at_opening_and_a_click_meanwhile_is_measured_before_t
     assert messages.answer(state, {"id": 1, "type": "set", "ops": [QKV], "precision": "int8"})["ok"]
     session.gate.set()
     assert state.wait(10)
-    assert session.calls == ["range_set", "evaluate", "latency", "range_set", "range_set", "map"]
+    assert session.calls == ["range_set", "evaluate", "latency", "range_set", "range_set", "map", "map"]
     assert strips.strips(state)[0]["state"] == "ready"
 
 
