@@ -47,13 +47,20 @@ def read_scene(state: PageState, axis: str, known: dict[str, Amounts] | None = N
 
     known: what recipes take, by their hashes, as this frontier reckoned before; what is reckoned now joins it.
     """
-    unit = "nats" if state.predicted_map is None else state.predicted_map.unit
+    unit = unit_of(state)
     lines: tuple[tuple[float, str], ...] = ()
     if axis == "latency" and state.latency is not None and state.latency.fp32_ms:
         lines = ((float(state.latency.eager_ms), "your eager FP32"), (float(state.latency.fp32_ms), "best FP32"))
     marks = tuple(mark for mark in _marks(state, axis, unit, {} if known is None else known) if mark.amount.known)
     per = "" if state.predicted_map is None else f" per {'token' if state.predicted_map.positions > 1 else 'sample'}"
     return Scene(marks, axis, f"{'nats of KL' if unit == 'nats' else unit}{per}", lines)
+
+
+def unit_of(state: PageState) -> str:
+    """What quality costs are counted in: nats of KL, or squared error where outputs are no logits."""
+    if state.predicted_map is not None:
+        return str(state.predicted_map.unit)
+    return "nats" if state.quality is None or math.isnan(state.quality.squared_error) else "squared error"
 
 
 def without_speed(state: PageState) -> int:
@@ -135,8 +142,8 @@ def _reckoner(state: PageState, axis: str, known: dict[str, Amounts]) -> Callabl
 
 
 def _mark(kind: str, title: str, found: Found, *, axis: str, unit: str, points: bool) -> Iterator[Mark]:
-    """The mark of a recipe, if it has a cost in this unit: KL is measured, a squared error only predicted."""
-    price, quality = found.price, found.quality if unit == "nats" and kind != "goal" else None
+    """The mark of a recipe, if it has a cost. The proposal for the slider stays where it was predicted."""
+    price, quality = found.price, None if kind == "goal" or not is_cost_known(found.quality) else found.quality
     expected_cost = UNKNOWN if price is None else Spread(float(price.cost), float(price.low), float(price.high))
     expected_amount = Spread.at(found.predicted[axis])
     words = (f"<b>{title}</b>", counts_words(found.recipe), *_sentences(found, unit, points))
@@ -150,7 +157,21 @@ def _mark(kind: str, title: str, found: Found, *, axis: str, unit: str, points: 
     amount = amount if amount.known else expected_amount
     known_before = expected_cost.known and expected_amount.known
     expected = (expected_cost, expected_amount) if known_before else None
-    yield Mark(kind, found.recipe, Spread.at(float(quality.kl)), amount, True, words, expected)
+    yield Mark(kind, found.recipe, measured_cost(quality), amount, True, words, expected)
+
+
+def is_cost_known(quality: Any) -> bool:
+    """Whether a measured quality says how far the outputs moved: a number, or outputs that are broken.
+
+    Trials of models without logits that were stored before their squared error was kept say neither.
+    """
+    return quality is not None and not (math.isnan(quality.cost) and math.isfinite(quality.sqnr_db))
+
+
+def measured_cost(quality: Any) -> Spread:
+    """The measured cost with its 95 % interval; without one where nobody reckoned it."""
+    cost, (low, high) = float(quality.cost), quality.cost_interval
+    return Spread(cost, float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else Spread.at(cost)
 
 
 def measured_ms(latency: Any) -> Spread:
@@ -173,13 +194,24 @@ def _score_words(quality: Any, points: bool) -> str:
     return f"score {difference}{' points' if points else ''} against FP32 (95 % {low} to {high})"
 
 
+def _cost_words(quality: Any, unit: str) -> str:
+    """ "KL 2.9e-4 nats (95 % 2.6e-4 to 3.3e-4), ", ready for how that is known; nothing where nobody knows."""
+    if not is_cost_known(quality):
+        return ""
+    if not math.isfinite(quality.cost):
+        return "NaN or Inf in its output, "
+    cost = measured_cost(quality)
+    interval = f" (95 % {cost.low:.2g} to {cost.high:.2g})" if cost.low < cost.high else ""
+    named = f"KL {cost.value:.2g} nats" if unit == "nats" else f"{unit} {cost.value:.2g}"
+    return f"{named}{interval}, "
+
+
 def _sentences(found: Found, unit: str, points: bool) -> list[str]:
     said = []
     quality, latency, price, spent = found.quality, found.latency, found.price, found.predicted
     if quality is not None:
         kind = "emulated" if quality.emulated else "measured"
-        moved = f"KL {quality.kl:.2g} nats" if math.isfinite(quality.kl) else "NaN or Inf in its output"
-        said.append(f"{moved}, {kind} on {quality.n:,} samples")
+        said.append(f"{_cost_words(quality, unit)}{kind} on {quality.n:,} samples")
         said.append(_score_words(quality, points))
     if price is not None:
         said.append(f"predicted {price.cost:.2g} {unit}, band {price.low:.2g} to {price.high:.2g}")

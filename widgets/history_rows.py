@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from widgets.answers import Ask
+from widgets.front_marks import unit_of
 from widgets.plain import number, text
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ def standing(state: PageState) -> dict[str, Any]:
         "at": session.node.id,
         "name": text(session.score_name, 60),
         "unit": text(session.score_unit, 8),
+        "cost": unit_of(state),
         "numbers": [row for row in rows if row],
     }
 
 
 def _numbers(node: int, quality: Any, latency: Any) -> Row:
-    """[id, score, difference, its interval's ends, KL, samples, emulated, speed-up, its interval's ends, no speed].
+    """[id, score, difference, its interval's ends, quality cost, samples, emulated, speed-up, its interval's ends, no
+    speed, the ends of the cost's interval].
 
     Quality counts once it is that of all samples; an emulated recipe has no speed. Empty where nothing is known.
     """
@@ -60,11 +63,12 @@ def _numbers(node: int, quality: Any, latency: Any) -> Row:
         return []
     whole = quality is not None and quality.n == quality.total
     found: Row = [None] * 6
+    cost: Row = [None] * 2
     if whole:
-        values = (quality.score, quality.difference, *quality.interval, quality.kl)
-        found = [*map(number, values), int(quality.n)]
+        values = (quality.score, quality.difference, *quality.interval, quality.cost)
+        found, cost = [*map(number, values), int(quality.n)], [number(end) for end in quality.cost_interval]
     unreal = latency is not None and bool(latency.emulated)
     speed: Row = [None] * 3
     if latency is not None and not unreal:
         speed = [number(value) for value in (latency.speedup, *latency.interval)]
-    return [node, *found, bool(whole and quality.emulated), *speed, unreal]
+    return [node, *found, bool(whole and quality.emulated), *speed, unreal, *cost]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from widgets import timings
@@ -167,7 +168,9 @@ def _kl(state: PageState) -> dict[str, Any]:
         return {"kind": kind, "predicted": predicted, "error": state.errors.get("quality", "")}
     return {
         "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
-        "value": number(quality.kl), "agreement": number(quality.agreement), "predicted": predicted,
+        "value": number(quality.cost), "lo": number(quality.cost_interval[0]), "hi": number(quality.cost_interval[1]),
+        "unit": "nats" if math.isnan(quality.squared_error) else "squared error", "broken": math.isnan(quality.sqnr_db),
+        "agreement": number(quality.agreement), "predicted": predicted,
     }  # fmt: skip
 
 

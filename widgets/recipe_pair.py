@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from widgets.answers import Ask
-from widgets.front_marks import counts_words, measured_ms
+from widgets.front_marks import counts_words, is_cost_known, measured_cost, measured_ms
 from widgets.history_rows import read_trials
 from widgets.plain import number, text
 
@@ -124,7 +124,7 @@ def _side(state: PageState, recipe: Any) -> dict[str, Row | None]:
     price = state.session.price(recipe) if state.predicted_map is not None else None
     return {
         "score": quality and _value(quality.score, quality.interval, quality.emulated, quality.difference),
-        "kl": quality and _value(quality.kl, None, quality.emulated),
+        "kl": quality and _cost_value(quality),
         "price": price and _value(price.cost, (price.low, price.high), None),
         **_times(state, recipe, latency),
         "weights": _weights(state, recipe),
@@ -153,6 +153,13 @@ def _weights(state: PageState, recipe: Any) -> Row | None:
         return None
     counted = table["bytes"].reindex(["weights", "scales"]).sum()
     return _value(float(counted), None, False)
+
+
+def _cost_value(quality: Any) -> Row | None:
+    if not is_cost_known(quality):
+        return None
+    cost = measured_cost(quality)
+    return _value(cost.value, (cost.low, cost.high) if cost.low < cost.high else None, quality.emulated)
 
 
 def _value(value: float, interval: tuple[float, float] | None, emulated: bool | None, moved: float = math.nan) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from widgets.front_marks import is_cost_known, measured_cost
 from widgets.payloads import price
 from widgets.plain import number, text
 from widgets.searching import EVERY, MOST_VERIFIED, OBJECTIVES, allowed, asked_now, offers
@@ -26,7 +27,7 @@ def search(state: PageState) -> Row:
         "objective": found.goal.objective, "objectives": [list(each) for each in OBJECTIVES.items()],
         "precisions": _precisions(state), "locked": sorted(found.locked)[:MAX_LOCKED], "locks": len(found.locked),
         "by_hand": _by_hand(state), "selection": list(state.selection)[:1], "error": text(found.error),
-        "hash": state.shown.recipe.hash, "state": _stage(state),
+        "hash": state.shown.recipe.hash, "state": _stage(state), "again": found.rough, "samples": state.map_samples,
     }  # fmt: skip
     if found.frontier is None:
         return about
@@ -85,22 +86,21 @@ def _emulated(state: PageState, recipe: Any) -> int:
 def _points(state: PageState) -> list[Row]:
     """The proposals of the front with what measuring them showed, cheapest in quality last."""
     found = state.search.frontier
-    return [_point(proposal) for proposal in found.proposals[:MAX_POINTS]]
+    return [_point(state, proposal) for proposal in found.proposals[:MAX_POINTS]]
 
 
-def _point(proposal: Any) -> Row:
+def _point(state: PageState, proposal: Any) -> Row:
     row = {**_spent(proposal), "price": price(proposal.price), "hash": text(proposal.recipe.hash, 80)}
-    quality, latency = proposal.quality, proposal.latency
-    if quality is not None:
-        low, high, cost = proposal.price.low, proposal.price.high, number(quality.kl)
-        inside = cost is not None and low <= cost <= high
+    seen, timed = state.numbers_of(proposal.recipe.hash)
+    quality, latency = proposal.quality or seen, proposal.latency or timed
+    if is_cost_known(quality) and quality.n == quality.total:
+        cost = measured_cost(quality)
         row |= {
-            "kl": cost,
-            "n": int(quality.n),
-            "inside": inside,
+            "kl": number(cost.value), "lo": number(cost.low), "hi": number(cost.high), "n": int(quality.n),
+            "inside": proposal.price.low <= cost.value <= proposal.price.high,
             "kind": "emulated" if quality.emulated else "measured",
-        }
-    if latency is not None:
+        }  # fmt: skip
+    if latency is not None and not latency.emulated:
         row["measured_ms"] = number(latency.candidate_ms)
     return row
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Searching:
     budget: float | None = None
     solved: float | None = None
     proposal: Any = None
+    rough: int = 0
+    """From how many samples the map was that ``frontier`` was found on, where it has become more precise since."""
 
     @property
     def moved(self) -> bool:
@@ -79,11 +81,38 @@ class Searching:
 
     def take(self, frontier: Any, asked: Asked | None = None) -> None:
         """Keeps what was found; for a new question, the slider starts in the middle of what can be had."""
+        if asked is not None and self.frontier is not None:
+            frontier = _with_measured(frontier, self.frontier)
         self.frontier, self.error = frontier, ""
         if asked is not None:
+            self.rough = 0
             low, high = frontier.limits
             self.found_for, self.solved, self.proposal = asked, None, None
             self.budget = self.budget if self.budget is not None and low <= self.budget <= high else (low + high) / 2
+
+
+def renew(state: PageState, samples: int) -> None:
+    """Searches again, for the map of ``samples`` that was searched has become more precise.
+
+    Where the goal or the locks have changed since, that is left to the person who changed them.
+    """
+    found = state.search
+    if found.frontier is None or found.wanted == "search":
+        return
+    found.rough = found.rough or samples
+    if not found.wanted and found.found_for == asked_now(state):
+        found.wanted = "search"
+
+
+def _with_measured(frontier: Any, before: Any) -> Any:
+    """A frontier with what was measured of the same recipes on the one before it."""
+    seen = {each.recipe.hash: each for each in before.proposals if each.quality is not None}
+
+    def filled(proposal: Any) -> Any:
+        known = seen.get(proposal.recipe.hash)
+        return proposal if known is None else replace(proposal, quality=known.quality, latency=known.latency)
+
+    return replace(frontier, proposals=tuple(map(filled, frontier.proposals)))
 
 
 def offers(state: PageState) -> Offers:

@@ -14,7 +14,7 @@ from widgets.bands import Band, JudgedTensor
 from widgets.jobs import Jobs, MainLoop, Task
 from widgets.map_costs import Cells, CostTable
 from widgets.op_times import OpTime, read_op_times
-from widgets.searching import Searching
+from widgets.searching import Searching, renew
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,9 +240,11 @@ class PageState:
     def take_map(self, found: Any, costs: CostTable, *, samples: int) -> None:
         """Shows what cells cost; ``samples``: from how many the map is whole now."""
         self.predicted_map, self.costs, self.map_error = found, costs, ""
-        self.map_samples = max(samples, self.map_samples)
+        if samples > self.map_samples:
+            renew(self, self.map_samples)
+            self.map_samples = samples
         self.price_again()
-        self.changed("map")
+        self.changed("map", "search")
 
     def price_again(self) -> None:
         """Prices the recipe on show, which runs nothing; whatever was measured since has changed the band."""

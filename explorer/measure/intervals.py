@@ -1,4 +1,4 @@
-"""The confidence interval of a paired difference."""
+"""The confidence intervals of a paired difference, and of a mean that cannot be negative."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Z95 = 1.959963984540054
+_MOST = 700.0
+"""Beyond this, exp overflows."""
 
 
 def paired_interval(differences: ArrayLike) -> tuple[float, float]:
@@ -30,6 +32,27 @@ def paired_interval(differences: ArrayLike) -> tuple[float, float]:
         return max(-1.0, middle - half), min(1.0, middle + half)
     half = student(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return float(values.mean()) - half, float(values.mean()) + half
+
+
+def mean_ratio_interval(sums: ArrayLike, counts: ArrayLike) -> tuple[float, float]:
+    """Return the 95 % interval of sum(sums) / sum(counts) over samples [n], of a ratio that is never below 0.
+
+    Such as nats of KL per token, from each sample's nats and its tokens. The standard error of the ratio (Cochran 1977,
+    "Sampling Techniques", 6.8) is taken on the scale of its logarithm, where so skewed a mean is nearer to normal: the
+    interval stays above 0 and reaches further up than down. A ratio of 0 (or below, by rounding) gives itself twice,
+    fewer than two samples (0, inf), and sums that are not finite (NaN, NaN).
+    """
+    total, over = np.asarray(sums, dtype=np.float64).reshape(-1), np.asarray(counts, dtype=np.float64).reshape(-1)
+    n, ratio = len(total), float(total.sum() / over.sum()) if over.sum() else math.nan
+    if not math.isfinite(ratio):
+        return math.nan, math.nan
+    if ratio <= 0:
+        return ratio, ratio
+    if n < 2:
+        return 0.0, math.inf
+    error = math.sqrt(n / (n - 1) * float(np.square(total - ratio * over).sum())) / float(over.sum())
+    factor = math.exp(min(student(n - 1) * error / ratio, _MOST))
+    return ratio / factor, ratio * factor
 
 
 def student(freedom: int) -> float:

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from explorer.errors import DataError
-from explorer.measure.intervals import paired_interval
+from explorer.measure.intervals import mean_ratio_interval, paired_interval
 
 Score = Callable[[Tensor, Any], Tensor]
+_PAIRS = ("interval", "cost_interval")
+"""Fields that JSON makes lists of."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Quality:
     ``score``, ``baseline``, ``difference`` and ``interval`` (95 %, paired) are in the task's unit (a fraction, mostly).
     ``kl`` is in nats per sample or token (NaN where outputs are not logits), ``agreement`` the fraction of samples or
     tokens with the same top class, ``sqnr_db`` that of the raw outputs (infinite when equal).
+
+    ``squared_error`` takes the place of ``kl`` where outputs are not logits (else NaN): of a position, summed over the
+    last dimension, as the predicted map has it. ``cost_interval`` (95 %) is that of ``cost``; NaN where nobody reckoned
+    it, as in trials that were stored before it was.
     """
 
     score: float
@@ -36,17 +42,24 @@ class Quality:
     total: int
     score_name: str
     emulated: bool
+    squared_error: float = math.nan
+    cost_interval: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def cost(self) -> float:
+        """How far the outputs moved, in the unit of the predicted map; NaN where they are broken, or nobody knows."""
+        return self.kl if math.isnan(self.squared_error) else self.squared_error
 
     @property
     def complete(self) -> bool:
         return self.n == self.total
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"interval": list(self.interval)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in _PAIRS}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Quality:
-        return Quality(**{**data, "interval": tuple(data["interval"])})
+        return Quality(**{**data, **{name: tuple(data[name]) for name in _PAIRS if name in data}})
 
 
 @dataclass(frozen=True)
@@ -105,8 +118,9 @@ class QualityMeter:
         self._task, self._total, self._emulated = task, total, emulated
         self._scores: list[Tensor] = []
         self._baselines: list[Tensor] = []
-        self._kl = self._agree = self._positions = 0.0
-        self._signal = self._noise = 0.0
+        self._costs: list[Tensor] = []
+        self._positions: list[Tensor] = []
+        self._agree = self._signal = self._noise = 0.0
 
     def add(self, output: Tensor, baseline: Tensor, target: Any) -> None:
         """Add a batch: outputs of the recipe and of FP32 on the same samples, [n, ...] in any float dtype."""
@@ -116,28 +130,32 @@ class QualityMeter:
         error = output.double() - baseline.double()
         self._signal += float(baseline.double().square().sum())
         self._noise += float(error.square().sum())
+        moved = divergence(output, baseline) if self._task.logits else error.square()
+        self._costs.append(moved.reshape(len(output), -1).sum(1).cpu())
+        self._positions.append(torch.full((len(output),), math.prod(output.shape[1:-1]), dtype=torch.float64))
         if self._task.logits:
-            self._kl += float(divergence(output, baseline).sum())
             self._agree += float((output.argmax(-1) == baseline.argmax(-1)).sum())
-            self._positions += output[..., 0].numel()
 
     def read(self) -> Quality:
         """Return the quality of the samples added so far."""
         scores, baselines = torch.cat(self._scores), torch.cat(self._baselines)
         differences = (scores - baselines).cpu().numpy()
-        logits = self._task.logits and self._positions > 0
+        costs, positions = torch.cat(self._costs), torch.cat(self._positions)
+        cost, logits = float(costs.sum() / positions.sum()), self._task.logits
         return Quality(
             score=float(scores.mean()),
             baseline=float(baselines.mean()),
             difference=float(differences.mean()),
             interval=paired_interval(differences),
-            kl=self._kl / self._positions if logits else math.nan,
-            agreement=self._agree / self._positions if logits else math.nan,
+            kl=cost if logits else math.nan,
+            agreement=self._agree / float(positions.sum()) if logits else math.nan,
             sqnr_db=sqnr_db(self._signal, self._noise),
             n=len(scores),
             total=self._total,
             score_name=self._task.score_name,
             emulated=self._emulated,
+            squared_error=math.nan if logits else cost,
+            cost_interval=mean_ratio_interval(costs.numpy(), positions.numpy()),
         )
 
 

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from explorer.errors import DataError
-from explorer.measure import QualityMeter, compare, find_device, find_task, paired_interval
+from explorer.measure import (
+    Quality,
+    QualityMeter,
+    compare,
+    find_device,
+    find_task,
+    mean_ratio_interval,
+    paired_interval,
+)
 from explorer.measure.device import Device
 
 CPU = find_device("cpu")
@@ -36,6 +44,18 @@ def test_interval_of_scores_covers_the_truth(n: int) -> None:
     random = np.random.default_rng(3)
     covered = [low <= 0.2 <= high for low, high in map(paired_interval, random.normal(0.2, 1.0, (1500, n)))]
     assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_interval_of_a_ratio_covers_the_truth_of_skewed_costs() -> None:
+    """Nats per token of sentences: log-normal, with as many tokens as chance gives, so that some weigh more."""
+    random = np.random.default_rng(5)
+    tokens = random.integers(1, 9, (1000, 400))
+    sums = tokens * random.lognormal(-0.5, 1.0, (1000, 400))
+    covered = [low <= 1.0 <= high for low, high in map(mean_ratio_interval, sums, tokens)]
+    assert np.mean(covered) >= 0.92
+    assert mean_ratio_interval([0.0, 0.0], [1, 1]) == (0, 0)
+    assert mean_ratio_interval([0.1], [1]) == (0, math.inf)
+    assert math.isnan(mean_ratio_interval([math.inf, 1.0], [1, 1])[0])
 
 
 def test_comparison_of_a_call_with_itself_and_with_twice_itself() -> None:
@@ -74,7 +94,12 @@ def test_kl_is_that_of_the_definition() -> None:
     p, q = torch.randn(5, 7), torch.randn(5, 7)
     meter.add(q, p, torch.zeros(5, dtype=torch.long))
     reference = (p.double().softmax(-1) * (p.double().log_softmax(-1) - q.double().log_softmax(-1))).sum(-1).mean()
-    assert meter.read().kl == pytest.approx(float(reference), rel=1e-9)
+    found = meter.read()
+    assert found.kl == found.cost == pytest.approx(float(reference), rel=1e-9)
+    assert 0 < found.cost_interval[0] < found.kl < found.cost_interval[1]
+    assert Quality.from_dict(found.to_dict()).cost_interval == found.cost_interval
+    before = {name: value for name, value in found.to_dict().items() if name not in ("squared_error", "cost_interval")}
+    assert math.isnan(Quality.from_dict(before).cost_interval[0]), "a trial from before it was kept is read"
     error = (q.double() - p.double()).norm()
     assert meter.read().sqnr_db == pytest.approx(20 * math.log10(float(p.double().norm() / error)))
 

@@ -119,7 +119,10 @@ test("a failed measurement is shown in its card", () => {
   assert.equal(by({ latency: { ...PENDING, error: "out of memory" } })["delta-latency"].sub, "out of memory");
 });
 
-test("outputs without logits have no KL rather than an endless wait", () => {
+test("outputs without logits have a squared error, and none rather than an endless wait", () => {
+  const card = by({ kl: { kind: "measured", n: 10, total: 10, value: 3e-3, unit: "squared error" } })["delta-kl"];
+  assert.deepEqual([card.title, card.big], ["Squared error", "3.0e-3"]);
+  assert.equal(by({ kl: { kind: "measured", n: 10, total: 10, value: null, unit: "squared error", broken: true } })["delta-kl"].big, "NaN");
   assert.equal(by({ kl: { kind: "measured", n: 10, total: 10, value: null } })["delta-kl"].big, "none");
   const broken = by({ kl: { kind: "measured", n: 10, total: 10, value: null, agreement: 0.2 } })["delta-kl"];
   assert.deepEqual([broken.big, broken.tone], ["NaN", "bad"]);
@@ -149,8 +152,8 @@ test("a KL is predicted at once, with its band, and says that it is being measur
   const card = by({ kl: { kind: "predicted", predicted: PRICE } })["delta-kl"];
   assert.deepEqual([card.kind, card.big], ["predicted", "2.4e-4"]);
   assert.equal(card.sub, "9 of 10 between 1.8e-4 and 3.1e-4 \u00b7 measuring\u2026");
-  const beyond = by({ kl: { kind: "predicted", predicted: { ...PRICE, valid: false, words: "Errors are no longer small." } } })["delta-kl"];
-  assert.match(beyond.sub, /Errors are no longer small\./);
+  const beyond = by({ kl: { kind: "predicted", predicted: { ...PRICE, valid: false } } })["delta-kl"];
+  assert.match(beyond.sub, /so large a cost is predicted only roughly/);
   assert.equal(by({ kl: { kind: "predicted", predicted: { ...PRICE, unit: "squared error" } } })["delta-kl"].title, "Squared error");
 });
 
@@ -159,7 +162,8 @@ test("a measured KL stands beside its prediction and says whether it lies in the
   assert.match(sub({}), /^predicted 2\.4e-4, inside its band \u00b7 same answer on 100\.0 %/);
   assert.match(sub({ value: 9e-4 }), /outside its band of 1\.8e-4 to 3\.1e-4/);
   assert.match(sub({ n: 64 }), /^predicted 2\.4e-4 \u00b7/);
-  assert.match(sub({ predicted: { ...PRICE, valid: false, words: "beyond its range" } }), /^predicted 2\.4e-4: beyond its range/);
+  assert.match(sub({ lo: 2.5e-4, hi: 3.4e-4 }), /^95 % 2\.5e-4 to 3\.4e-4 \u00b7 predicted/);
+  assert.match(sub({ predicted: { ...PRICE, valid: false } }), /^predicted 2\.4e-4: so large a cost is predicted only roughly/);
   assert.match(sub({ predicted: { cost: null, valid: false, words: "a has no prediction" } }), /no prediction: a has no prediction/);
   assert.match(sub({ predicted: null }), /^same answer/);
 });

@@ -69,14 +69,15 @@ test("rows in sight, and a few beyond", () => {
 });
 
 test("numbers say how they are known, and what is missing is said too", () => {
-  const known = numbersOf([[3, 0.98, -0.002, -0.006, 0.002, 2.9e-4, 397, false, 2.41, 2.35, 2.47, false], [4, null, null, null, null, null, null, false, 1.5, 1.4, 1.6, false], [5, 0.9, -0.08, -0.1, -0.06, null, 397, true, null, null, null, true]]);
+  const known = numbersOf([[3, 0.98, -0.002, -0.006, 0.002, 2.9e-4, 397, false, 2.41, 2.35, 2.47, false, 2.5e-4, 3.4e-4], [4, null, null, null, null, null, null, false, 1.5, 1.4, 1.6, false], [5, 0.9, -0.08, -0.1, -0.06, null, 397, true, null, null, null, true]]);
   assert.deepEqual(cellsOf(known.get(3), "%"), { score: "\u22120.2", kl: "2.9e-4", speed: "2.41\u00d7" });
   assert.deepEqual(cellsOf(known.get(4), "%"), { score: "", kl: "", speed: "1.50\u00d7" });
   assert.deepEqual(cellsOf(known.get(5), "%"), { score: "\u22128.0", kl: "NaN", speed: "emulated" });
   assert.deepEqual(cellsOf(undefined, "%"), { score: "", kl: "", speed: "" });
   const [quality, kl, speed] = sentencesOf(known.get(3), { name: "Accuracy", unit: "%" });
   assert.equal(quality, "Accuracy 98.0 %, \u22120.2 points against FP32 (95 % between \u22120.6 and +0.2; measured on 397 samples)");
-  assert.match(kl, /2\.9e-4 nats \(measured on 397 samples\)/);
+  assert.match(kl, /^KL to FP32 2\.9e-4 nats, 95 % 2\.5e-4 to 3\.4e-4 \(measured on 397 samples\)/);
+  assert.match(sentencesOf(known.get(3), { name: "A", unit: "", cost: "squared error" })[1], /^Squared error against FP32 2\.9e-4, 95 %/);
   assert.match(speed, /2\.41\u00d7 your eager FP32 \(95 % 2\.35\u00d7 to 2\.47\u00d7; measured\)/);
   assert.match(sentencesOf(known.get(5), { name: "A", unit: "%" }).join(), /emulated on 397.*No speed: some of it is emulated/);
   assert.match(sentencesOf(undefined, {})[0], /Nothing of it was measured yet/);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { POSITIONS, bandWords, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, valueAt, verdict } from "../../widgets/static/search_words.js";
+import { bandWords, besideWords, offWords } from "../../widgets/static/price_words.js";
+import { POSITIONS, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, valueAt, verdict } from "../../widgets/static/search_words.js";
 
 const PRICE = { cost: 2.4e-4, low: 1.8e-4, high: 3.1e-4, trials: 5, valid: true, words: "" };
 const PROPOSAL = { latency_ms: 41.2, memory_bytes: 3.4e6, bits: 10.1, price: PRICE, changes: 12, ops: 28, emulated: 0 };
@@ -24,7 +25,7 @@ test("figures say that they are predicted, with their band; beyond validity that
   const [cost, time, weights] = figuresOf(PROPOSAL, "latency");
   assert.deepEqual([cost.big, cost.kind, cost.sub], ["2.4e-4", "predicted", "9 of 10 between 1.8e-4 and 3.1e-4"]);
   assert.deepEqual([time.big, weights.big], ["41.2 ms", "3.4 MB"]);
-  assert.match(bandWords({ ...PRICE, valid: false, words: "Errors are no longer small." }), /Errors are no longer small\.$/);
+  assert.match(bandWords({ ...PRICE, valid: false }), /so large a cost is predicted only roughly$/);
   assert.equal(bandWords({ cost: null, words: "x has no prediction" }), "x has no prediction");
 });
 
@@ -45,9 +46,34 @@ test("changes, locks and notes are sentences", () => {
 test("a measured point says whether it lies in its band", () => {
   const point = { ...PROPOSAL, kl: 2.6e-4, n: 397, inside: true, kind: "measured", measured_ms: 42.4 };
   const said = pointWords(point, "latency");
-  assert.deepEqual([said.budget, said.predicted, said.measured, said.inside, said.time], ["41.2 ms", "2.4e-4", "2.6e-4", "inside its band", "42.4 ms"]);
+  assert.deepEqual([said.budget, said.predicted, said.measured, said.mark, said.time], ["41.2 ms", "2.4e-4", "2.6e-4", "good", "42.4 ms"]);
   assert.equal(pointWords({ ...point, kl: null, inside: false }, "latency").measured, "NaN");
   assert.equal(pointWords(PROPOSAL, "latency").measured, "");
+  assert.equal(pointWords({ ...point, lo: 2.2e-4, hi: 3.1e-4 }, "latency").interval, "95 % 2.2e-4 to 3.1e-4, on 397 samples");
   assert.equal(verdict([point, { ...point, inside: false }, PROPOSAL]), "1 of 2 measured costs lies inside its band");
   assert.equal(verdict([PROPOSAL]), "");
+});
+
+test("costs that are next to nothing are not judged by their bands", () => {
+  const tiny = { ...PROPOSAL, price: { ...PRICE, cost: 1.2e-9, low: 8e-10, high: 2e-9 }, kl: 4.6e-10, n: 397, inside: false };
+  assert.equal(pointWords(tiny, "latency").mark, "tiny");
+  assert.match(pointWords(tiny, "latency").inside, /both next to nothing$/);
+  assert.equal(pointWords({ ...tiny, kl: 4.6e-4 }, "latency").mark, "bad", "a large cost where nothing was expected is no trifle");
+  assert.equal(verdict([tiny, tiny]), "2 measured costs are next to nothing");
+});
+
+test("a prediction beside what was measured says how far off it was, however wide its band", () => {
+  assert.equal(besideWords(PRICE, 2.6e-4, true), "predicted 2.4e-4, inside its band");
+  assert.equal(besideWords(PRICE, 2.6e-4, false), "predicted 2.4e-4");
+  assert.equal(besideWords(PRICE, 3.4e-4, true), "predicted 2.4e-4, outside its band of 1.8e-4 to 3.1e-4");
+  const wide = { ...PRICE, cost: 0.024, low: 0.002, high: 0.41 };
+  assert.equal(besideWords(wide, 0.358, true), "predicted 0.024, 14.9\u00d7 too low, but its band of 2.0e-3 to 0.410 was that wide");
+  assert.equal(besideWords({ ...wide, valid: false }, 0.001, true), "predicted 0.024, 24.0\u00d7 too high: so large a cost is predicted only roughly");
+  assert.equal(offWords(0, 1), "");
+});
+
+test("a front of a rougher map is searched again, or says that it could be", () => {
+  const found = { objective: "latency", again: 64, samples: 128 };
+  assert.match(noteOf({ ...found, state: "waiting" }), /128 samples, 64 before: searching again/);
+  assert.match(noteOf({ ...found, state: "ready" }), /^Found on 64 samples; the map now has 128/);
 });

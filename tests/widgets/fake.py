@@ -85,6 +85,15 @@ class FakeQuality:
     n: int
     total: int
     emulated: bool
+    squared_error: float = math.nan
+
+    @property
+    def cost(self) -> float:
+        return self.kl if math.isnan(self.squared_error) else self.squared_error
+
+    @property
+    def cost_interval(self) -> tuple[float, float]:
+        return 0.8 * self.cost, 1.25 * self.cost
 
 
 @dataclass(frozen=True)

@@ -226,13 +226,28 @@ def test_trials_are_reckoned_once_for_the_other_axes(
     assert chart.head.axis == "latency"
 
 
-def test_a_squared_error_is_never_drawn_among_nats(state: PageState, session: FakeSession) -> None:
+def test_a_squared_error_has_its_place_and_a_trial_from_before_it_was_kept_has_none(
+    state: PageState, session: FakeSession
+) -> None:
     searched(state, session)
     state.predicted_map = replace(session.predicted_map(), unit="squared error")
+    state.quality = replace(state.quality, kl=math.nan, squared_error=3e-3)
     found = read_scene(state, "latency")
     assert found.unit == "squared error per sample"
-    assert found.marks
-    assert not any(each.measured for each in found.marks)
+    now = next(each for each in found.marks if each.kind == "now")
+    assert (now.measured, now.cost.value) == (True, 3e-3)
+    assert any(
+        sentence.startswith("squared error 0.003 (95 % 0.0024 to 0.0037), measured on 397") for sentence in now.words
+    )
+    state.quality = replace(state.quality, squared_error=math.nan)
+    assert not any(each.measured for each in read_scene(state, "latency").marks if each.kind == "now")
+
+
+def test_a_measured_cost_has_its_interval(state: PageState, session: FakeSession) -> None:
+    state.quality = replace(state.quality, kl=1e-4)
+    (now,) = [each for each in read_scene(state, "latency").marks if each.kind == "now"]
+    assert (now.cost.low, now.cost.high) == pytest.approx((0.8e-4, 1.25e-4))
+    assert any("(95 % 8e-05 to 0.00013)" in sentence for sentence in now.words)
 
 
 def test_without_a_model_it_waits() -> None:

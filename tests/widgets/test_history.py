@@ -65,12 +65,12 @@ def test_what_was_measured_stands_beside_its_recipe(ask: Ask, state: PageState, 
     assert state.wait(10)
     found = numbers(panel)
     assert set(found) == {0, 1, 2}
-    _, score, difference, low, high, kl, n, emulated, speed, slow, fast, unreal = found[1]
+    _, score, difference, low, high, kl, n, emulated, speed, slow, fast, unreal, least, most = found[1]
     assert (round(score - 0.982, 6), n, emulated, unreal) == (round(difference, 6), 397, False, False)
     assert low < difference < high
-    assert kl > 0
+    assert 0 < least < kl < most
     assert slow < speed < fast
-    assert found[2][7:] == [True, None, None, None, True], "an emulated recipe has no speed"
+    assert found[2][7:12] == [True, None, None, None, True], "an emulated recipe has no speed"
 
 
 def test_trials_of_before_are_known_at_once(session: FakeSession, state: PageState) -> None:

@@ -12,6 +12,7 @@ from explorer.errors import RecipeError
 from tests.widgets.conftest import Ask, until
 from tests.widgets.fake import FakeSession
 from widgets import map_costs, search_rows
+from widgets.measuring import measure
 from widgets.state import PageState
 
 QKV = "blocks.0.attn.qkv/linear"
@@ -185,6 +186,34 @@ def test_verifying_fills_the_points_as_they_come(
     panel = search_rows.search(state)
     assert all(point["inside"] for point in panel["points"] if point["price"]["cost"])
     assert panel["state"] == "ready"
+
+
+def test_a_front_is_found_anew_when_the_map_becomes_more_precise(
+    found: dict[str, Any], state: PageState, session: FakeSession
+) -> None:
+    state.search.take(state.search.frontier.verify())
+    session.calls.clear()
+    state.map_samples = 64
+    assert not state.search.rough
+    state.take_map(state.predicted_map, state.costs, samples=128)
+    again = search_rows.search(state)
+    assert (again["state"], again["again"], again["samples"]) == ("waiting", 64, 128)
+    measure(state)
+    assert state.wait(20)
+    panel = search_rows.search(state)
+    assert session.calls.count("search latency") == 1
+    assert (panel["state"], panel["again"]) == ("ready", 0)
+    assert all("kl" in point for point in panel["points"]), "what was measured of the same recipes is kept"
+
+
+def test_a_front_for_another_goal_waits_for_who_changed_it(
+    found: dict[str, Any], ask: Ask, state: PageState, session: FakeSession
+) -> None:
+    ask("search_for", objective="bits", precisions=["int8"])
+    state.map_samples = 64
+    state.take_map(state.predicted_map, state.costs, samples=128)
+    panel = search_rows.search(state)
+    assert (panel["state"], panel["again"]) == ("stale", 64)
 
 
 def _measured(state: PageState) -> int:

@@ -1,6 +1,7 @@
 // The five cards' words: a measured payload -> {title, tag, kind, n, big, sub, tone}, a latency with more. Pure.
 import { latencyWords } from "./latency_card.js";
 import { bytes, count, difference, duration, isNumber, plural, score, small, speedup, three } from "./numbers.js";
+import { bandWords, besideWords } from "./price_words.js";
 
 const TAG = {
   predicted: "predicted", measured: "measured", emulated: "emulated", recorded: "recorded", pending: "pending",
@@ -34,36 +35,25 @@ export function qualityCard(payload) {
   return card(title, q, score(q.score, q.unit), [difference(q.difference, q.unit) + unit + known, samples(q)], tone);
 }
 
-/** What the map says beside a measured KL: "predicted 2.4e-4, inside its band"; where it cannot be trusted, why. */
-export function predictedWords(predicted, measured, whole) {
-  if (!predicted) return "";
-  if (!isNumber(predicted.cost)) return predicted.words ? `no prediction: ${predicted.words}` : "predicted: NaN or Inf";
-  const said = `predicted ${small(predicted.cost)}`;
-  if (!predicted.valid) return `${said}: ${predicted.words}`;
-  if (!whole || !isNumber(measured) || !isNumber(predicted.low) || !isNumber(predicted.high)) return said;
-  const inside = predicted.low <= measured && measured <= predicted.high;
-  return inside ? `${said}, inside its band` : `${said}, outside its band of ${small(predicted.low)} to ${small(predicted.high)}`;
+/** The card of a KL that is only predicted so far: with its band, and the words where it is beyond its validity. */
+function guessCard(k, payload) {
+  return card(costName(k.predicted.unit), { ...k, kind: "predicted" }, small(k.predicted.cost), [bandWords(k.predicted), k.error || waiting(payload)]);
 }
 
-/** The card of a KL that is only predicted so far: with its band, and the words where it is beyond its validity. */
-function guessCard(title, k, payload) {
-  const { cost, low, high, valid, words, unit } = k.predicted;
-  const band = isNumber(low) && isNumber(high) ? `9 of 10 between ${small(low)} and ${small(high)}` : "";
-  const name = unit === "nats" ? title : "Squared error";
-  return card(name, { ...k, kind: "predicted" }, small(cost), [band, valid ? "" : words, k.error || waiting(payload)]);
-}
+const costName = (unit) => (unit === "squared error" ? "Squared error" : "KL to FP32");
 
 export function klCard(payload) {
   const k = payload.kl;
-  const title = "KL to FP32";
-  const beside = (whole) => predictedWords(k.predicted, k.value, whole);
-  if (k.kind === "predicted" && !payload.baseline) return guessCard(title, k, payload);
+  const title = costName(k.unit);
+  const beside = (whole) => besideWords(k.predicted, k.value, whole);
+  if (k.kind === "predicted" && !payload.baseline) return guessCard(k, payload);
   if (!isNumber(k.n)) return card(title, { ...k, kind: "pending" }, "\u2026", [k.error || waiting(payload), k.predicted && !isNumber(k.predicted.cost) ? beside(false) : ""]);
-  if (!isNumber(k.value) && isNumber(k.agreement)) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
-  if (!isNumber(k.value)) return card(title, k, "none", ["the outputs are not logits", isNumber(k.predicted?.cost) && !payload.baseline ? `predicted squared error ${small(k.predicted.cost)}` : "", samples(k)], "quiet");
+  if (!isNumber(k.value) && (k.broken || isNumber(k.agreement))) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
+  if (!isNumber(k.value)) return card(title, k, "none", ["not kept when this was measured", payload.baseline ? "" : beside(false), samples(k)], "quiet");
   if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
+  const between = isNumber(k.lo) && isNumber(k.hi) && k.lo < k.hi ? `95 % ${small(k.lo)} to ${small(k.hi)}` : "";
   const agree = isNumber(k.agreement) ? `same answer on ${score(k.agreement)}` : "";
-  return card(title, k, small(k.value), [beside(k.n === k.total), agree, samples(k)]);
+  return card(title, k, small(k.value), [between, beside(k.n === k.total), agree, samples(k)]);
 }
 
 export function latencyCard(payload) {

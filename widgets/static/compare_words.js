@@ -7,7 +7,7 @@ const signed = (x, write) => (isNumber(x) ? `${x > 0 ? "+" : x < 0 ? "\u2212" : 
 /** Each number: its heading, the sentence that explains it, how it is written, and which way is better. */
 export const FIGURES = {
   score: { title: (found) => found.score, term: "score", write: (x, found) => score(x, found.unit), better: 1 },
-  kl: { title: () => "KL to FP32", term: "KL", write: small, better: -1 },
+  kl: { title: (found) => (found.cost === "squared error" ? "squared error" : "KL to FP32"), term: "quality cost", write: small, better: -1 },
   price: { title: (found) => `predicted cost, ${found.cost}`, term: "predicted cost", write: small, better: -1 },
   speed: { title: () => "speed-up", term: "speed-up", write: speedup, better: 1 },
   ms: { title: () => "latency", term: "latency", write: ms, better: -1 },
@@ -17,7 +17,7 @@ export const FIGURES = {
 
 export const COMPARE_TERMS = {
   score: "The task\u2019s score on all samples of the data; the interval is that of its difference from FP32.",
-  KL: "Kullback\u2013Leibler divergence: how far the predicted probabilities moved from FP32\u2019s, in nats; 0 is no change.",
+  "quality cost": "How far the outputs moved from FP32\u2019s: KL divergence in nats, for outputs that are no probabilities their squared error; 0 is no change.",
   "predicted cost": "The quality cost that the map predicts for the whole recipe, with the band that holds nine of ten measured costs.",
   "speed-up": "How many times as fast as the model as you run it, eager in FP32; none where a kernel is emulated.",
   latency: "The median time of one batch, measured on this machine.",

@@ -34,7 +34,8 @@ class HistoryView {
     this.summary = h("p", { class: "px-note", role: "status" });
     const column = (name, term) => h("span", { class: "px-explained", tabindex: "0", "data-term": term, text: name });
     this.scoreHead = column("score", "score against FP32");
-    this.heads = h("div", { class: "px-hist-row px-hist-heads" }, h("span"), h("span", { text: "what changed" }), this.scoreHead, column("KL", "KL"), column("speed-up", "speed-up"));
+    this.costHead = column("KL", "KL");
+    this.heads = h("div", { class: "px-hist-row px-hist-heads" }, h("span"), h("span", { text: "what changed" }), this.scoreHead, this.costHead, column("speed-up", "speed-up"));
     this.list = h("div", { class: "px-hist-list" });
     this.scroll = h("div", {
       class: "px-hist-scroll", role: "listbox", tabindex: "0", "aria-label": "every recipe that was chosen, the newest first",
@@ -64,6 +65,9 @@ class HistoryView {
     put(this.root, "data-at", this.nodes.length ? this.standing.at : null);
     put(this.root, "data-count", this.nodes.length);
     put(this.scoreHead, "text", `${this.standing.name} \u0394`);
+    const error = this.standing.cost === "squared error";
+    put(this.costHead, "text", error ? "error" : "KL");
+    put(this.costHead, "data-term", error ? "squared error" : "KL");
     put(this.root, "style", `--graph:${this.width}px`);
     put(this.list, "style", `height:${this.rows.length * ROW}px`);
     if (!before || before.at !== this.standing.at) {

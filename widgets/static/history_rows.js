@@ -1,7 +1,7 @@
 // What the history says of each recipe. Pure.
 import { difference, isNumber, score, small, speedup } from "./numbers.js";
 
-const FIELDS = ["id", "score", "difference", "low", "high", "kl", "n", "emulated", "speed", "slow", "fast", "unreal"];
+const FIELDS = ["id", "score", "difference", "low", "high", "kl", "n", "emulated", "speed", "slow", "fast", "unreal", "least", "most"];
 
 /** Numbers by node id, from the lists that Python sends. */
 export function numbersOf(lists) {
@@ -19,15 +19,26 @@ export function cellsOf(found, unit) {
   };
 }
 
+function costSentence(found, unit) {
+  if (!isNumber(found.kl)) return "No quality cost: the outputs hold NaN or Inf, or it was not kept";
+  const between = isNumber(found.least) && found.least < found.most ? `, 95 % ${small(found.least)} to ${small(found.most)}` : "";
+  return `${costWords(unit)} ${small(found.kl)}${unit === "squared error" ? "" : " nats"}${between}`;
+}
+
+/** How the quality cost is called: in nats it is a KL divergence. */
+export function costWords(unit) {
+  return unit === "squared error" ? "Squared error against FP32" : "KL to FP32";
+}
+
 /** Everything that is known of a row, a sentence each. */
-export function sentencesOf(found, { name, unit }) {
+export function sentencesOf(found, { name, unit, cost }) {
   if (!found) return ["Nothing of it was measured yet: click to go there, and it is."];
   const said = [];
   if (isNumber(found.n)) {
     const kind = `${found.emulated ? "emulated" : "measured"} on ${found.n} samples`;
     const points = unit === "%" ? " points" : "";
     said.push(`${name} ${score(found.score, unit)}, ${difference(found.difference, unit)}${points} against FP32 (95 % between ${difference(found.low, unit)} and ${difference(found.high, unit)}; ${kind})`);
-    said.push(isNumber(found.kl) ? `KL to FP32 ${small(found.kl)} nats (${kind})` : `No KL: the outputs are no probabilities, or hold NaN (${kind})`);
+    said.push(`${costSentence(found, cost)} (${kind})`);
   }
   if (found.unreal) said.push("No speed: some of it is emulated here.");
   else if (isNumber(found.speed)) said.push(`${speedup(found.speed)} your eager FP32 (95 % ${speedup(found.slow)} to ${speedup(found.fast)}; measured)`);

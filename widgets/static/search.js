@@ -6,6 +6,8 @@ import { POSITIONS, SEARCH_TERMS, amount, budgetWords, changeWords, figuresOf, l
 
 const button = (id, text, run) => h("button", { class: "px-btn", type: "button", "data-testid": id, onclick: run, text });
 
+const MARKS = { good: "\u2713 in band", bad: "\u2717 outside", tiny: "\u2248 nothing" };
+
 /** Sends the slider's newest position when the one before was answered, so that a drag never queues up. */
 function follower(send) {
   let wish = null;
@@ -73,10 +75,10 @@ function figureOf(figure) {
 
 function rowOf(point, objective, chosen, go) {
   const said = pointWords(point, objective);
-  const mark = said.inside && h("span", { class: `px-inside-mark px-${said.good ? "good" : "bad"}`, title: said.inside, text: said.good ? "\u2713 in band" : "\u2717 outside" });
+  const mark = said.mark && h("span", { class: `px-inside-mark px-${said.mark}`, title: said.inside, text: MARKS[said.mark] });
   return h("tr", { tabindex: "0", "aria-selected": chosen ? "true" : null, "data-testid": "search-point", onclick: go, onkeydown: (event) => event.key === "Enter" && go() },
     h("td", { text: said.budget }), h("td", { class: "px-num", title: said.title, text: said.predicted }),
-    h("td", { class: "px-num", "data-kind": said.kind || null }, said.measured, said.kind === "emulated" && h("span", { class: "px-sub", text: " emul." }), mark),
+    h("td", { class: "px-num", "data-kind": said.kind || null, title: said.interval }, said.measured, said.kind === "emulated" && h("span", { class: "px-sub", text: " emul." }), mark),
     h("td", { class: "px-num", text: said.time }));
 }
 

@@ -1,5 +1,6 @@
 // The search panel's words: what a budget means, what is proposed, what measuring it showed. Pure.
 import { bytes, count, isNumber, plural, small, speedup, three } from "./numbers.js";
+import { bandWords, besideWords, isNegligible } from "./price_words.js";
 
 export const POSITIONS = 1000;
 
@@ -49,14 +50,6 @@ export function valueAt(position, low, high) {
   return position >= POSITIONS ? high : low + ((high - low) * position) / POSITIONS;
 }
 
-/** "between 1.8e-4 and 3.1e-4", or why there is no band to trust. */
-export function bandWords(price) {
-  if (!price || !isNumber(price.cost)) return (price && price.words) || "no prediction";
-  if (price.cost === 0) return "nothing changes";
-  const band = isNumber(price.low) && isNumber(price.high) ? `9 of 10 between ${small(price.low)} and ${small(price.high)}` : "";
-  return [band, price.valid ? "" : price.words].filter(Boolean).join(" \u00b7 ");
-}
-
 /** The proposal's figures: [{term, big, sub, kind}]. */
 export function figuresOf(proposal, objective) {
   const price = proposal.price || {};
@@ -79,33 +72,39 @@ export function changeWords(proposal) {
 export function noteOf(found) {
   if (found.error) return found.error;
   if (found.state === "opening") return "A model is being opened.";
+  if (found.state === "waiting" && found.again) return `The map now comes from ${count(found.samples)} samples, ${count(found.again)} before: searching again.`;
   if (found.state === "waiting") return found.objective === "latency" ? "Searching: ops that were never timed here are timed first\u2026" : "Searching\u2026";
   if (found.state === "verifying") return "Measuring the proposals one after the other; the rows fill as they come.";
   if (found.state === "stale") return "Goal or locks have changed since: search again.";
-  if (found.state === "ready") return "";
+  if (found.state === "ready") return found.again ? `Found on ${count(found.again)} samples; the map now has ${count(found.samples)}: search again for those.` : "";
   if (found.objective === "latency") return "Times each op in each of these precisions on this machine first, if that was not done yet; then finds the best recipe for every budget.";
   return "Finds the best recipe for every budget.";
 }
 
-/** One row of the table of proposals: {budget, predicted, measured, inside, time}. */
+/** One row of the table of proposals: {budget, predicted, title, measured, kind, interval, inside, mark, time}. */
 export function pointWords(point, objective) {
   const price = point.price || {};
-  const seen = isNumber(point.kl) || point.n !== undefined;
-  const words = point.inside ? "inside its band" : "outside its band";
+  const seen = point.n !== undefined;
+  const known = isNumber(point.kl);
   return {
     budget: amount(objective, spentBy(objective, point)), predicted: small(price.cost), title: bandWords(price),
-    measured: seen ? (isNumber(point.kl) ? small(point.kl) : "NaN") : "", kind: point.kind || "",
-    inside: seen ? (price.cost === 0 ? "" : words) : "", good: Boolean(point.inside),
+    measured: seen ? (known ? small(point.kl) : "NaN") : "", kind: point.kind || "",
+    interval: known && isNumber(point.lo) && point.lo < point.hi ? `95 % ${small(point.lo)} to ${small(point.hi)}, on ${plural(point.n, "sample")}` : "",
+    inside: seen && price.cost > 0 ? (known ? besideWords(price, point.kl, true) : "outputs became NaN or Inf") : "",
+    mark: !seen || !(price.cost > 0) ? "" : known && isNegligible(price, point.kl) ? "tiny" : point.inside ? "good" : "bad",
     time: isNumber(point.measured_ms) ? `${three(point.measured_ms)} ms` : "",
   };
 }
 
-/** "7 of 9 measured costs lie inside their bands", or nothing before any was measured. */
+/** "7 of 9 measured costs lie inside their bands, 2 more are next to nothing", or nothing before any was measured. */
 export function verdict(points) {
-  const seen = points.filter((point) => point.n !== undefined && point.price && point.price.cost > 0);
-  if (!seen.length) return "";
-  const inside = seen.filter((point) => point.inside).length;
-  return `${count(inside)} of ${plural(seen.length, "measured cost")} ${inside === 1 ? "lies" : "lie"} inside ${inside === 1 ? "its band" : "their bands"}`;
+  const marks = points.map((point) => pointWords(point, "bits").mark).filter(Boolean);
+  const [inside, outside, tiny] = ["good", "bad", "tiny"].map((name) => marks.filter((mark) => mark === name).length);
+  const judged = inside + outside;
+  const one = inside === 1;
+  const said = judged ? `${count(inside)} of ${plural(judged, "measured cost")} ${one ? "lies" : "lie"} inside ${one ? "its band" : "their bands"}` : "";
+  const rest = tiny ? `${judged ? `${count(tiny)} more` : plural(tiny, "measured cost")} ${tiny === 1 ? "is" : "are"} next to nothing` : "";
+  return [said, rest].filter(Boolean).join(", ");
 }
 
 /** The ops that are locked, in a few words. */

@@ -13,6 +13,7 @@ export const WORDS = {
   measured: "Found by running it here, on this data.",
   emulated: "Computed exactly as the format would, but without a real kernel: the numbers are right, the times mean nothing.",
   KL: "Kullback\u2013Leibler divergence: how far the predicted probabilities moved from FP32\u2019s, in nats; 0 is no change.",
+  "squared error": "How far the outputs moved from FP32\u2019s: the squared differences, summed over what one sample gives; 0 is no change.",
   "score against FP32": "How far the score (such as accuracy) moved from FP32\u2019s, in points, on all samples of the data.",
   "speed-up": "How many times as fast as the model as you run it, eager in FP32; none where a kernel is emulated.",
   "diverges at": "The first op at which this sample\u2019s values leave those of FP32 by a large share of how far they ever leave them.",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from widgets import history_rows, recipe_pair
 from widgets.answering import BadMessage, Fields, Reply, text_field
-from widgets.front_marks import counts_words
+from widgets.front_marks import counts_words, unit_of
 from widgets.measuring import ask, measure
 from widgets.plain import text
 from widgets.views.view import View, script, style, synced
@@ -100,7 +100,7 @@ class CompareRecipes(View):
             "now": [recipe.hash == state.shown.recipe.hash for recipe in (one, other)],
             "unit": text(state.session.score_unit, 8),
             "score": text(state.session.score_name, 60),
-            "cost": "nats" if state.costs is None else text(state.costs.unit, 20),
+            "cost": unit_of(state),
             "figures": recipe_pair.figures(state, one, other),
             "ops": ops[: recipe_pair.MOST_OPS],
             "more": max(0, len(ops) - recipe_pair.MOST_OPS),
