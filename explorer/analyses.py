@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from explorer.progress import Progress, terminal_progress
 from explorer.ranges import Histogram
 from explorer.recipe import Recipe, explains_misfit
 from explorer.subject import Subject
+
+ANSWERS_KEPT = 256
+Found = TypeVar("Found")
 
 
 class Analyses:
@@ -29,6 +32,8 @@ class Analyses:
         self.subject = subject
         self._latencies = times
         self._ranges: dict[tuple[int, str | None] | None, observe.RangeSet] = {}
+        self.answers: dict[tuple[str, str], Any] = {}
+        """(question, recipe hash) -> what was last found out: what a saved exploration tells besides numbers."""
 
     @property
     def recipe(self) -> Recipe:
@@ -109,7 +114,8 @@ class Analyses:
 
         Times are those of calls that :meth:`latency` has measured; others are NaN.
         """
-        return boundaries.boundaries(self.subject.plan(self._asked(recipe)), self._latencies)
+        found = boundaries.boundaries(self.subject.plan(self._asked(recipe)), self._latencies)
+        return self._keep("boundaries", recipe, found)
 
     # Errors
 
@@ -129,7 +135,8 @@ class Analyses:
         :func:`explorer.compare.compare`.
         """
         with terminal_progress(progress) as report:
-            return compare.compare(self.subject, self._asked(recipe), view, n, report, cancel)
+            found = compare.compare(self.subject, self._asked(recipe), view, n, report, cancel)
+        return self._keep(f"compare: {view}", recipe, found)
 
     def errors(
         self,
@@ -144,7 +151,8 @@ class Analyses:
         behaviour: ``"heals"`` where what follows takes the error away, ``"amplifies"`` where it makes it larger.
         """
         with terminal_progress(progress) as report:
-            return compare.errors(self.subject, self._asked(recipe), n, report, cancel)
+            found = compare.errors(self.subject, self._asked(recipe), n, report, cancel)
+        return self._keep("errors", recipe, found)
 
     def first_nonfinite(
         self,
@@ -156,7 +164,8 @@ class Analyses:
     ) -> Birth | None:
         """Return where the first NaN or Inf of a run is born, with its line of source; None where all is finite."""
         with terminal_progress(progress) as report:
-            return compare.first_nonfinite(self.subject, self._asked(recipe), n, report, cancel)
+            found = compare.first_nonfinite(self.subject, self._asked(recipe), n, report, cancel)
+        return self._keep("first_nonfinite", recipe, found)
 
     def gaps(
         self,
@@ -194,7 +203,8 @@ class Analyses:
     ) -> Culprits:
         """Return the ``k`` samples (or tokens) whose output moves most, with the op where each leaves FP32's way."""
         with terminal_progress(progress) as report:
-            return compare.culprits(self.subject, self._asked(recipe), k, n, report, cancel)
+            found = compare.culprits(self.subject, self._asked(recipe), k, n, report, cancel)
+        return self._keep("culprits", recipe, found)
 
     # Diagnosis
 
@@ -212,7 +222,7 @@ class Analyses:
         with terminal_progress(progress) as report:
             ranges = self.range_set(progress=report, cancel=cancel)
             evidence = diagnosis.gather(self.subject, self._asked(recipe), ranges, progress=report, cancel=cancel)
-        return diagnosis.judge(evidence)
+        return self._keep("diagnose", recipe, diagnosis.judge(evidence))
 
     def preview(
         self,
@@ -228,6 +238,11 @@ class Analyses:
         """
         with terminal_progress(progress) as report:
             return diagnosis.preview(self.subject, self._asked(recipe), remedy, progress=report, cancel=cancel)
+
+    @property
+    def ranges_found(self) -> observe.RangeSet | None:
+        """The ranges of the most samples that were looked at so far; None before any were."""
+        return max(self._ranges.values(), key=lambda found: (found.samples, len(found.slices)), default=None)
 
     # Private
 
@@ -247,6 +262,12 @@ class Analyses:
             return None
         first = (found for known, found in self._ranges.items() if known is not None and known[1] == key[1])
         return max((found for found in first if found.samples < key[0]), key=lambda found: found.samples, default=None)
+
+    def _keep(self, question: str, recipe: Recipe | None, found: Found) -> Found:
+        key = question, self._asked(recipe).hash
+        kept = [known for known in self.answers if known != key][1 - ANSWERS_KEPT :]
+        self.answers = {**{known: self.answers[known] for known in kept}, key: found}
+        return found
 
     def _asked(self, recipe: Recipe | None) -> Recipe:
         return self.recipe if recipe is None else recipe

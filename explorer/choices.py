@@ -135,6 +135,11 @@ class Choices(Analyses):
     # Static scales
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether there are static scales, so that a recipe with static precisions needs no run to find them."""
+        return self._calibration is not None
+
+    @property
     def calibration(self) -> Calibration:
         """The static scales in use; found by :meth:`calibrate` with its defaults when a recipe first needs them."""
         return self._calibration or self.calibrate()

@@ -45,6 +45,7 @@ class Searches(Analyses):
         self._pairs: dict[tuple[Cell, Cell], float] = {}
         self._pricer: Pricer | None = None
         self._trials: dict[str, tuple[float, float]] | None = None
+        self._frontier: Frontier | None = None
 
     def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
         """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
@@ -53,6 +54,23 @@ class Searches(Analyses):
     def choose_kernels(self, plans: Iterable[Plan], progress: Progress | None, cancel: Any) -> None:
         """Find by measuring which of rival kernels are the fastest for the ops of some plans, where that is unknown."""
         raise NotImplementedError
+
+    # Found so far
+
+    @property
+    def map_found(self) -> PredictedMap | None:
+        """The map as far as it was predicted; None before it was."""
+        return self._map
+
+    @property
+    def frontier_found(self) -> Frontier | None:
+        """What the last search found; None before one."""
+        return self._frontier
+
+    @property
+    def measured_pairs(self) -> Mapping[tuple[Cell, Cell], float]:
+        """Two cells -> what both cost together beyond the sum of what each costs alone, as measured."""
+        return self._pairs
 
     # Predicted
 
@@ -236,7 +254,8 @@ class Searches(Analyses):
                 self.choose_kernels((self.subject.plan(each) for each in presets), report, cancel)
             pricer = replace(self._prices(), band=Band.of(self._calibrating().values()))
             known = Known(pricer, self._latencies, self.meters)
-            return find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
+            self._frontier = find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
+        return self._frontier
 
     # Private
 

@@ -295,14 +295,18 @@ class Session(Choices, Searches):
         return self._ledger.comparable(self._calibration.fingerprint if self._calibration is not None else None)
 
     def measured_recipes(self) -> Iterator[tuple[Recipe, float]]:
-        """Yield each recipe whose KL was measured on all samples under the conditions in use, with that KL in nats."""
+        """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
         for trial in self.comparable_trials():
             if trial.quality is not None and not trial.recipe.is_baseline:
-                yield trial.recipe, trial.quality.kl
+                yield trial.recipe, trial.quality.cost
 
     def save(self, path: str | Path) -> Path:
-        """Write a bundle: recipe, ops, casts, memory, trials and provenance. ``explorer.load`` opens it anywhere."""
-        return bundle.save(Path(path), self._contents())
+        """Write a bundle: all that a page shows, for every recipe at hand. ``explorer.load`` opens it anywhere.
+
+        With the graph (no weights), ranges, map, frontier and what was found out so far; of the data, only the inputs
+        of culprits that were looked for. Runs no data; counts the bytes of recipes that were measured.
+        """
+        return bundle.save(Path(path), self, self._ledger.rows())
 
     def choose_kernels(self, plans: Iterable[Plan], progress: Progress | None = None, cancel: Any = None) -> None:
         """Measure which of rival kernels are fastest for the ops of ``plans`` and for best FP32, where that is unknown.
@@ -315,24 +319,6 @@ class Session(Choices, Searches):
             self._plans = {}
 
     # Private
-
-    def _contents(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "title": self.title,
-            "task": self.task.name,
-            "score_name": self.score_name,
-            "samples_label": self.samples_label,
-            "batch_size": self.batch_size,
-            "precisions": list(self.precisions),
-            "device": self.device.facts(),
-            "data": self._samples.fingerprint,
-            "recipe": self.recipe.to_json(),
-            "ops": self.ops.reset_index().to_dict("records"),
-            "casts": self.casts().to_dict("records"),
-            "memory": self.memory().reset_index().to_dict("records"),
-            "trials": self._ledger.rows(),
-        }
 
     def _against(self, against: str | Recipe) -> Against:
         if isinstance(against, Recipe):

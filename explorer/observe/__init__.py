@@ -4,6 +4,7 @@ from explorer.observe.drift import Shift, drift, observe_drift, shift_between
 from explorer.observe.observe import Slices, observe
 from explorer.observe.range_set import RangeSet, ports
 from explorer.observe.slices import built_in_slices
+from explorer.observe.store import pack, unpack
 from explorer.observe.table import FORMATS, range_table
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "drift",
     "observe",
     "observe_drift",
+    "pack",
     "ports",
     "range_table",
     "shift_between",
+    "unpack",
 ]

@@ -21,7 +21,13 @@ _FACTS = ("zeros", "nan", "inf", "min", "max", "least", "total", "square")
 
 
 def save(found: RangeSet, path: str | Path) -> None:
-    """Write ranges to ``path``, exactly: sums of any length are kept as text. Each tensor is written once."""
+    """Write ranges to ``path``, exactly."""
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **pack(found))
+
+
+def pack(found: RangeSet) -> dict[str, Any]:
+    """Ranges as plain arrays: sums of any length are kept as text. Each tensor is there once."""
     tensors = {id(each): each for each in _all(found)}
     place = {key: index for index, key in enumerate(tensors)}
     arrays: dict[str, Any] = {}
@@ -44,20 +50,25 @@ def save(found: RangeSet, path: str | Path) -> None:
             label: {name: place[id(each)] for name, each in ranges.items()} for label, ranges in found.slices.items()
         },
     }
-    with open(path, "wb") as file:
-        np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)
+    return {"facts": np.array(json.dumps(facts)), **arrays}
 
 
 def load(path: str | Path) -> RangeSet:
     """Read what :func:`save` wrote: an equal value. Raises :class:`DataError` where the file is none of it."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            facts = json.loads(str(arrays["facts"]))
-            if facts["version"] != VERSION:
-                raise DataError(f"read ranges from {path}", f"its version is {facts['version']}", f"version {VERSION}")
-            tensors = [_tensor(each, index, arrays) for index, each in enumerate(facts["tensors"])]
+            return unpack(arrays, str(path))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"read ranges from {path}", f"{error}", "a file that RangeSet.save wrote") from error
+
+
+def unpack(arrays: Mapping[str, Any], source: str) -> RangeSet:
+    """The ranges of arrays that :func:`pack` made. Raises :class:`DataError` where another version did, KeyError and
+    ValueError where they are damaged."""
+    facts = json.loads(str(arrays["facts"]))
+    if facts["version"] != VERSION:
+        raise DataError(f"read ranges from {source}", f"its version is {facts['version']}", f"version {VERSION}")
+    tensors = [_tensor(each, index, arrays) for index, each in enumerate(facts["tensors"])]
 
     def named(places: Mapping[str, int]) -> dict[str, TensorRange]:
         return {name: tensors[index] for name, index in places.items()}

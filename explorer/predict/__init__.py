@@ -1,7 +1,7 @@
 """The predicted map: what each op costs in each precision, from one walk back per probe, and prices of recipes."""
 
 from explorer.predict.band import Band
-from explorer.predict.keep import MapStore, kept_map
+from explorer.predict.keep import MapStore, kept_map, pack, unpack
 from explorer.predict.kv import FORMATS as KV_FORMATS
 from explorer.predict.kv import predict_kv
 from explorer.predict.pairs import ambiguous_cells, strongest_pairs
@@ -28,10 +28,12 @@ __all__ = [
     "elementwise",
     "fingerprint_of",
     "kept_map",
+    "pack",
     "predict_kv",
     "predict_map",
     "signed",
     "strongest_pairs",
     "survey",
     "unit_of",
+    "unpack",
 ]

@@ -102,6 +102,14 @@ def _scales(subject: Subject, precision: str) -> str:
 
 def _write(map: PredictedMap, path: Path) -> None:
     """Write a map of one precision; others see the whole file or none."""
+    partly = path.with_suffix(f".{os.getpid()}.part")
+    with open(partly, "wb") as file:
+        np.savez(file, **pack(map))
+    partly.replace(path)
+
+
+def pack(map: PredictedMap) -> dict[str, Any]:
+    """A map as plain arrays, of the samples that all its cells have."""
     carriers = {carrier for flow in map.flows.values() for carrier in (flow.takes, flow.gives)}
     n = map.samples
     seams = {seam: found for seam, found in map.seams.items() if seam.carrier in carriers and len(found) >= n}
@@ -110,11 +118,8 @@ def _write(map: PredictedMap, path: Path) -> None:
         "refusals": [[*cell, reason] for cell, reason in map.refusals.items()],
         "seams": [_values(seam) for seam in seams],
     }
-    partly = path.with_suffix(f".{os.getpid()}.part")
-    with open(partly, "wb") as file:
-        products, rest = _stack(map.products.values(), n), _stack(seams.values(), n)
-        np.savez(file, facts=np.array(json.dumps(facts)), products=products, seams=rest)
-    partly.replace(path)
+    products, rest = _stack(map.products.values(), n), _stack(seams.values(), n)
+    return {"facts": np.array(json.dumps(facts)), "products": products, "seams": rest}
 
 
 def _values(record: Flow | Seam) -> list[str]:
@@ -128,16 +133,21 @@ def _stack(arrays: Any, n: int) -> Any:
 def _read(path: Path) -> PredictedMap | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            facts, products, rest = json.loads(str(arrays["facts"])), arrays["products"], arrays["seams"]
-        plain: dict[str, Any] = {name: tuple(x) if isinstance(x := facts[name], list) else x for name in _PLAIN}
-        cells = [(op, precision) for op, precision, *_ in facts["cells"]]
-        return PredictedMap(
-            products=dict(zip(cells, products, strict=True)),
-            seams={Seam(*seam): found for seam, found in zip(facts["seams"], rest, strict=True)},
-            flows={cell: Flow(*row[3:]) for cell, row in zip(cells, facts["cells"], strict=True)},
-            refusals={(op, precision): reason for op, precision, reason in facts["refusals"]},
-            emulated=frozenset(cell for cell, row in zip(cells, facts["cells"], strict=True) if row[2]),
-            **plain,
-        )
+            return unpack(arrays)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
+
+
+def unpack(arrays: Any) -> PredictedMap:
+    """The map of arrays that :func:`pack` made. Raises ValueError, KeyError or TypeError where they are damaged."""
+    facts, products, rest = json.loads(str(arrays["facts"])), arrays["products"], arrays["seams"]
+    plain: dict[str, Any] = {name: tuple(x) if isinstance(x := facts[name], list) else x for name in _PLAIN}
+    cells = [(op, precision) for op, precision, *_ in facts["cells"]]
+    return PredictedMap(
+        products=dict(zip(cells, products, strict=True)),
+        seams={Seam(*seam): found for seam, found in zip(facts["seams"], rest, strict=True)},
+        flows={cell: Flow(*row[3:]) for cell, row in zip(cells, facts["cells"], strict=True)},
+        refusals={(op, precision): reason for op, precision, reason in facts["refusals"]},
+        emulated=frozenset(cell for cell, row in zip(cells, facts["cells"], strict=True) if row[2]),
+        **plain,
+    )
