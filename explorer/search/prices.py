@@ -48,18 +48,23 @@ class Linear:
         return self.problem.quality_of(choice)
 
     def swaps(self, choice: Choice) -> tuple[list[Swap], Floats, Floats]:
-        current = np.array([self._values[row] for row in _current(self.problem, self._at, choice)])
-        found = [(swap, row) for (swap, row) in self._all if choice[self.problem.groups[swap.group][0]] != swap.name]
-        groups, rows = [swap.group for swap, _ in found], [row for _, row in found]
-        return [swap for swap, _ in found], self._values[rows] - current[groups], np.zeros((len(found), 0))
+        current = np.array(_current(self.problem, self._at, choice), int)
+        rows = np.flatnonzero(np.arange(len(self._values)) != current[self._groups])
+        swaps = [self._all[row] for row in rows]
+        return swaps, self._values[rows] - self._values[current[self._groups[rows]]], np.zeros((len(rows), 0))
 
     @cached_property
     def _at(self) -> Rows:
         return _number(self.problem)
 
     @cached_property
-    def _all(self) -> list[tuple[Swap, int]]:
-        return [(Swap(group, name), row) for (group, name), row in self._at.items()]
+    def _all(self) -> list[Swap]:
+        return [Swap(*key) for key in self._at]
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64]:
+        """The group of each row."""
+        return np.array([group for group, _ in self._at], np.int64)
 
     @cached_property
     def _values(self) -> Floats:

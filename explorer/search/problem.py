@@ -34,9 +34,13 @@ class Shared:
         return _ops_of((*self.readers, self.maker))
 
     def paid(self, choice: Choice) -> float:
-        given = self.maker is not None and holds(self.maker, choice)
-        wanted = any(reader is None or holds(reader, choice) for reader in self.readers)
-        return self.cost if wanted and not given else 0.0
+        # Plain loops, here and below: this is asked a hundred thousand times for one budget of a large model.
+        if self.maker is not None and choice[self.maker[0]] in self.maker[1]:
+            return 0.0
+        for reader in self.readers:
+            if reader is None or choice[reader[0]] in reader[1]:
+                return self.cost
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Joint:
         return _ops_of(self.conditions)
 
     def paid(self, choice: Choice) -> float:
-        return self.cost if all(holds(condition, choice) for condition in self.conditions) else 0.0
+        for op, names in self.conditions:
+            if choice[op] not in names:
+                return 0.0
+        return self.cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +121,14 @@ class Problem:
 
     def options(self, group: int) -> tuple[str, ...]:
         """The precisions that every op of a group can take."""
-        first, *others = self.groups[group]
-        return tuple(name for name in self.quality[first] if all(name in self.quality[op] for op in others))
+        return self._options[group]
+
+    @cached_property
+    def _options(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            tuple(name for name in self.quality[first] if all(name in self.quality[op] for op in others))
+            for first, *others in self.groups
+        )
 
     def quality_of(self, choice: Choice) -> float:
         """What ``choice`` costs in quality, op by op: interactions are not in it."""

@@ -17,19 +17,22 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Programme:
-    """Columns and rows as they are written: ``quality`` and ``spent`` of each column, rows as sparse entries.
+    """Columns and rows as they are written: ``quality`` and ``spent`` of each column, and the ``entries`` of the rows
+    that are not 0: row, column and value of each.
 
     ``column``: (group, precision) -> the column that says whether it is chosen. Those after them follow from these;
-    all are shares from 0 to 1, and whole numbers but for the ``continuous`` ones.
+    all are shares from 0 to 1, and whole numbers but for the ``continuous`` ones. ``meeting``: condition -> the columns
+    of which one is chosen exactly when it holds.
     """
 
     column: dict[tuple[int, str], int] = field(default_factory=dict)
     quality: list[float] = field(default_factory=list)
     spent: list[float] = field(default_factory=list)
-    entries: list[tuple[int, int, float]] = field(default_factory=list)
+    entries: tuple[list[int], list[int], list[float]] = field(default_factory=lambda: ([], [], []))
     lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
     continuous: set[int] = field(default_factory=set)
+    meeting: dict[Condition, list[int]] = field(default_factory=dict)
 
     def add_column(self, quality: float, spent: float) -> int:
         self.quality.append(quality)
@@ -37,8 +40,11 @@ class Programme:
         return len(self.quality) - 1
 
     def add_row(self, entries: Iterable[tuple[int, float]], lower: float, upper: float) -> None:
-        row = len(self.lower)
-        self.entries.extend((row, column, value) for column, value in entries)
+        rows, columns, values = self.entries
+        for column, value in entries:
+            rows.append(len(self.lower))
+            columns.append(column)
+            values.append(value)
         self.lower.append(lower)
         self.upper.append(upper)
 
@@ -52,7 +58,7 @@ class Programme:
         """The rows as a sparse array [rows, columns]."""
         from scipy.sparse import csr_array
 
-        rows, columns, values = zip(*self.entries, strict=True)
+        rows, columns, values = self.entries
         return csr_array((values, (rows, columns)), shape=(len(self.lower), len(self.quality)))
 
 
@@ -75,9 +81,12 @@ def write(problem: Problem) -> Programme:
 
 def _columns(programme: Programme, problem: Problem, condition: Condition) -> list[int]:
     """The columns of which one is chosen exactly when a condition holds."""
-    op, names = condition
-    group = problem.group_of[op]
-    return [programme.column[group, name] for name in problem.options(group) if name in names]
+    if condition not in programme.meeting:
+        op, names = condition
+        group = problem.group_of[op]
+        found = [programme.column[group, name] for name in problem.options(group) if name in names]
+        programme.meeting[condition] = found
+    return programme.meeting[condition]
 
 
 def _write_shared(programme: Programme, problem: Problem, shared: Shared) -> None:

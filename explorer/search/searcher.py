@@ -17,6 +17,7 @@ from explorer.search.additive import LatencyModel
 from explorer.search.baselines import Path, greedy, greedy_path
 from explorer.search.contexts import with_choice
 from explorer.search.costs import CallTimes
+from explorer.search.dominance import undominated, without_beaten
 from explorer.search.frontier import Kind, Proposal
 from explorer.search.goal import Goal
 from explorer.search.predicted import predicted_prices
@@ -174,12 +175,15 @@ class Searcher:
             target = corrected
 
     def _improved(self, choice: Choice, target: float) -> Choice:
-        """The solver's choice, or what swaps make of it or a simpler one, where that is surely cheaper."""
-        quadratic = self._quadratic
-        starts = [choice, *self._simpler(target)]
-        starts = [starts[0], *sorted(starts[1:], key=quadratic.cost)[: STARTS - 1]]
-        for start in starts:
-            better = improve(self.problem, quadratic, start, target)
+        """The solver's choice, or what swaps make of it or a simpler one, where that is surely cheaper.
+
+        Options that another one beats are left out, also of the simpler ones: where one looks cheaper beside what other
+        ops take, its errors cancel theirs in this sample.
+        """
+        quadratic, kept = self._quadratic, undominated(self.problem)
+        simpler = [without_beaten(self.problem, kept, each) for each in self._simpler(target)]
+        for start in [choice, *sorted(simpler, key=quadratic.cost)[: STARTS - 1]]:
+            better = improve(kept, quadratic, start, target)
             if quadratic.surely_less(better, choice):
                 choice = better
         return choice

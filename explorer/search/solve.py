@@ -20,7 +20,7 @@ from explorer.search.swaps import improve
 Floats = NDArray[np.float64]
 GAP = 1e-4
 """A solution is taken once no choice can be better by more than this fraction of its cost."""
-SECONDS = 0.3
+SECONDS = 0.2
 """Branch and bound also stops after so long, which problems of hundreds of ops may take: what swaps made of the rounded
 relaxation is then taken where it is better, and the gap says what was proven (1e-3 is typical)."""
 SHARE, MOST_ROUNDED = 1e-6, 64

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
-from explorer.search.problem import Problem, meets
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.search.problem import Problem, Table, meets
+
+Floats = NDArray[np.float64]
 
 BISECTIONS, LEAST_PRICE, MOST_PRICE = 12, 1e-18, 1e6
 
@@ -27,18 +32,21 @@ def start_within(problem: Problem, budget: float) -> dict[str, str] | None:
 
 def _by_price(problem: Problem) -> Callable[[float], dict[str, str]]:
     """A function: price per unit spent -> the choice that is best op by op at that price, what is shared left out."""
-    quality, spent = problem.quality, problem.spent
-    tables = [
-        [(name, _sum(quality, group, name), _sum(spent, group, name)) for name in problem.options(index)]
-        for index, group in enumerate(problem.groups)
-    ]
+    names = [problem.options(index) for index in range(len(problem.groups))]
+    quality, spent = (_table(problem, names, of) for of in (problem.quality, problem.spent))
 
     def choose(price: float) -> dict[str, str]:
-        best = [min(rows, key=lambda row: row[1] + price * row[2])[0] for rows in tables]
-        return {op: name for group, name in zip(problem.groups, best, strict=True) for op in group}
+        best = (quality + price * spent).argmin(axis=1)
+        return {
+            op: options[place] for ops, options, place in zip(problem.groups, names, best, strict=True) for op in ops
+        }
 
     return choose
 
 
-def _sum(table: Mapping[str, Mapping[str, float]], group: tuple[str, ...], name: str) -> float:
-    return sum(table[op][name] for op in group)
+def _table(problem: Problem, names: Sequence[tuple[str, ...]], of: Table) -> Floats:
+    """What each option of each group costs by itself, [groups, most options]; infinite where there are fewer."""
+    found = np.full((len(names), max(map(len, names), default=0)), np.inf)
+    for row, ops, options in zip(found, problem.groups, names, strict=True):
+        row[: len(options)] = [sum(of[op][name] for op in ops) for name in options]
+    return found

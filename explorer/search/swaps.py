@@ -26,7 +26,8 @@ def improve(problem: Problem, prices: Prices, choice: Choice, budget: float) -> 
     """Return ``choice`` after every single swap and pair of swaps that lowers the price and stays within ``budget``.
 
     Always the best single swap first; pairs (one that lowers the price, one that pays for it) when no single one is
-    left. A choice beyond the budget is returned as it is.
+    left. Ops take options of ``problem`` only, which may be fewer than ``prices`` know. A choice beyond the budget is
+    returned as it is.
     """
     chosen = dict(choice)
     spent = problem.spent_by(chosen)
@@ -34,7 +35,7 @@ def improve(problem: Problem, prices: Prices, choice: Choice, budget: float) -> 
     if not meets(spent, budget):
         return chosen
     for _ in range(MOST_STEPS):
-        swaps, changes, steps = prices.swaps(chosen)
+        swaps, changes, steps = _among(problem, *prices.swaps(chosen))
         price = prices.cost(chosen)
         offer = _Offer(swaps, changes, spending.of(chosen, swaps), steps, -WORTH * price)
         for found in chain(offer.single(budget - spent), offer.pairs(budget - spent)):
@@ -47,6 +48,14 @@ def improve(problem: Problem, prices: Prices, choice: Choice, budget: float) -> 
         spending.forget([op for swap in found for op in problem.groups[swap.group]])
         chosen, spent = taken, after
     return chosen
+
+
+def _among(problem: Problem, swaps: list[Swap], changes: Floats, steps: Floats) -> tuple[list[Swap], Floats, Floats]:
+    """Of swaps, those to options of a problem."""
+    kept = [place for place, swap in enumerate(swaps) if swap.name in problem.options(swap.group)]
+    if len(kept) == len(swaps):
+        return swaps, changes, steps
+    return [swaps[place] for place in kept], changes[kept], steps[kept]
 
 
 class _Spending:
