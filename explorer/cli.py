@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from explorer import serving
 from explorer.errors import ExplorerError, ModelError
+from explorer.serving import visitors
 
 if TYPE_CHECKING:
     from explorer.kernels import Option
@@ -44,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--model", default="digits-vit", help="a bundled model, or hf:<name>, timm:<name>, ...")
     _add_server_options(demo, DEMO_PORT)
     demo.set_defaults(run=_demo)
+
+    serve = commands.add_parser("serve", help="serve the pages to visitors, each in a kernel of their own")
+    serve.add_argument("--model", default="digits-vit", help="the model that a visitor meets first")
+    _add_server_options(serve, DEMO_PORT)
+    visitors.add_options(serve)
+    serve.set_defaults(run=_serve_visitors, browser=False)
 
     lab = commands.add_parser("lab", help="open the notebook in JupyterLab")
     _add_server_options(lab, LAB_PORT)
@@ -87,7 +94,17 @@ def _demo(chosen: argparse.Namespace) -> int:
     _refuse_unknown(chosen.model)
     port = serving.choose_port(chosen.port, DEMO_PORT, say)
     with serving.short_folder() as folder:
-        return _serve(serving.voila_server(assets, port, chosen.model, folder), folder, chosen)
+        site = serving.Site(port=port, model=chosen.model)
+        return _serve(serving.site_server(assets, site, folder), folder, chosen)
+
+
+def _serve_visitors(chosen: argparse.Namespace) -> int:
+    assets = serving.find_assets(chosen.page)
+    _refuse_unknown(chosen.model)
+    port = serving.choose_port(chosen.port, DEMO_PORT, say, chosen.ip)
+    site = visitors.site_of(chosen, port)
+    with serving.short_folder() as folder:
+        return _serve(serving.site_server(assets, site, folder), folder, chosen)
 
 
 def _lab(chosen: argparse.Namespace) -> int:

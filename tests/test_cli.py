@@ -84,8 +84,8 @@ def test_demo_stops_with_all_that_it_started(told: signal.Signals, free_port: Ca
         assert address == f"http://127.0.0.1:{port}/"
         served = family(mark)
         assert served
-        assert until(lambda: any(_parent(kernel) in served for kernel in family("ipykernel_launcher")))
-        kernels = {kernel for kernel in family("ipykernel_launcher") if _parent(kernel) in served}
+        assert until(lambda: any(_parent(kernel) in served for kernel in family("widgets.serve.kernel")))
+        kernels = {kernel for kernel in family("widgets.serve.kernel") if _parent(kernel) in served}
         child.send_signal(told)
         out, err = child.communicate(timeout=SECONDS)
     assert child.returncode == 0
