@@ -68,7 +68,7 @@ def build_own_w8(site: Site) -> Packed:
     product = require_product(site)
     weight, scale = store_int8(product.weight)
     packed = weight_only.pack_int8(weight.codes, scale, _in_bf16(product.bias))
-    return _packed(lambda x: weight_only.matmul(x, packed), packed.width, None, weight.codes.nbytes, scale.nbytes)
+    return Packed(lambda x: weight_only.matmul(x, packed), weight.codes.nbytes, scale.nbytes)
 
 
 def build_own_w4(precision: str) -> Callable[[Site], Packed]:
@@ -78,9 +78,7 @@ def build_own_w4(precision: str) -> Callable[[Site], Packed]:
         product = require_product(site)
         stored = store_int4(product.weight, precision)
         packed = weight_only.pack_int4(stored, _in_bf16(product.bias))
-        return _packed(
-            lambda x: weight_only.matmul(x, packed), packed.width, None, stored.weight_bytes, stored.scale_bytes
-        )
+        return Packed(lambda x: weight_only.matmul(x, packed), stored.weight_bytes, stored.scale_bytes)
 
     return build
 

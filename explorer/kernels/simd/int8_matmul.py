@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
 import torch
 from torch import Tensor
 
 from explorer.formats import Quantized
-from explorer.kernels.simd.ending import as_result, as_tokens, result_type
+from explorer.kernels.simd.ending import as_result, as_tokens
 from explorer.kernels.simd.product import Rows, Scaled, multiply, suits_whole_rows
 from explorer.kernels.simd.rows import quantize_rows
 from explorer.kernels.simd.weight import pack_int8
@@ -33,24 +32,34 @@ class Int8Linear:
         x: INT8 codes with one scale per row, or UINT8 codes with one scale and an integer zero point. Each step is
         rounded to FP32: sum, times the row's scale, times the column's, plus bias, plus addend, activation, codes.
         """
-        shape = (*x.codes.shape[:-1], self.outputs)
-        if post.tokens and not suits_whole_rows(prod(shape[:-1]), self.scaled.weight, torch.get_num_threads()):
-            plain = self(x, addend, replace(post, tokens=False))
-            assert isinstance(plain, Tensor)
+        rows, shape = self.read(x), (*x.codes.shape[:-1], self.outputs)
+        if post.tokens:
+            return self._to_tokens(rows, shape, addend, post)
+        out = rows.scale.new_empty(shape) if post.codes is None else rows.codes.new_empty(shape, dtype=torch.uint8)
+        block = multiply(rows, self.scaled, post, None if addend is None else contiguous(addend), out)
+        return as_result(block, out, post)
+
+    def _to_tokens(
+        self, rows: Rows, shape: tuple[int, ...], addend: Tensor | Quantized | None, post: Post
+    ) -> Quantized:
+        """The result as INT8 codes with a scale for each row: written by the product itself where that is faster."""
+        added = None if addend is None else contiguous(addend)
+        if not suits_whole_rows(rows.rows, self.scaled.weight, torch.get_num_threads()):
+            plain = rows.scale.new_empty(shape)
+            multiply(rows, self.scaled, replace(post, tokens=False), added, plain)
             return as_tokens(*quantize_rows(plain))
-        out = torch.empty(shape, dtype=result_type(post))
-        scale = torch.empty((*shape[:-1], 1)) if post.tokens else None
-        block = multiply(self.read(x), self.scaled, post, None if addend is None else contiguous(addend), out, scale)
-        return as_result(block, out, post) if scale is None else as_tokens(out, scale)
+        out, scale = rows.codes.new_empty(shape, dtype=torch.int8), rows.scale.new_empty((*shape[:-1], 1))
+        multiply(rows, self.scaled, post, added, out, scale)
+        return as_tokens(out, scale)
 
     def read(self, x: Quantized) -> Rows:
         """Return the rows of ``x``; inputs that are no multiple of four are padded (the weight's padding is 0)."""
         codes = x.codes.contiguous()
         if self.inputs % 4:
             codes = torch.nn.functional.pad(codes, (0, -self.inputs % 4))
-        count, stride = codes.numel() // max(codes.shape[-1], 1), codes.shape[-1]
-        scale = x.scale if x.zero_point is not None else x.scale.reshape(-1)
-        return Rows(codes, count, stride, scale.contiguous(), 0 if x.zero_point is None else int(x.zero_point))
+        stride = codes.shape[-1]
+        zero_point = 0 if x.zero_point is None else int(x.zero_point)
+        return Rows(codes, codes.numel() // max(stride, 1), stride, x.scale.contiguous(), zero_point)
 
 
 def contiguous(addend: Tensor | Quantized) -> Tensor | Quantized:

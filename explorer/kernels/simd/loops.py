@@ -56,7 +56,7 @@ from explorer.kernels.simd.job import (
     X,
 )
 from explorer.kernels.simd.quantise import quantize_row
-from explorer.kernels.simd.tile import accumulate
+from explorer.kernels.simd.tile import FAR, NEAR, accumulate
 from explorer.team import CALL, claim, digest, pointer
 from explorer.vectors import Vectors
 
@@ -150,7 +150,9 @@ def multiply_share(call: int, job: Any, first: int, last: int, panel: int, scrat
             place = job[OUT] + (ahead * job[OUT_WIDTH] + column) * size
             for line in range(size):
                 expect_write(place + line * 64)
-        accumulate(rows, addresses, taps, quads, group * job[GROUP_BYTES], weight, scratch)
+        accumulate(
+            rows, addresses, taps, quads, group * job[GROUP_BYTES], weight, scratch, FAR if row == first else NEAR
+        )
         finish(call, scratch, row, rows, panel, column, columns)
         row += rows
 

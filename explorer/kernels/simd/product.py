@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,21 +35,21 @@ SHARES_PER_THREAD = 8
 
 WHOLE_SHARES, LOWEST_SHARE = 2, 24
 """Shares of whole rows that each thread should find, and the rows of such a share."""
+CODES = torch.int8, torch.uint8
 KEPT_BYTES = 1 << 19
 """A weight up to this size stays in the second cache beside the inputs and results of a share."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows that a product reads.
+class Rows(NamedTuple):
+    """The rows that a product reads. (A tuple: one is made at every call, and a record of few rows must not be dear.)
 
-    codes: contiguous, INT8 (zero point 0) or UINT8 with ``zero_point``; count: how many rows; stride: bytes from one to
-    the next; scale: [count] or [], FP32. A convolution's rows are found by ``offsets`` [pixels, taps] INT64 within an
-    image of ``image_bytes`` (-1: in ``padding``, a row of zero points), and its codes are UINT8.
+    codes: contiguous, INT8 (zero point 0) or UINT8 with ``zero_point``; rows: how many; stride: bytes from one to
+    the next; scale: FP32, one for each row, or [] for all. A convolution's rows are found by ``offsets`` [pixels, taps]
+    INT64 within an image of ``image_bytes`` (-1: in ``padding``, a row of zero points), and its codes are UINT8.
     """
 
     codes: Tensor
-    count: int
+    rows: int
     stride: int
     scale: Tensor
     zero_point: int = 0
@@ -60,7 +60,7 @@ class Rows:
     @property
     def flipped(self) -> bool:
         """Whether the codes are signed, and made unsigned on the way in, with zero point 128."""
-        return self.codes.dtype == torch.int8
+        return self.codes.dtype is torch.int8
 
     @property
     def pixels(self) -> int:
@@ -102,7 +102,7 @@ def multiply(
     _check(x, scaled.weight, out)
     assert (addend is not None) == post.addend, "an addend is given where the kernel was extended by one"
     threads = torch.get_num_threads()
-    key = (x.count, x.pixels, x.image_bytes, x.flipped, x.zero_point, x.scale.ndim, threads, post)
+    key = (x.rows, x.pixels, x.image_bytes, x.flipped, x.zero_point, x.scale.ndim, threads, post)
     prepared = scaled.prepared.get(key)
     if prepared is None:
         prepared = scaled.prepared[key] = _prepare(x, scaled, post, threads)
@@ -123,20 +123,20 @@ def multiply(
 
 def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
     weight = scaled.weight
-    threads = threads if x.count * weight.panels.numel() >= SMALL else 1
+    threads = threads if x.rows * weight.panels.numel() >= SMALL else 1
     row_bytes, panels = weight.taps * weight.quads * 4, weight.panel_count
     if post.tokens:
-        share, share_panels = share_rows(x.count, max(row_bytes, weight.outputs * 2), threads), panels
+        share, share_panels = share_rows(x.rows, max(row_bytes, weight.outputs * 2), threads), panels
     else:
-        share, share_panels = share_out(x.count, row_bytes, panels, threads, weight.panels.numel() >= FAR_BYTES)
+        share, share_panels = share_out(x.rows, row_bytes, panels, threads, weight.panels.numel() >= FAR_BYTES)
     scratch_bytes = waiting_at = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
     if post.tokens:
         scratch_bytes += job.BLOCK_BYTES + -(-share * weight.outputs * 4 // 64) * 64
     correction = weight.correct(128 if x.flipped else x.zero_point)
     fields = {
-        job.ROWS: x.count,
+        job.ROWS: x.rows,
         job.SHARE: share,
-        job.ITEMS: ceil(x.count / share) * ceil(panels / share_panels),
+        job.ITEMS: ceil(x.rows / share) * ceil(panels / share_panels),
         job.PANELS: panels,
         job.SHARE_PANELS: share_panels,
         job.ROW_BYTES: x.stride,
@@ -204,15 +204,12 @@ def suits_whole_rows(rows: int, weight: Int8Weight, threads: int) -> bool:
 
 def _check(x: Rows, weight: Int8Weight, out: Tensor) -> None:
     """Assert what the loops rely on: they see bare addresses."""
-    assert x.codes.is_cpu and x.codes.is_contiguous() and x.codes.dtype in (torch.int8, torch.uint8)
-    assert (
-        x.scale.dtype == torch.float32
-        and x.scale.is_contiguous()
-        and x.scale.numel() == (x.count if x.scale.ndim else 1)
-    )
-    assert out.numel() == x.count * weight.outputs
+    codes, scale = x.codes, x.scale
+    assert codes.is_cpu and codes.is_contiguous() and codes.dtype in CODES
+    assert scale.dtype is torch.float32 and scale.is_contiguous() and scale.numel() == (x.rows if scale.ndim else 1)
+    assert out.numel() == x.rows * weight.outputs
     if x.offsets is None:
-        assert x.stride == weight.groups * weight.quads * 4 and x.codes.numel() >= x.count * x.stride
+        assert x.stride == weight.groups * weight.quads * 4 and codes.numel() >= x.rows * x.stride
     else:
         assert not x.flipped and x.offsets.is_contiguous() and x.offsets.dtype == torch.int64
 

@@ -23,10 +23,9 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     Bit for bit what :func:`explorer.kernels.fused.quantize_rows` describes.
     """
     width = x.shape[-1]
-    source = x.detach().float().contiguous()
+    source = x if x.dtype is torch.float32 and x.is_contiguous() else x.detach().float().contiguous()
     assert source.is_cpu, "the loop sees a bare address"
-    codes = torch.empty(x.shape, dtype=torch.int8)
-    scale = torch.empty((*x.shape[:-1], 1), dtype=torch.float32)
+    codes, scale = source.new_empty(x.shape, dtype=torch.int8), source.new_empty((*x.shape[:-1], 1))
     rows, threads = scale.numel(), torch.get_num_threads() if source.numel() >= SMALL else 1
     block = _template().copy()
     block[job.ROWS], block[job.GROUP_WIDTH] = rows, width

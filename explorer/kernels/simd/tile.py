@@ -25,19 +25,20 @@ from explorer.vectors import INT32, INT64, INTS, LANES, Vectors, own_function, w
 
 REGISTERS = PANEL // LANES
 STEP_BYTES = PANEL * 4
-AHEAD = 8 * PANEL
-"""Lanes of weights by which prefetching is ahead: eight steps. A panel rarely fits the first cache."""
+NEAR, FAR = 8 * STEP_BYTES, 32 * STEP_BYTES
+"""Bytes of weights by which prefetching is ahead. A panel rarely fits the first cache: once it is in the second, eight
+steps are enough; what comes from beyond, as a tile reads that is the first to see its panel, takes thirty-two."""
 
 
 @intrinsic
 def accumulate(
-    typing_context: Any, rows: Any, addresses: Any, taps: Any, quads: Any, shift: Any, panel: Any, sums: Any
+    typing_context: Any, rows: Any, addresses: Any, taps: Any, quads: Any, shift: Any, panel: Any, sums: Any, ahead: Any
 ) -> Any:
     """Write the sums [rows, 64] INT32 of a panel's products to ``sums``.
 
     addresses: of [rows, taps] INT64, each ``shift`` bytes before a row's inputs at that tap; quads: groups of four
-    inputs in a tap; panel: [taps, quads, 64, 4] INT8, 64-byte aligned. ``rows``, at most 6, is rounded up to the next
-    tile that exists, so that there must be addresses for 6.
+    inputs in a tap; panel: [taps, quads, 64, 4] INT8, 64-byte aligned; ahead: bytes by which prefetching is. ``rows``,
+    at most 6, is rounded up to the next tile that exists, so that there must be addresses for 6.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -56,7 +57,7 @@ def accumulate(
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 7), generate
+    return types.void(*[types.int64] * 8), generate
 
 
 def _emitter(height: int) -> Any:
@@ -64,7 +65,7 @@ def _emitter(height: int) -> Any:
 
 
 def _emit_tile(
-    v: Vectors, height: int, addresses: Any, taps: Any, quads: Any, shift: Any, panel: Any, sums: Any
+    v: Vectors, height: int, addresses: Any, taps: Any, quads: Any, shift: Any, panel: Any, sums: Any, ahead: Any
 ) -> None:
     builder = v.builder
     zero = ir.Constant(INTS, None)
@@ -79,25 +80,25 @@ def _emit_tile(
         pairs = builder.lshr(quads, whole(1))
         with v.loop(pairs) as pair:  # two steps at once, for less counting
             for quad in (builder.mul(pair, whole(2)), builder.add(builder.mul(pair, whole(2)), whole(1))):
-                _emit_step(v, totals, rows, quad, v.at(weights, quad, STEP_BYTES))
+                _emit_step(v, totals, rows, quad, v.at(weights, quad, STEP_BYTES), ahead)
         with v.loop(builder.and_(quads, whole(1))):
             last = builder.sub(quads, whole(1))
-            _emit_step(v, totals, rows, last, v.at(weights, last, STEP_BYTES))
+            _emit_step(v, totals, rows, last, v.at(weights, last, STEP_BYTES), ahead)
     for row in range(height):
         for register in range(REGISTERS):
             place = v.at(sums, row * PANEL + register * LANES, 4)
             v.store(builder.load(totals[row][register]), place, 64)
 
 
-def _emit_step(v: Vectors, totals: list[list[Any]], rows: list[Any], quad: Any, weights: Any) -> None:
+def _emit_step(v: Vectors, totals: list[list[Any]], rows: list[Any], quad: Any, weights: Any, ahead: Any) -> None:
     """Multiply four inputs of each row by their 4 x 64 weights."""
-    builder = v.builder
+    builder, later = v.builder, v.builder.add(weights, ahead)
     product = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(INTS, [INTS] * 3), "llvm.x86.avx512.vpdpbusd.512"
     )
     columns = [v.load(v.at(weights, register * LANES, 4), INTS, 64) for register in range(REGISTERS)]
     for register in range(REGISTERS):
-        v.prefetch(v.at(weights, AHEAD + register * LANES, 4))
+        v.prefetch(v.at(later, register * LANES, 4))
     for row, address in zip(totals, rows, strict=True):
         inputs = v.spread(v.load(v.at(address, quad, 4), INT32), INTS)
         for total, column in zip(row, columns, strict=True):

@@ -7,26 +7,45 @@ Sums over a block are exact in INT32; blocks are added in FP32; the bias joins t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+import ctypes
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from explorer.kernels.simd import weight_only_job as job
 from explorer.kernels.simd.pages import aligned_copy
+from explorer.kernels.simd.product import scratch
 from explorer.kernels.stored import Int4Weight
 from explorer.measure.device import Device
 
-MANY_ROWS = 32
-"""Rows from which on several threads turn them into integers."""
+MANY_ROWS = 8
+"""Rows from which on the threads share the work of turning them into integers; of fewer each does all for itself."""
+RUNS = 8
+"""Runs of neighbouring panels that each thread should find, so that none waits long for the last."""
 WIDTH = 64
 """Outputs that lie beside each other in a packed weight."""
 SMALL = 1 << 18
 """Products of single numbers below which waking the other threads costs more than their help."""
 BLOCK = 64
 """Inputs of a row under one power of two where the weight has no groups."""
+
+
+Block = ctypes.c_int64 * job.PLACES
+
+
+@dataclass(frozen=True)
+class Call:
+    """Calls for so many rows: the fields that last, how many threads, the scratch memory that they take in all, and
+    where in one thread's part of it what belongs to the blocks starts."""
+
+    block: bytes
+    threads: int
+    scratch_bytes: int
+    meta_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +65,23 @@ class PackedWeight:
     depth: int
     block: int
     bits: int
+    _calls: dict[tuple[int, int], Call] = field(default_factory=dict)
 
     @property
     def offset(self) -> int:
         return 8 if self.bits == 4 else 128
+
+    @cached_property
+    def padded_depth(self) -> int:
+        """Inputs of a row, filled up to whole blocks."""
+        return self.depth + missing_inputs(self.depth, self.block)
+
+    def call_for(self, rows: int, threads: int) -> Call:
+        """Return what all calls for so many rows and threads share; kept."""
+        found = self._calls.get((rows, threads))
+        if found is None:
+            found = self._calls[rows, threads] = _prepare(self, rows, threads)
+        return found
 
 
 def refuse_device(device: Device) -> str:
@@ -82,35 +114,51 @@ def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight
 
 
 def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
-    """Return x [M, K] BF16 times the weight, plus its bias: [M, N] BF16. A row with NaN or Inf gives NaN throughout."""
-    loops = _loops()
-    if missing := missing_inputs(weight.depth, weight.block):
-        x = torch.nn.functional.pad(x, (0, missing))
+    """Return x [..., K] BF16 times the weight, plus its bias: [..., N] BF16. A row with NaN or Inf gives NaN in all."""
+    shape, depth = x.shape, weight.padded_depth
+    if depth != weight.depth:
+        x = torch.nn.functional.pad(x, (0, depth - weight.depth))
     x = x.contiguous()
-    rows, depth = x.shape
-    blocks, panels, threads = depth // weight.block, weight.codes.shape[0], torch.get_num_threads()
-    pieces = torch.empty(rows, 2, depth, dtype=torch.int8)
-    meta = torch.empty(rows, blocks, 4, dtype=torch.int32)
-    out = torch.empty(rows, panels * WIDTH, dtype=torch.bfloat16)
-    loops.run(
-        loops.pack_rows,
-        threads if rows >= MANY_ROWS else 1,
-        rows,
-        blocks,
-        weight.block,
-        weight.offset,
-        x.data_ptr(),
-        pieces.data_ptr(),
-        meta.data_ptr(),
-    )
-    loops.run(
-        loops.int4_matmul if weight.bits == 4 else loops.int8_matmul,
-        min(threads, panels) if rows * weight.width * depth >= SMALL else 1,
-        rows, panels, blocks, weight.block // 32, pieces.data_ptr(), meta.data_ptr(), weight.codes.data_ptr(),
-        weight.scale.data_ptr(), 0 if weight.zero is None else weight.zero.data_ptr(),
-        weight.scale.shape[1] * 2 * WIDTH, 2 * WIDTH if weight.bits == 4 else 0, weight.bias.data_ptr(), out.data_ptr(),
-    )  # fmt: skip
-    return out if out.shape[1] == weight.width else out[:, : weight.width].contiguous()
+    assert x.is_cpu and x.dtype is torch.bfloat16, "a bare address is read"
+    rows, width = x.numel() // depth, weight.codes.shape[0] * WIDTH
+    out = x.new_empty((rows, width) if width != weight.width else (*shape[:-1], width))
+    call = weight.call_for(rows, torch.get_num_threads())
+    block = Block.from_buffer_copy(call.block)
+    pieces = scratch(call.scratch_bytes).data_ptr()
+    block[job.X], block[job.OUT] = x.data_ptr(), out.data_ptr()
+    block[job.PIECES], block[job.META] = pieces, pieces + call.meta_at
+    loops = _loops()
+    if not block[job.PACKED_BYTES]:
+        loops.start(loops.pack_rows, call.threads, Block.from_buffer_copy(block))
+    loops.start(loops.int4_matmul if weight.bits == 4 else loops.int8_matmul, call.threads, block)
+    return out if width == weight.width else out[:, : weight.width].contiguous().view(*shape[:-1], weight.width)
+
+
+def _prepare(weight: PackedWeight, rows: int, threads: int) -> Call:
+    depth, shares = weight.padded_depth, weight.codes.shape[0]
+    blocks, block = depth // weight.block, Block()
+    threads = min(threads, shares) if rows * weight.width * depth >= SMALL else 1
+    meta_at = rows * 2 * depth
+    packed_bytes = -(-(meta_at + rows * blocks * 16) // 64) * 64
+    alone = rows < MANY_ROWS
+    fields = {
+        job.ROWS: rows,
+        job.PACKED_BYTES: packed_bytes if alone else 0,
+        job.SHARES: shares,
+        job.RUN: max(1, shares // (threads * RUNS)),
+        job.BLOCKS: blocks,
+        job.BLOCK: weight.block,
+        job.OFFSET: weight.offset,
+        job.WEIGHT: weight.codes.data_ptr(),
+        job.SCALE: weight.scale.data_ptr(),
+        job.ZERO: 0 if weight.zero is None else weight.zero.data_ptr(),
+        job.SCALE_BYTES: weight.scale.shape[1] * 2 * WIDTH,
+        job.SCALE_STEP: 2 * WIDTH if weight.bits == 4 else 0,
+        job.BIAS: weight.bias.data_ptr(),
+    }
+    for place, value in fields.items():
+        block[place] = value
+    return Call(bytes(block), threads, packed_bytes * (threads if alone else 1), meta_at)
 
 
 def missing_inputs(depth: int, block: int = BLOCK) -> int:

@@ -23,8 +23,9 @@ UNIT = 32
 """Inputs that one turn of the inner loop takes."""
 WIDE = 4
 """Panels of 16 outputs that lie beside each other in a packed weight: 64 outputs in turn take the next inputs."""
-AHEAD = 2048
-"""Bytes by which a weight is fetched before it is used: a tenth faster where it comes from memory."""
+AHEAD, SCALES_AHEAD = 8192, 1024
+"""Bytes by which a weight and its scales are fetched before they are used. What is fetched on its way must be as much
+as the memory takes in a round trip: with half of this a core reads at two thirds of the rate."""
 SHORTS = ir.VectorType(ir.IntType(16), LANES)
 ARGUMENTS = (
     "row", "row_step", "meta", "meta_step", "weight", "scale", "zero", "scale_step", "bias", "out", "out_step",
@@ -71,9 +72,7 @@ class _Codes(Vectors):
 
     def fetched(self, address: Any) -> Any:
         """64 bytes of a weight, and those to come on their way."""
-        target = self.builder.inttoptr(self.at(address, AHEAD, 1), cgutils.voidptr_t)
-        fetch = self._function("llvm.prefetch.p0", ir.VoidType(), [cgutils.voidptr_t, INT32, INT32, INT32])
-        self.builder.call(fetch, [target, *(ir.Constant(INT32, n) for n in (0, 3, 1))])
+        self.prefetch(self.at(address, AHEAD, 1))
         return self.load(address, INTS, 64)
 
     def dot(self, total: Any, codes: Any, row: Any) -> Any:
@@ -154,6 +153,8 @@ class _Tile:
         """Add a block's exact sums, times the row's step and the weight's scale; and its zero points."""
         emit, b, a = self.emit, self.emit.builder, self.a
         scales = b.add(a["scale"], b.mul(block, a["scale_step"]))
+        for line in range(0, self.panels * 2 * LANES, 64):
+            emit.prefetch(emit.at(scales, SCALES_AHEAD + line, 1))
         for r, v in self.places:
             both = b.add(b.shl(b.load(high[r, v]), _ints(8)), b.load(low[r, v]))
             step = emit.spread(emit.load(emit.at(metas[r], 4, 1), FLOAT, 4))

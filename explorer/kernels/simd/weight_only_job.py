@@ -1,0 +1,29 @@
+"""Places in the block of INT64 that a weight-only product hands to its compiled loops; they and their caller share it.
+
+An array is its address, 0 where there is none. The first place counts the claimed shares (:mod:`explorer.team`).
+"""
+
+from __future__ import annotations
+
+(
+    CLAIMED,
+    THREADS_IN,  # threads that have taken their scratch memory
+    ROWS,
+    X,  # rows of BF16, filled up to whole blocks
+    PIECES,  # [rows, 2, depth] INT8: the rows' integers; where each thread packs for itself, of the first thread
+    META,  # [rows, blocks, 4] of 32 bits: what belongs to the blocks; likewise
+    PACKED_BYTES,  # of one thread's pieces and meta, where each packs all rows for itself; 0: they are packed already
+    OUT,
+    SHARES,  # panels of 64 outputs
+    RUN,  # neighbouring shares that a thread claims at a time
+    BLOCKS,  # of a row
+    BLOCK,  # inputs of a block
+    OFFSET,  # of the weight's codes
+    WEIGHT,
+    SCALE,
+    ZERO,
+    SCALE_BYTES,  # scales of 64 outputs
+    SCALE_STEP,  # from one block's scales to the next block's
+    BIAS,
+) = range(19)
+PLACES = 19
