@@ -57,12 +57,13 @@ class Page(ipywidgets.VBox):
         self.search_section = Section("Search: the best recipe under a budget", partial(SearchPanel, self))
         beside = ipywidgets.VBox([self.search_section, self.recipe_panel, self.time_table])
         beside.add_class("px-beside")
-        main = ipywidgets.Box([self.precision_map, beside])
-        main.add_class("px-main")
         self.sections = [Section(title, partial(make, self)) for title, make in SECTIONS]
         below = ipywidgets.VBox(self.sections)
         below.add_class("px-below-map")
-        super().__init__([self.top_bar, self.banner, self.delta_bar, main, below])
+        # What floats at the side stands before what flows around it; in a narrow page the style puts the map first.
+        main = ipywidgets.Box([beside, self.precision_map, below])
+        main.add_class("px-main")
+        super().__init__([self.top_bar, self.banner, self.delta_bar, main])
         self.add_class("px-page")
 
     @property

@@ -85,10 +85,9 @@ class Searching:
             frontier = _with_measured(frontier, self.frontier)
         self.frontier, self.error = frontier, ""
         if asked is not None:
-            self.rough = 0
             low, high = frontier.limits
-            self.found_for, self.solved, self.proposal = asked, None, None
-            self.budget = self.budget if self.budget is not None and low <= self.budget <= high else (low + high) / 2
+            self.found_for, self.rough, self.proposal = asked, 0, None
+            self.move(self.budget if self.budget is not None and low <= self.budget <= high else (low + high) / 2)
 
 
 def renew(state: PageState, samples: int) -> None:
