@@ -24,6 +24,7 @@ from widgets.views.inspector import Inspector
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
+from widgets.views.recorded_mark import RecordedMark
 from widgets.views.search_panel import SearchPanel
 from widgets.views.section import Section
 from widgets.views.time_table import TimeTable
@@ -48,6 +49,7 @@ class Page(ipywidgets.VBox):
     def __init__(self, source: object = None, models: Sequence[str] = px.MODELS) -> None:
         self.page_state: PageState = state_of(source, models)
         self.top_bar = TopBar(self)
+        self.recorded_mark = RecordedMark(self)
         self.banner = MessageBanner(self)
         self.delta_bar = DeltaBar(self)
         self.precision_map = PrecisionMap(self)
@@ -63,7 +65,7 @@ class Page(ipywidgets.VBox):
         # What floats at the side stands before what flows around it; in a narrow page the style puts the map first.
         main = ipywidgets.Box([beside, self.precision_map, below])
         main.add_class("px-main")
-        super().__init__([self.top_bar, self.banner, self.delta_bar, main])
+        super().__init__([self.top_bar, self.recorded_mark, self.banner, self.delta_bar, main])
         self.add_class("px-page")
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import explorer as px
+from explorer.errors import BundleError
 from widgets.analysing import answer, forecast_bands, observe, range_samples
 from widgets.answers import Ask
 from widgets.jobs import Task
@@ -21,6 +22,9 @@ LATENCY_WITHIN = 0.05
 PARTS = ("memory", "quality", "latency")
 """The numbers of a recipe; one that failed is tried again after the next change, or when it is asked for."""
 Progress = Callable[[int, int, str], None]
+NOT_RECORDED = "not recorded: this recipe was not measured"
+RECORDED = ".pxb"
+"""How the file of a recorded exploration ends."""
 
 
 def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = None) -> None:
@@ -37,7 +41,7 @@ def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = 
                 raise px.Cancelled(f"open {name}")
             task.post(lambda: state.progress(f"Opening {name}: {text}\u2026", done, total))
 
-        session = (opener or px.open)(name, progress=report)
+        session = (opener or _open)(name, progress=report)
 
         def take() -> None:
             state.adopt(session)
@@ -48,6 +52,11 @@ def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = 
     state.jobs.submit(f"Opening {name}", work)
     state.progress(f"Opening {name}\u2026")
     state.changed("model-kept")
+
+
+def _open(name: str, progress: Progress) -> Any:
+    """A model by its name, or a recorded exploration by its file; names from a browser are those the page offers."""
+    return px.load(name) if name.endswith(RECORDED) else px.open(name, progress=progress)
 
 
 def measure(state: PageState) -> None:
@@ -183,8 +192,11 @@ def _reporter(state: PageState, task: Task, phase: str) -> Progress:
 def _weigh(state: PageState, session: Any, recipe: Any, task: Task) -> None:
     try:
         memory = session.memory(recipe)
+    except BundleError:
+        _mark(state, task, PARTS, NOT_RECORDED)
+        return
     except Exception as error:
-        _mark(state, task, "memory", error)
+        _mark(state, task, ["memory"], describe(error))
         raise
 
     def take() -> None:
@@ -210,8 +222,11 @@ def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
         )
     except px.Cancelled:
         raise
+    except BundleError:
+        _mark(state, task, PARTS, NOT_RECORDED)
+        return
     except Exception as error:
-        _mark(state, task, "quality", error)
+        _mark(state, task, ["quality"], describe(error))
         raise
     if state.predicted_map is not None:
         session.price(recipe)  # the measured recipe narrows the band: worked out here, so that a click finds it done
@@ -242,8 +257,11 @@ def _time(state: PageState, session: Any, recipe: Any, seconds: float, task: Tas
         )
     except px.Cancelled:
         raise
+    except BundleError:
+        _mark(state, task, PARTS, NOT_RECORDED)
+        return
     except Exception as error:
-        _mark(state, task, "latency", error)
+        _mark(state, task, ["latency"], describe(error))
         raise
     task.post(lambda: take(latency))
 
@@ -259,6 +277,6 @@ def _enough(latency: Any) -> bool:
     return bool(latency.emulated) or (narrow and latency.steady and limits)
 
 
-def _mark(state: PageState, task: Task, part: str, error: Exception) -> None:
-    words = describe(error)
-    task.post(lambda: state.errors.update({part: words}))
+def _mark(state: PageState, task: Task, parts: Iterable[str], words: str) -> None:
+    """Says in the place of numbers why there are none; what is known already stays."""
+    task.post(lambda: state.errors.update({part: words for part in parts if getattr(state, part) is None}))

@@ -133,16 +133,31 @@ def delta(state: PageState) -> dict[str, Any]:
         waiting = dict.fromkeys(("quality", "kl", "latency", "memory", "casts"), PENDING)
         return {"state": "opening", "settled": False, "baseline": False, **waiting}
     busy = state.job.state != "idle"
-    return {
-        "state": "running" if busy else "idle",
-        "settled": state.settled,
-        "baseline": shown.is_baseline,
+    found = {
         "quality": _quality(state),
         "kl": _kl(state),
         "latency": timings.latency(state, shown),
         "memory": _memory(state),
         "casts": _casts(shown.casts, state.latency),
     }
+    if mark_of(state.session):
+        found = {name: _as_recorded(part) for name, part in found.items()}
+    return {
+        "state": "running" if busy else "idle",
+        "settled": state.settled,
+        "baseline": shown.is_baseline,
+        **found,
+    }
+
+
+def mark_of(session: Any) -> str:
+    """ "recorded on <device>, <date>" of a recorded exploration; empty where numbers are found here."""
+    return text(getattr(session, "marked", ""), 200)
+
+
+def _as_recorded(part: dict[str, Any]) -> dict[str, Any]:
+    """What was measured elsewhere is recorded; what is emulated or predicted stays so."""
+    return {**part, "kind": "recorded"} if part["kind"] == "measured" else part
 
 
 def _quality_kind(quality: Any) -> str:
@@ -235,10 +250,11 @@ def top(state: PageState) -> dict[str, Any]:
     named = [name for name, preset in state.presets.items() if preset.hash == shown.recipe.hash]
     return {
         "models": list(state.models), "model": text(state.opening or session.name),
-        "device": f"{text(session.device.label, 120)} \u00b7 batch {session.batch_size}",
+        "device": f"{text(session.device.label, 120)} \u00b7 batch {session.batch_size}", "recorded": mark_of(session),
         "data": text(_data_words(state), 120), "presets": list(state.presets), "preset": named[0] if named else "",
         "ready": not state.opening, "can_undo": bool(session.can_undo) or state.came_from is not None,
-        "can_redo": bool(session.can_redo), "undo": _undo_words(state), "missing": state.missing,
+        "can_redo": bool(session.can_redo), "undo": _undo_words(state),
+        "missing": state.missing and not mark_of(session),
     }  # fmt: skip
 
 

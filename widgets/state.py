@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("widgets")
 MAP_SAMPLES = (32, 128)
 """The map is predicted from the first few samples at once, so that it has colours, then from so many: with four probes
-each, cells are then told to within some percent. More would keep the worker from the latency for long."""
+each, cells are then told to within some percent. The second part is done when the recipe's numbers are there."""
 Listener = Callable[[frozenset[str]], None]
 
 
@@ -162,6 +162,8 @@ class PageState:
         self.range_tried = False
         self._set_ranges(None, "", whole=False)
         self._forget_map()
+        if getattr(session, "has_frontier", False):  # a recorded search is shown as it was found
+            self.search.wanted = "search"
         self.answers.forget()
         self.answers.turn_to(shown.recipe.hash)
         self._recall()
@@ -300,6 +302,8 @@ class PageState:
     @property
     def settled(self) -> bool:
         """Whether the numbers on show stay as they are: none is still to come, nor to be made tighter."""
+        if self.opening:
+            return False
         return self.job.state == "idle" or not (self._unmeasured or self.look_again)
 
     @property

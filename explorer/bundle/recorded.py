@@ -245,6 +245,11 @@ class Recorded:
         return _recorded("predict the map", self._contents.map)
 
     @property
+    def has_frontier(self) -> bool:
+        """Whether a search was recorded."""
+        return self._contents.frontier is not None
+
+    @property
     def measured_cells(self) -> Mapping[tuple[str, str], tuple[float, int]]:
         return self._contents.cells
 

@@ -40,12 +40,12 @@ function drawBar(parts, top) {
   parts.redo.disabled = !top.can_redo;
 }
 
-function drawJob(parts, job, { ready, missing }) {
+function drawJob(parts, job, { ready, missing, recorded }) {
   const busy = job.state === "running" || job.state === "cancelling";
   put(parts.progress, "data-state", job.state);
   const share = job.total > 0 ? Math.min(1, job.done / job.total) : null;
   const percent = busy && share !== null ? ` ${Math.round(100 * share)} %` : "";
-  put(parts.text, "text", busy ? `${job.text}${percent}` : ready && !missing ? "all numbers measured" : job.text);
+  put(parts.text, "text", busy ? `${job.text}${percent}` : recorded ? "recorded: nothing runs here" : ready && !missing ? "all numbers measured" : job.text);
   put(parts.bar, "class", `px-bar${busy && share === null ? " px-unknown" : ""}`);
   parts.bar.hidden = !busy;
   parts.bar.firstChild.style.width = share === null ? "" : `${100 * share}%`;
