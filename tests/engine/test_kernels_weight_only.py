@@ -96,6 +96,20 @@ def test_our_own_arithmetic_is_what_it_says(bits: int) -> None:
 
 
 @pytest.mark.skipif(bool(weight_only.refuse_device(CPU)), reason="needs AVX512-VNNI and Numba")
+def test_rows_that_are_rounded_inside_give_the_same_bits() -> None:
+    record, scale = stored.store_int8(torch.randn(70, 100))
+    packed = weight_only.pack_int8(record.codes, scale, torch.randn(70))
+    bits = torch.randint(-(2**31), 2**31, (weight_only.MANY_ROWS - 1, 100), generator=torch.Generator().manual_seed(3))
+    x = bits.to(torch.int32).view(torch.float32)
+    x[0], x[1] = torch.randn(100), torch.tensor(3.4e38)
+    x[2] = torch.tensor([0x7FFFFFFF], dtype=torch.int32).view(torch.float32)
+    found, wanted = weight_only.matmul(x, packed), weight_only.matmul(x.bfloat16(), packed)
+    assert torch.equal(found.isnan(), wanted.isnan())
+    assert torch.equal(found.nan_to_num(), wanted.nan_to_num())
+    assert found[0].isfinite().all()
+
+
+@pytest.mark.skipif(bool(weight_only.refuse_device(CPU)), reason="needs AVX512-VNNI and Numba")
 def test_a_row_with_nan_or_inf_never_looks_like_numbers() -> None:
     record, scale = stored.store_int8(torch.randn(64, 64))
     x = torch.randn(6, 64).bfloat16()

@@ -87,6 +87,21 @@ def test_codes_of_whole_rows_are_those_of_the_fp32_result(
         assert_same(found.scale, wanted.scale)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("rows", "outputs", "depth"), [(0, 5, 8), (1, 65, 7), (7, 130, 192), (9, 1100, 260)])
+def test_rows_that_are_cast_inside_give_the_same_bits(
+    rows: int, outputs: int, depth: int, count: int, threads: int
+) -> None:
+    torch.set_num_threads(count)
+    linear, *_ = make(outputs, depth)
+    x, addend = torch.randn(depth, rows).t(), torch.randn(rows, outputs)
+    if rows > 3:
+        x[0], x[1, 2], x[2, 1] = 0.0, math.nan, math.inf
+    coded = CARRIERS["int8:token"].convert(x)
+    for post, added in ((Post(), None), (Post(True, "gelu", NARROW), addend)):
+        assert_same(linear.of_floats(x, added, post), linear(coded, added, post))
+
+
 def test_without_a_bias_and_with_a_strided_addend() -> None:
     linear, weight, scale, _ = make(30, 12, bias=False)
     x, addend = tokens(8, 12), torch.randn(30, 8).t()

@@ -32,23 +32,36 @@ class Int8Linear:
         x: INT8 codes with one scale per row, or UINT8 codes with one scale and an integer zero point. Each step is
         rounded to FP32: sum, times the row's scale, times the column's, plus bias, plus addend, activation, codes.
         """
-        rows, shape = self.read(x), (*x.codes.shape[:-1], self.outputs)
+        shape = (*x.codes.shape[:-1], self.outputs)
         if post.tokens:
-            return self._to_tokens(rows, shape, addend, post)
-        out = rows.scale.new_empty(shape) if post.codes is None else rows.codes.new_empty(shape, dtype=torch.uint8)
+            return self._to_tokens(x, shape, addend, post)
+        out = x.scale.new_empty(shape) if post.codes is None else x.codes.new_empty(shape, dtype=torch.uint8)
+        block = multiply(self.read(x), self.scaled, post, None if addend is None else contiguous(addend), out)
+        return as_result(block, out, post)
+
+    def of_floats(self, x: Tensor, addend: Tensor | Quantized | None = None, post: Post = PLAIN) -> Tensor | Quantized:
+        """Return what the call gives of ``x`` [..., K] FP32 with one scale a row, bit for bit, its rows cast inside.
+
+        For few rows, which each thread casts for itself. ``post`` asks for no tokens.
+        """
+        assert not post.tokens, "the scales of few rows are no work to share"
+        x = x if x.dtype is torch.float32 and x.is_contiguous() else x.detach().float().contiguous()
+        rows = Rows(x, x.numel() // max(self.inputs, 1), self.scaled.weight.quads * 4, None)
+        shape = (*x.shape[:-1], self.outputs)
+        out = x.new_empty(shape) if post.codes is None else x.new_empty(shape, dtype=torch.uint8)
         block = multiply(rows, self.scaled, post, None if addend is None else contiguous(addend), out)
         return as_result(block, out, post)
 
     def _to_tokens(
-        self, rows: Rows, shape: tuple[int, ...], addend: Tensor | Quantized | None, post: Post
+        self, x: Quantized, shape: tuple[int, ...], addend: Tensor | Quantized | None, post: Post
     ) -> Quantized:
         """The result as INT8 codes with a scale for each row: written by the product itself where that is faster."""
-        added = None if addend is None else contiguous(addend)
+        rows, added = self.read(x), None if addend is None else contiguous(addend)
         if not suits_whole_rows(rows.rows, self.scaled.weight, torch.get_num_threads()):
-            plain = rows.scale.new_empty(shape)
+            plain = x.scale.new_empty(shape)
             multiply(rows, self.scaled, replace(post, tokens=False), added, plain)
             return as_tokens(*quantize_rows(plain))
-        out, scale = rows.codes.new_empty(shape, dtype=torch.int8), rows.scale.new_empty((*shape[:-1], 1))
+        out, scale = x.codes.new_empty(shape, dtype=torch.int8), x.scale.new_empty((*shape[:-1], 1))
         multiply(rows, self.scaled, post, added, out, scale)
         return as_tokens(out, scale)
 

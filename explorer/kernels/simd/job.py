@@ -74,8 +74,10 @@ from __future__ import annotations
     WEIGHTS_AT,  # where in a thread's scratch memory the weights of the keys are, after the queries, later the results
     WAITING_AT,  # results that wait there to become codes with the rest of their row; 0: they go to OUT as they are
     TOKEN_SCALE,  # of a product: where the scales of rows go that are written as INT8 codes
-) = range(67)
-PLACES = 67
+    CAST_AT,  # of few rows of FP32: where in a thread's scratch memory it makes their codes; 0: X holds codes
+    INPUTS,  # numbers of one such row
+) = range(69)
+PLACES = 69
 BLOCK_BYTES = -(-PLACES * 8 // 64) * 64
 
 PANEL = 64

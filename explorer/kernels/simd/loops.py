@@ -23,12 +23,14 @@ from explorer import vectors
 from explorer.kernels.simd.epilogue import apply, finish
 from explorer.kernels.simd.job import (
     BLOCK_BYTES,
+    CAST_AT,
     FLIPPED,
     GROUP_BYTES,
     GROUP_PANELS,
     GROUP_WIDTH,
     HEIGHTS,
     IMAGE_BYTES,
+    INPUTS,
     ITEMS,
     OFFSETS,
     OUT,
@@ -158,6 +160,20 @@ def multiply_share(call: int, job: Any, first: int, last: int, panel: int, scrat
 
 
 @njit(nogil=True)
+def cast_rows(job: Any, block: int) -> None:
+    """Copy the job to ``block`` so that it reads INT8 codes right after it: those of the rows of FP32 in X."""
+    copy = carray(pointer(block), (PLACES,), np.int64)
+    for place in range(PLACES):
+        copy[place] = job[place]
+    rows, row_bytes, inputs = job[ROWS], job[ROW_BYTES], job[INPUTS]
+    codes = block + BLOCK_BYTES
+    scales = codes + (rows * row_bytes + 63) // 64 * 64
+    copy[X], copy[ROW_SCALE] = codes, scales
+    for row in range(rows):
+        quantize_row(job[X] + row * inputs * 4, codes + row * row_bytes, scales + row * 4, inputs)
+
+
+@njit(nogil=True)
 def redirect(job: Any, first: int, block: int) -> None:
     """Copy the job to ``block`` so that the rows from ``first`` on are written right after it, not to OUT."""
     copy = carray(pointer(block), (PLACES,), np.int64)
@@ -189,8 +205,10 @@ def _product_of(sources: int) -> Any:
         address: int = address_of(call)
         panels = job[PANELS]
         scratch, located = job[SCRATCH] + take_number(call) * job[SCRATCH_BYTES], -1
-        waits = job[WAITING_AT]
-        block = scratch + waits if waits else address
+        waits, casts = job[WAITING_AT], job[CAST_AT]
+        block = scratch + waits + casts if waits or casts else address
+        if casts:
+            cast_rows(job, block)
         target = carray(pointer(block), (PLACES,), np.int64)
         per_row_share = (panels + job[SHARE_PANELS] - 1) // job[SHARE_PANELS]
         item = claim(call)
@@ -198,9 +216,9 @@ def _product_of(sources: int) -> Any:
             first = item // per_row_share * job[SHARE]
             last = min(first + job[SHARE], job[ROWS])
             if first != located:
-                locate_rows(job, first, last, scratch)
                 if waits:
                     redirect(job, first, block)
+                locate_rows(target, first, last, scratch)
                 located = first
             start = item % per_row_share * job[SHARE_PANELS]
             for panel in range(start, min(start + job[SHARE_PANELS], panels)):

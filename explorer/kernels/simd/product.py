@@ -44,14 +44,16 @@ class Rows(NamedTuple):
     """The rows that a product reads. (A tuple: one is made at every call, and a record of few rows must not be dear.)
 
     codes: contiguous, INT8 (zero point 0) or UINT8 with ``zero_point``; rows: how many; stride: bytes from one to
-    the next; scale: FP32, one for each row, or [] for all. A convolution's rows are found by ``offsets`` [pixels, taps]
-    INT64 within an image of ``image_bytes`` (-1: in ``padding``, a row of zero points), and its codes are UINT8.
+    the next; scale: FP32, one for each row, or [] for all. Or rows of FP32 without a scale, few of them, which become
+    INT8 codes with one scale each on the way in (each thread does all of them for itself). A convolution's rows are
+    found by ``offsets`` [pixels, taps] INT64 within an image of ``image_bytes`` (-1: in ``padding``, a row of zero
+    points), and its codes are UINT8.
     """
 
     codes: Tensor
     rows: int
     stride: int
-    scale: Tensor
+    scale: Tensor | None
     zero_point: int = 0
     offsets: Tensor | None = None
     image_bytes: int = 0
@@ -60,7 +62,12 @@ class Rows(NamedTuple):
     @property
     def flipped(self) -> bool:
         """Whether the codes are signed, and made unsigned on the way in, with zero point 128."""
-        return self.codes.dtype is torch.int8
+        return self.codes.dtype is not torch.uint8
+
+    @property
+    def by_row(self) -> bool:
+        """Whether each row has a scale."""
+        return self.scale is None or self.scale.ndim > 0
 
     @property
     def pixels(self) -> int:
@@ -102,12 +109,14 @@ def multiply(
     _check(x, scaled.weight, out)
     assert (addend is not None) == post.addend, "an addend is given where the kernel was extended by one"
     threads = torch.get_num_threads()
-    key = (x.rows, x.pixels, x.image_bytes, x.flipped, x.zero_point, x.scale.ndim, threads, post)
+    key = (x.rows, x.pixels, x.image_bytes, x.codes.dtype, x.zero_point, x.by_row, threads, post)
     prepared = scaled.prepared.get(key)
     if prepared is None:
         prepared = scaled.prepared[key] = _prepare(x, scaled, post, threads)
     block = prepared.template.copy()
-    block[job.X], block[job.ROW_SCALE] = x.codes.data_ptr(), x.scale.data_ptr()
+    block[job.X] = x.codes.data_ptr()
+    if x.scale is not None:
+        block[job.ROW_SCALE] = x.scale.data_ptr()
     block[job.SCRATCH] = scratch(prepared.scratch_bytes).data_ptr()
     if x.offsets is not None and x.padding is not None:
         block[job.OFFSETS], block[job.PADDING] = x.offsets.data_ptr(), x.padding.data_ptr()
@@ -131,7 +140,9 @@ def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
         share, share_panels = share_out(x.rows, row_bytes, panels, threads, weight.panels.numel() >= FAR_BYTES)
     scratch_bytes = waiting_at = _scratch_bytes(share, weight.taps, x.stride if x.flipped else 0)
     if post.tokens:
-        scratch_bytes += job.BLOCK_BYTES + -(-share * weight.outputs * 4 // 64) * 64
+        scratch_bytes += job.BLOCK_BYTES + _whole_lines(share * weight.outputs * 4)
+    if x.scale is None:
+        scratch_bytes += job.BLOCK_BYTES + _whole_lines(x.rows * x.stride) + _whole_lines(x.rows * 4)
     correction = weight.correct(128 if x.flipped else x.zero_point)
     fields = {
         job.ROWS: x.rows,
@@ -147,9 +158,11 @@ def _prepare(x: Rows, scaled: Scaled, post: Post, threads: int) -> Prepared:
         job.IMAGE_BYTES: x.image_bytes,
         job.SCRATCH_BYTES: scratch_bytes,
         job.WAITING_AT: waiting_at if post.tokens else 0,
+        job.CAST_AT: waiting_at if x.scale is None else 0,
+        job.INPUTS: weight.depth,
         job.WEIGHT: weight.panels.data_ptr(),
         job.CORRECTION: correction.data_ptr(),
-        job.ROW_SCALE_BYTES: 4 if x.scale.ndim else 0,
+        job.ROW_SCALE_BYTES: 4 if x.by_row else 0,
         job.COLUMN_SCALE: scaled.scale.data_ptr(),
         job.BIAS: scaled.bias.data_ptr(),
         job.OUT_WIDTH: weight.outputs,
@@ -205,7 +218,12 @@ def suits_whole_rows(rows: int, weight: Int8Weight, threads: int) -> bool:
 def _check(x: Rows, weight: Int8Weight, out: Tensor) -> None:
     """Assert what the loops rely on: they see bare addresses."""
     codes, scale = x.codes, x.scale
-    assert codes.is_cpu and codes.is_contiguous() and codes.dtype in CODES
+    assert codes.is_cpu and codes.is_contiguous()
+    if scale is None:
+        assert codes.dtype is torch.float32 and codes.numel() == x.rows * weight.depth and weight.taps == 1
+        assert out.numel() == x.rows * weight.outputs
+        return
+    assert codes.dtype in CODES
     assert scale.dtype is torch.float32 and scale.is_contiguous() and scale.numel() == (x.rows if scale.ndim else 1)
     assert out.numel() == x.rows * weight.outputs
     if x.offsets is None:
@@ -216,8 +234,13 @@ def _check(x: Rows, weight: Int8Weight, out: Tensor) -> None:
 
 def _scratch_bytes(share: int, taps: int, row_bytes: int) -> int:
     """Bytes of one thread: the sums of a tile, the addresses of a share's rows, its flipped inputs."""
-    addresses = -(-(share + job.HEIGHTS[0]) * taps * 8 // 64) * 64
-    return job.SUMS_BYTES + addresses + -(-share * row_bytes // 64) * 64
+    addresses = _whole_lines((share + job.HEIGHTS[0]) * taps * 8)
+    return job.SUMS_BYTES + addresses + _whole_lines(share * row_bytes)
+
+
+def _whole_lines(count: int) -> int:
+    """Bytes of the cache lines that so many bytes take."""
+    return -(-count // 64) * 64
 
 
 _local = threading.local()

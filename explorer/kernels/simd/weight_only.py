@@ -40,12 +40,13 @@ Block = ctypes.c_int64 * job.PLACES
 @dataclass(frozen=True)
 class Call:
     """Calls for so many rows: the fields that last, how many threads, the scratch memory that they take in all, and
-    where in one thread's part of it what belongs to the blocks starts."""
+    where in one thread's part of it what belongs to the blocks starts, and a row rounded to BF16."""
 
     block: bytes
     threads: int
     scratch_bytes: int
     meta_at: int
+    narrow_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +115,24 @@ def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight
 
 
 def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
-    """Return x [..., K] BF16 times the weight, plus its bias: [..., N] BF16. A row with NaN or Inf gives NaN in all."""
+    """Return x [..., K] BF16 times the weight, plus its bias: [..., N] BF16. A row with NaN or Inf gives NaN in all.
+
+    x may be FP32 where its rows are fewer than :data:`MANY_ROWS`: what is multiplied is that rounded to BF16.
+    """
     shape, depth = x.shape, weight.padded_depth
     if depth != weight.depth:
         x = torch.nn.functional.pad(x, (0, depth - weight.depth))
     x = x.contiguous()
-    assert x.is_cpu and x.dtype is torch.bfloat16, "a bare address is read"
     rows, width = x.numel() // depth, weight.codes.shape[0] * WIDTH
-    out = x.new_empty((rows, width) if width != weight.width else (*shape[:-1], width))
+    assert x.is_cpu and (x.dtype is torch.bfloat16 or rows < MANY_ROWS), "a bare address is read"
+    out = x.new_empty((rows, width) if width != weight.width else (*shape[:-1], width), dtype=torch.bfloat16)
     call = weight.call_for(rows, torch.get_num_threads())
     block = Block.from_buffer_copy(call.block)
     pieces = scratch(call.scratch_bytes).data_ptr()
     block[job.X], block[job.OUT] = x.data_ptr(), out.data_ptr()
     block[job.PIECES], block[job.META] = pieces, pieces + call.meta_at
+    if x.dtype is torch.float32:
+        block[job.NARROW] = pieces + call.narrow_at
     loops = _loops()
     if not block[job.PACKED_BYTES]:
         loops.start(loops.pack_rows, call.threads, Block.from_buffer_copy(block))
@@ -139,7 +145,8 @@ def _prepare(weight: PackedWeight, rows: int, threads: int) -> Call:
     blocks, block = depth // weight.block, Block()
     threads = min(threads, shares) if rows * weight.width * depth >= SMALL else 1
     meta_at = rows * 2 * depth
-    packed_bytes = -(-(meta_at + rows * blocks * 16) // 64) * 64
+    narrow_at = meta_at + rows * blocks * 16
+    packed_bytes = -(-(narrow_at + 2 * depth) // 64) * 64
     alone = rows < MANY_ROWS
     fields = {
         job.ROWS: rows,
@@ -158,7 +165,7 @@ def _prepare(weight: PackedWeight, rows: int, threads: int) -> Call:
     }
     for place, value in fields.items():
         block[place] = value
-    return Call(bytes(block), threads, packed_bytes * (threads if alone else 1), meta_at)
+    return Call(bytes(block), threads, packed_bytes * (threads if alone else 1), meta_at, narrow_at)
 
 
 def missing_inputs(depth: int, block: int = BLOCK) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
     CLAIMED,
     THREADS_IN,  # threads that have taken their scratch memory
     ROWS,
-    X,  # rows of BF16, filled up to whole blocks
+    X,  # rows of BF16, filled up to whole blocks, or of FP32
+    NARROW,  # of rows of FP32: where the first thread rounds them to BF16, each thread at PACKED_BYTES after; 0: none
     PIECES,  # [rows, 2, depth] INT8: the rows' integers; where each thread packs for itself, of the first thread
     META,  # [rows, blocks, 4] of 32 bits: what belongs to the blocks; likewise
     PACKED_BYTES,  # of one thread's pieces and meta, where each packs all rows for itself; 0: they are packed already
@@ -25,5 +26,5 @@ from __future__ import annotations
     SCALE_BYTES,  # scales of 64 outputs
     SCALE_STEP,  # from one block's scales to the next block's
     BIAS,
-) = range(19)
-PLACES = 19
+) = range(20)
+PLACES = 20

@@ -22,6 +22,7 @@ from explorer.kernels.simd.weight_only_job import (
     BLOCK,
     BLOCKS,
     META,
+    NARROW,
     OFFSET,
     OUT,
     PACKED_BYTES,
@@ -113,14 +114,30 @@ def _pack_of(sources: int) -> Any:
 
 
 @njit(nogil=True)
+def narrow_row(x: int, target: int, depth: int) -> None:
+    """Write a row of FP32 as BF16: rounded to nearest even, Inf beyond the largest, any NaN as one."""
+    bits, narrow = carray(pointer(x), (depth,), np.uint32), carray(pointer(target), (depth,), np.uint16)
+    for k in range(depth):
+        value = bits[k]
+        rounded = np.uint32(value + np.uint32(0x7FFF) + ((value >> np.uint32(16)) & np.uint32(1)))
+        is_nan = (value & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+        narrow[k] = np.uint16(0x7FC0) if is_nan else np.uint16(rounded >> np.uint32(16))
+
+
+@njit(nogil=True)
 def pack_all(job: Any, number: int) -> tuple[int, int]:
     """Return where the rows' integers and their blocks' are; packed for this thread where that was not done before."""
-    pieces, meta = job[PIECES] + number * job[PACKED_BYTES], job[META] + number * job[PACKED_BYTES]
+    own = number * job[PACKED_BYTES]
+    pieces, meta = job[PIECES] + own, job[META] + own
     if job[PACKED_BYTES]:
         blocks, block = job[BLOCKS], job[BLOCK]
+        depth = blocks * block
         for row in range(job[ROWS]):
-            to = pieces + row * 2 * blocks * block
-            pack_row(job[X] + row * 2 * blocks * block, to, meta + row * 16 * blocks, blocks, block, job[OFFSET])
+            values = job[X] + row * 2 * depth
+            if job[NARROW]:
+                values = job[NARROW] + own
+                narrow_row(job[X] + row * 4 * depth, values, depth)
+            pack_row(values, pieces + row * 2 * depth, meta + row * 16 * blocks, blocks, block, job[OFFSET])
     return pieces, meta
 
 
