@@ -125,3 +125,14 @@ def test_device_says_what_makes_times_comparable() -> None:
     assert CPU.label.startswith("CPU · ")
     assert Device("cpu", "x", 2, waiting="passive").key != Device("cpu", "x", 2, waiting="default").key
     assert CPU.facts()["torch_version"] == torch.__version__
+
+
+def test_outputs_that_are_no_logits_have_a_squared_error_in_the_unit_of_the_map() -> None:
+    meter = QualityMeter(find_task("regression"), 6, emulated=False)
+    wanted, moved = torch.randn(6, 5, 3), torch.randn(6, 5, 3)
+    meter.add(moved, wanted, wanted)
+    found = meter.read()
+    assert math.isnan(found.kl)
+    expected = float((moved.double() - wanted.double()).square().sum(-1).mean())
+    assert found.cost == pytest.approx(expected, rel=1e-9), "of a position, summed over the last dimension"
+    assert found.cost_interval[0] < found.cost < found.cost_interval[1]

@@ -35,7 +35,8 @@ test("ops are announced with the order that they are in", () => {
   const op = (more) => ({ cost: null, us: null, breaks: false, ...more });
   assert.match(opsNote({ same: true, ops: [], more: 0 }), /the same recipe/);
   assert.match(opsNote({ ops: [op({ cost: 1e-4 }), op()], more: 0 }), /^2 ops differ, those first that make most/);
-  assert.match(opsNote({ ops: [op()], more: 0 }), /^1 op differs, the largest weights first/);
+  assert.match(opsNote({ ops: [op(), op()], more: 0 }), /^2 ops differ, the largest weights first/);
+  assert.equal(opsNote({ ops: [op()], more: 0 }), "1 op differs.");
   assert.match(opsNote({ ops: [op({ us: 3 })], more: 9 }), /^10 ops differ.*The first 1 are listed/);
   assert.deepEqual([costWords(op({ cost: 1e-4 })), costWords(op({ breaks: true })), costWords(op())], ["+1.0e-4", "NaN or Inf", "\u2013"]);
   assert.deepEqual([timeWords(op({ us: -12 })), timeWords(op({ us: 0 }))], ["\u221212.0 \u00b5s", "0.000 \u00b5s"]);

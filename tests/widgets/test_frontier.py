@@ -56,7 +56,7 @@ def test_hollow_is_predicted_and_filled_is_measured_with_its_intervals() -> None
     figure = draw_front(scene(seen, mark("search", 1e-5, 30.0)))
     points = trace(figure, KINDS["search"][0])
     assert list(points.marker.symbol) == ["diamond", "diamond-open"]
-    assert (list(points.error_x.array), list(points.error_x.arrayminus)) == ([1.0, 0.0], [0.5, 0.0])
+    assert (list(points.error_x.array), list(points.error_x.arrayminus)) == ([1.0, None], [0.5, None])
     assert list(trace(figure, FRONT).y) == [1e-3, 1e-5], "the line stays where it was predicted"
     assert list(trace(figure, LEAP).x) == [10.0, 11.0, None]
 

@@ -54,6 +54,7 @@ def test_the_proposal_is_on_the_map_before_it_is_taken(
     assert session.recipe == session.presets()["fp32"]
     assert ask("take_proposal", hash=found["proposal"]["hash"])["ok"]
     assert session.recipe == state.proposal.recipe
+    assert session.node.words.startswith("search, at most ")
     assert search_rows.search(state)["proposal"]["changes"] == 0
     assert state.wait(20)
     assert "evaluate" in session.calls

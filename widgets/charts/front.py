@@ -181,10 +181,15 @@ def _points(kind: str, chosen: Sequence[tuple[int, Mark]], floor: float) -> dict
 
 
 def _bars(spreads: Sequence[Spread], color: str) -> dict[str, Any]:
-    ahead = [max(0.0, spread.high - spread.value) for spread in spreads]
-    behind = [max(0.0, spread.value - spread.low) for spread in spreads]
+    # None where there is no interval: plotly draws the caps of an empty bar too.
+    ahead, behind = ([max(0.0, size) or None for size in sizes] for sizes in zip(*map(_reach, spreads), strict=True))
     looks = {"color": see_through(color, 0.7), "thickness": 1.2, "width": 3}
     return {"type": "data", "symmetric": False, "array": ahead, "arrayminus": behind, "visible": True, **looks}
+
+
+def _reach(spread: Spread) -> tuple[float, float]:
+    """How far the interval reaches above and below the number."""
+    return spread.high - spread.value, spread.value - spread.low
 
 
 def _broken(chosen: Sequence[tuple[int, Mark]], ceiling: float) -> dict[str, Any]:

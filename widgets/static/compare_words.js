@@ -34,7 +34,7 @@ export function sideWords(name, side, found) {
   if (!side) return { text: "\u2013", title: "not measured yet" };
   const { write } = FIGURES[name];
   const text = isNumber(side.value) ? write(side.value, found) : "NaN";
-  if (!isNumber(side.low) || !isNumber(side.high)) return { text, title: side.kind };
+  if (!isNumber(side.low) || !isNumber(side.high) || side.low === side.high) return { text, title: side.kind };
   if (name === "score") return { text, title: `against FP32 ${difference(side.moved, found.unit)}, 95 % between ${difference(side.low, found.unit)} and ${difference(side.high, found.unit)} (${side.kind})` };
   const what = side.kind === "predicted" ? "band" : "95 %";
   return { text, title: `${what} ${write(side.low, found)} to ${write(side.high, found)} (${side.kind})` };
@@ -56,6 +56,7 @@ export function changeWords(row, found) {
 /** The line above the ops. */
 export function opsNote(found) {
   if (found.same) return "Both are the same recipe. Choose another on either side.";
+  if (found.ops.length === 1 && !found.more) return "1 op differs.";
   const known = found.ops.some((op) => isNumber(op.cost) || isNumber(op.us));
   const order = known ? "those first that make most of the difference" : "the largest weights first: no cost or time of them is known yet";
   return `${plural(found.ops.length + found.more, "op differs", "ops differ")}, ${order}.${found.more ? ` The first ${found.ops.length} are listed.` : ""}`;

@@ -99,7 +99,7 @@ function buildFound(model, send) {
   const root = h("div", { class: "px-found" },
     h("div", { class: "px-budget" }, said),
     slider, h("div", { class: "px-ends px-sub" }, ends), figures, mix,
-    h("div", { class: "px-ask" }, change, h("span", { class: "px-space" }), apply, verify), table);
+    h("div", { class: "px-ask" }, change, apply, verify), table);
   slider.addEventListener("input", () => {
     const { low, high, for: objective } = model.get("search");
     const value = valueAt(Number(slider.value), low, high);

@@ -84,14 +84,14 @@ class FrontierHead(View):
         state = self.page_state
         if self.scene is None:
             return {"state": "none"}
-        kinds = [mark.kind for mark in self.scene.marks]
+        marks = self.scene.marks
         return {
             "state": "unsearched" if state.search.frontier is None else "ready",
             "axis": self.axis,
             "axes": [list(each) for each in AXES.items()],
-            "proposals": kinds.count("search"),
-            "verified": sum(mark.measured for mark in self.scene.marks if mark.kind == "search"),
-            "trials": kinds.count("trial") + kinds.count("uniform"),
+            "proposals": sum(mark.kind == "search" for mark in marks),
+            "verified": sum(mark.measured for mark in marks if mark.kind == "search"),
+            "trials": len({mark.recipe.hash for mark in marks if mark.measured}),
             "left_out": without_speed(state) if self.axis == "latency" else 0,
         }
 
