@@ -6,7 +6,7 @@ and made a leaf. So a walk back costs about as much as the way forth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,6 +23,10 @@ Edge = tuple[str, str]
 """The id of an op that reads a value, and the value's name."""
 Gradients = Mapping[str | Edge, list[list[Tensor | None]]]
 """Value -> for each tensor of it (one, mostly), for each probe, its gradient; None where nothing depends on it."""
+
+
+class NoDerivative(ExplorerError):
+    """An op between a value and the output has no derivative."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,29 @@ def find_carrying(graph: ModelGraph) -> frozenset[str]:
     return frozenset(found)
 
 
+def find_reaching(graph: ModelGraph, ends: Iterable[str]) -> frozenset[str]:
+    """Return the values that ``ends`` are computed from, and these."""
+    found, left = set[str](), list(ends)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += graph.producer[name].refs if name in graph.producer else ()
+    return frozenset(found)
+
+
+def find_blocked(graph: ModelGraph, cut: Collection[str]) -> Mapping[str, str]:
+    """Return the ids of the ops whose results, and so their errors, pass an op of ``cut``, each with one of these."""
+    behind = {op: find_reaching(graph, graph.by_id[op].refs) for op in sorted(cut)}
+    return {graph.producer[name].id: op for op, names in behind.items() for name in names if name in graph.producer}
+
+
 class Tape:
     """The ops of one segment, run in FP32 and recorded.
 
-    values: those that enter, and the inputs and integers that the ops read. carrying: see :func:`find_carrying`.
+    values: those that enter, and the inputs and integers that the ops read. carrying: see :func:`find_carrying`. cut:
+    ids of ops without a derivative; what they read gets no gradient through them. ``stuck`` are those that were found
+    to have none while they ran.
     """
 
     def __init__(
@@ -78,8 +101,10 @@ class Tape:
         segment: Segment,
         values: Mapping[str, Any],
         carrying: frozenset[str],
+        cut: Collection[str] = (),
     ) -> None:
         self.segment, self._plan = segment, plan
+        self.stuck: set[str] = set()
         self._tracked: dict[str, Any] = dict(values)
         self._read: dict[Edge, Any] = {}
         for name in segment.enters:
@@ -93,6 +118,12 @@ class Tape:
                         self._mark((step.op.id, name), x) for name, x in zip(step.site.inputs, inputs, strict=True)
                     ]
                 output = kernels.call(step)(*inputs)
+                if step.op.id in cut:
+                    output = _map_floats(output, Tensor.detach)
+                elif (
+                    step.op.role != "integer" and _needs_grad(inputs) and floats_of(output) and not _needs_grad(output)
+                ):
+                    self.stuck.add(step.op.id)
                 self._tracked[step.op.name] = _cut_loose(output) if step.op.has_precision else output
 
     def _input(self, name: str, carrier: str | None) -> Any:
@@ -115,7 +146,7 @@ class Tape:
         """Return the gradients of values, or of values through one op that reads them, given those of the values that
         leave; the record is used up.
 
-        Raises :class:`ExplorerError` where an op has no derivative.
+        Raises :class:`NoDerivative` where an op has none.
         """
         marked = [(name, x) for name in wanted for x in floats_of(self._find(name))]
         inputs = [x for _, x in marked if x.requires_grad]
@@ -152,7 +183,28 @@ def _differentiate(
         return torch.autograd.grad(ends, inputs, seeds, retain_graph=keep, allow_unused=True)
     except (RuntimeError, NotImplementedError) as error:
         found = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ExplorerError("predict quality costs", f"a gradient is missing: {found}", "an exact sweep") from error
+        raise NoDerivative("predict quality costs", f"a gradient is missing: {found}", "an exact sweep") from error
+
+
+def find_underivable(plan: Plan, kernels: KernelCache, segment: Segment, values: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the ops of a segment that cannot be walked back through, each tried alone."""
+    found = set()
+    for step in plan.steps[segment.start : segment.stop]:
+        inputs = [_map_floats(values[name], lambda x: x.detach().requires_grad_()) for name in step.site.inputs]
+        leaves = [x for value in inputs for x in floats_of(value)]
+        with torch.enable_grad():
+            outputs = [x for x in floats_of(kernels.call(step)(*inputs)) if x.requires_grad]
+        try:
+            _differentiate(outputs, leaves, [torch.zeros_like(x) for x in outputs], keep=False)
+        except NoDerivative:
+            found.add(step.op.id)
+    return found
+
+
+def _needs_grad(values: Any) -> bool:
+    """Whether a tensor among values, or in a tuple among them, depends on what is differentiated."""
+    parts = values if isinstance(values, (tuple, list)) else (values,)
+    return any(x.requires_grad for part in parts for x in floats_of(part))
 
 
 def floats_of(value: Any) -> list[Tensor]:

@@ -47,12 +47,14 @@ def predict_kv(
         seed = seed_of(subject.samples.fingerprint, index)
         for key, products in sensitivity.run(inputs, batch, seed, Work({}, roundings), extent.cancel).items():
             found[key].append(products)
+    known = [cell for cell in cells if cell not in sensitivity.failures]
     return replace(
         empty_map(subject, like),
         ops=tuple(find_ports(subject)),
         precisions=formats,
-        products={cell: np.concatenate(found[cell]) for cell in cells},
-        emulated=frozenset(cells),
+        products={cell: np.concatenate(found[cell]) for cell in known},
+        refusals=dict(sensitivity.failures),
+        emulated=frozenset(known),
     )
 
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator"
-"""The loop that multiplies an error with gradients on a CPU. Importing this imports Numba. (Effect: JIT, threads.)
+"""The loop that multiplies errors with gradients on a CPU. Importing this imports Numba. (Effect: JIT, threads.)
 
-Result, FP32's result and all gradients are read once, in chunks that stay in the first cache. A sample is one share of
-the work, so the number of threads changes no bit.
+All results of an op, FP32's result and all gradients are read once, in chunks that stay in the first cache. A sample is
+one share of the work, so the number of threads changes no bit.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from torch import Tensor
 
 from explorer.team import CALL, claim, pointer, run
 
-_CHUNK = 2048
+_CHUNK = 1024
 
 
-def contract(given: Tensor, wanted: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """Return the sums over elements of gradient * (given - wanted), FP32 [n, probes].
+def contract(given: Sequence[Tensor], wanted: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """Return the sums over elements of gradient * (given - wanted), FP32 [results, n, probes].
 
-    given: [n, elements] FP32 or BF16; wanted and each of the gradients: [n, elements] FP32; all contiguous. Chunks are
-    added in FP64. NaN and Inf go through.
+    given: results, each [n, elements], FP32 or BF16; wanted and each of the gradients: [n, elements] FP32; all
+    contiguous. Chunks are added in FP64. NaN and Inf go through.
     """
     n, elements = wanted.shape
+    results = np.array([[x.data_ptr(), x.dtype == torch.bfloat16] for x in given], np.int64)
     places = np.array([x.data_ptr() for x in gradients], np.int64)
-    sums = np.empty((n, len(gradients)), np.float32)
-    narrow = int(given.dtype == torch.bfloat16)
-    block = (given.data_ptr(), wanted.data_ptr(), places.ctypes.data, n, elements, len(gradients), narrow)
-    run(_team, min(torch.get_num_threads(), n), *block, sums.ctypes.data)
+    sums = np.empty((len(given), n, len(gradients)), np.float32)
+    sizes = (len(given), n, elements, len(gradients))
+    block = (results.ctypes.data, wanted.data_ptr(), places.ctypes.data, *sizes, sums.ctypes.data)
+    run(_team, min(torch.get_num_threads(), n), *block)
     return torch.from_numpy(sums)
 
 
@@ -58,29 +59,33 @@ def _dot(x: Any, y: Any) -> Any:
 
 @cfunc(CALL, cache=True)
 def _team(call: Any) -> None:
-    """One thread's work on a block of INT64: samples claimed, given, wanted, gradients, n, elements, probes, whether
-    given is BF16, sums."""
+    """One thread's work on a block of INT64: samples claimed, results (of each its address and whether it is BF16),
+    wanted, gradients, number of results, n, elements, probes, sums."""
     job = carray(call, (9,), np.int64)
-    n, elements, probes, narrow = job[4], job[5], job[6], job[7]
+    count, n, elements, probes = job[4], job[5], job[6], job[7]
+    results = carray(pointer(job[1]), (count, 2), np.int64)
     gradients = carray(pointer(job[3]), (probes,), np.int64)
+    sums = carray(pointer(job[8]), (count, n, probes), np.float32)
     buffer, difference = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
-    totals = np.empty(probes, np.float64)
+    totals = np.empty((count, probes), np.float64)
     sample: Any = claim(call)
     while sample < n:
         totals[:] = 0.0
         for start in range(0, elements, _CHUNK):
             here, place = min(_CHUNK, elements - start), sample * elements + start
             wanted = carray(pointer(job[2] + 4 * place), (here,), np.float32)
-            if narrow:
-                codes = carray(pointer(job[1] + 2 * place), (here,), np.uint16)
-                _widen(codes, buffer.view(np.uint32)[:here])
-                _subtract(buffer[:here], wanted, difference[:here])
-            else:
-                _subtract(carray(pointer(job[1] + 4 * place), (here,), np.float32), wanted, difference[:here])
+            for result in range(count):
+                if results[result, 1]:
+                    codes = carray(pointer(results[result, 0] + 2 * place), (here,), np.uint16)
+                    _widen(codes, buffer.view(np.uint32)[:here])
+                    _subtract(buffer[:here], wanted, difference[:here])
+                else:
+                    floats = carray(pointer(results[result, 0] + 4 * place), (here,), np.float32)
+                    _subtract(floats, wanted, difference[:here])
+                for probe in range(probes):
+                    gradient = carray(pointer(gradients[probe] + 4 * place), (here,), np.float32)
+                    totals[result, probe] += _dot(gradient, difference[:here])
+        for result in range(count):
             for probe in range(probes):
-                gradient = carray(pointer(gradients[probe] + 4 * place), (here,), np.float32)
-                totals[probe] += _dot(gradient, difference[:here])
-        sums = carray(pointer(job[8] + 4 * probes * sample), (probes,), np.float32)
-        for probe in range(probes):
-            sums[probe] = np.float32(totals[probe])
+                sums[result, sample, probe] = np.float32(totals[result, probe])
         sample = claim(call)

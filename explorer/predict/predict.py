@@ -49,8 +49,8 @@ def predict_map(
     What ``known``, another map of the same subject, has of these samples is taken over, and only the rest is computed:
     of precisions that it lacks all, of others what comes after its samples; its other precisions are handed on.
     ``partial`` gets the map after every batch;
-    the first is a rough answer. A cell whose kernel fails is refused with the reason. Raises :class:`Cancelled`, and
-    :class:`ExplorerError` where an op has no derivative.
+    the first is a rough answer. A cell whose kernel fails, or whose error passes an op without a derivative, is refused
+    with the reason. Raises :class:`Cancelled`.
     """
     extent = Extent(SAMPLES if extent.n is None else extent.n, extent.progress, extent.cancel)
     draft = _Draft(subject, ask, known, extent.of(len(subject.samples)))
@@ -99,6 +99,7 @@ class _Draft:
             if key in mine:
                 whole = wanted if len(products) >= wanted else len(products) // size * size
                 self._products[key] = products[:whole]
+        self.refuse({cell: reason for cell, reason in known.refusals.items() if cell in mine})
 
     def missing_at(self, start: int) -> Work | None:
         """What is to be done on the batch that begins at this sample; None where nothing is."""
@@ -112,7 +113,7 @@ class _Draft:
             self._products[key] = np.concatenate([self._products[key], products]) if key in self._products else products
 
     def refuse(self, failures: Mapping[Cell, str]) -> None:
-        """Leave out cells whose kernels failed."""
+        """Leave out cells that have no prediction."""
         self._refusals |= failures
         for cell in failures:
             self._products.pop(cell, None)

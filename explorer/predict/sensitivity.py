@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,20 @@ from explorer.errors import Cancelled
 from explorer.formats import Quantized
 from explorer.graph import Op
 from explorer.kernels import as_float
-from explorer.predict.gradients import Edge, Gradients, Segment, Tape, cut_segments, find_carrying, floats_of
+from explorer.predict.gradients import (
+    Edge,
+    Gradients,
+    NoDerivative,
+    Segment,
+    Tape,
+    cut_segments,
+    find_blocked,
+    find_carrying,
+    find_reaching,
+    find_underivable,
+    floats_of,
+)
+from explorer.predict.owners import Owners, find_picked
 from explorer.predict.probes import Probes
 from explorer.predict.products import Contract, Pull
 from explorer.predict.record import Cell, Products, Seam
@@ -28,6 +41,7 @@ from explorer.subject import Subject
 
 Key = Cell | Seam
 """What products are found for."""
+_UNDERIVED = "its result reaches the output only through ops without a derivative"
 
 
 @dataclass(frozen=True)
@@ -82,35 +96,57 @@ class Sensitivity:
         # Held at a time: results, what is recorded for derivatives, an op's gradients in order, and all gradients.
         self._segments = cut_segments(self._graph, self._plan.shapes, manner.budget_bytes / (manner.probes + 3))
         self._alone: dict[Cell, Alone] = {}
+        self._cut: set[str] = set()
+        self._reaching = find_reaching(self._graph, [self._graph.output.name])
+        self._sorts = any(find_picked(op) is not None for op in self._graph.ops)
         self.failures: dict[Cell, str] = {}
 
     def run(
         self, inputs: Mapping[str, Tensor], batch: Batch, seed: int, work: Work, cancel: Any = None
     ) -> dict[Key, Products]:
-        """Return the products [count, probes] of all there is to do on a batch. Cells whose kernel fails are left out,
-        and :attr:`failures` says why."""
-        found: dict[Key, Tensor] = {}
-        entering = self._go_forth(inputs, cancel)
+        """Return the products [count, probes] of all there is to do on a batch.
+
+        Cells whose kernel fails are left out, and those whose error only reaches the output through an op without a
+        derivative; :attr:`failures` says why.
+        """
+        doing = _Doing(batch, work, cancel, Owners(self._graph, batch.size))
+        entering = self._go_forth(inputs, doing)
         arriving: Gradients = {}
         for segment in reversed(self._segments):
-            tape = Tape(self._plan, self._subject.kernels, segment, entering.pop(), self._carrying)
+            tape = Tape(self._plan, self._subject.kernels, segment, entering.pop(), self._carrying, self._cut)
             values = tape.values
             if segment is self._segments[-1]:
                 arriving = self._probe(values[self._graph.output.name], batch, seed)
-            gradients = dict(tape.walk_back(self._wanted(segment, work), arriving, self._manner.probes))
+                self._follow(segment, values, doing)
+            try:
+                gradients = dict(tape.walk_back(self._wanted(segment, work), arriving, self._manner.probes))
+            except NoDerivative:
+                if not (found := find_underivable(self._plan, self._subject.kernels, segment, values) - self._cut):
+                    raise
+                self._cut |= found
+                return self.run(inputs, batch, seed, work, cancel)
+            self._cut |= tape.stuck
             arriving = {name: gradients[name] for name in segment.enters if name in self._carrying}
             del tape
-            self._evaluate(segment, values, gradients, _Doing(batch, work, cancel, found))
-        return {key: products.cpu().numpy().astype(np.float32, copy=False) for key, products in found.items()}
+            self._evaluate(segment, values, gradients, doing)
+        return {key: products.cpu().numpy().astype(np.float32, copy=False) for key, products in doing.found.items()}
 
-    def _go_forth(self, inputs: Mapping[str, Tensor], cancel: Any) -> list[dict[str, Any]]:
+    def _go_forth(self, inputs: Mapping[str, Tensor], doing: _Doing) -> list[dict[str, Any]]:
         """The values that enter each segment."""
         values: dict[str, Any] = dict(inputs)
         entering = [dict(values)]
         for segment in self._segments[:-1]:
-            self._executor.advance(values, segment.start, segment.stop, cancel)
+            stops = range(segment.start, segment.stop) if self._sorts else (segment.start,)
+            for start, stop in zip(stops, (*stops[1:], segment.stop), strict=True):
+                doing.owners.follow(self._graph.ops[start], values)
+                self._executor.advance(values, start, stop, doing.cancel)
             entering.append(dict(values))
         return entering
+
+    def _follow(self, segment: Segment, values: Mapping[str, Any], doing: _Doing) -> None:
+        if self._sorts:
+            for op in self._graph.ops[segment.start : segment.stop]:
+                doing.owners.follow(op, values)
 
     def _probe(self, output: Tensor, batch: Batch, seed: int) -> Gradients:
         probes = Probes(self._manner.probes, self._subject.task.logits, seed)
@@ -127,17 +163,28 @@ class Sensitivity:
     ) -> None:
         """Go through the ops of a segment once more, in each precision; what no later op needs is let go."""
         casts: Casts = {}
+        blocked = find_blocked(self._graph, self._cut)
         for position in range(segment.start, segment.stop):
             if doing.cancel is not None and doing.cancel.is_set():
                 raise Cancelled("predict quality costs")
             op = self._graph.ops[position]
-            self._do_roundings(op, values, gradients, casts, doing)
-            self._do_cells(op, values, gradients, casts, doing)
+            if op.id in blocked:
+                keys = (*doing.work.cells.get(op.id, ()), *doing.work.roundings.get(op.id, ()))
+                self._refuse(keys, f"its error passes {blocked[op.id]!r}, which has no derivative", doing)
+            else:
+                self._do_roundings(op, values, gradients, casts, doing)
+                self._do_cells(op, values, gradients, casts, doing)
             gone = [name for name in (*op.refs, op.name) if self._graph.last_use.get(name, -1) <= position]
             for name in gone:
                 values.pop(name, None)
             for key in [key for key in casts if key[0] in gone]:
                 del casts[key]
+
+    def _refuse(self, keys: Iterable[Key], reason: str, doing: _Doing) -> None:
+        """Give a reason in place of the products of cells; seams that no price needs are 0."""
+        keys = tuple(keys)
+        self.failures |= {key: reason for key in keys if not isinstance(key, Seam)}
+        self._note([], {key: [] for key in keys if isinstance(key, Seam)}, doing)
 
     def _do_cells(
         self, op: Op, values: dict[str, Any], gradients: dict[str | Edge, Any], casts: Casts, doing: _Doing
@@ -145,31 +192,47 @@ class Sensitivity:
         cells = doing.work.cells.get(op.id, {})
         if not cells:
             return
+        pulls = self._pull(op, op.name, values, gradients.pop(op.name), doing)
+        if not any(pulls) and op.name in self._reaching:
+            self._refuse(cells, _UNDERIVED, doing)
+            return
         inputs = tuple(values[name] for name in self._plan.step_of[op.id].site.inputs)
-        pulls = [
-            Pull.of(x, pull, op, doing.batch)
-            for x, pull in zip(floats_of(values[op.name]), gradients.pop(op.name), strict=True)
-        ]
+        given: dict[Key, list[Tensor]] = {}
         for cell, step in cells.items():
             try:
-                given = self._call(cell, step)(inputs, casts)
+                given[cell] = _floats_in(self._call(cell, step)(inputs, casts))
             except KernelError as error:
                 self.failures[cell] = error.found
-                continue
-            doing.found[cell] = _sum_products(pulls, _floats_in(given), self._manner, doing.batch)
+        self._note(pulls, given, doing)
 
     def _do_roundings(
         self, op: Op, values: dict[str, Any], gradients: dict[str | Edge, Any], casts: Casts, doing: _Doing
     ) -> None:
-        pulls: dict[str, list[Pull | None]] = {}
+        given: dict[str, dict[Key, list[Tensor]]] = {}
         for key, rounding in doing.work.roundings.get(op.id, {}).items():
             name = rounding.value
-            if name not in pulls:
-                maker = self._graph.producer[name]
-                parts = zip(floats_of(values[name]), gradients.pop((op.id, name)), strict=True)
-                pulls[name] = [Pull.of(x, pull, maker, doing.batch) for x, pull in parts]
-            given = rounded(rounding.carrier, values[name], name, casts)
-            doing.found[key] = _sum_products(pulls[name], _floats_in(given), self._manner, doing.batch)
+            given.setdefault(name, {})[key] = _floats_in(rounded(rounding.carrier, values[name], name, casts))
+        for name, results in given.items():
+            pulls = self._pull(self._graph.producer[name], name, values, gradients.pop((op.id, name)), doing)
+            if any(pulls):
+                self._note(pulls, results, doing)
+            else:
+                self._refuse(results, _UNDERIVED, doing)
+
+    def _pull(
+        self, maker: Op, name: str, values: Mapping[str, Any], gradients: Sequence[Any], doing: _Doing
+    ) -> list[Pull | None]:
+        """What an error of each tensor of a value meets."""
+        order = doing.owners.order(name)
+        parts = zip(floats_of(values[name]), gradients, strict=True)
+        return [Pull.of(x, each, maker, doing.batch, order) for x, each in parts]
+
+    def _note(self, pulls: Sequence[Pull | None], given: Mapping[Key, list[Tensor]], doing: _Doing) -> None:
+        """Find the products [count, probes] of results for a value; 0 where no output depends on it."""
+        parts = zip(pulls, zip(*given.values(), strict=True), strict=True) if given else ()
+        found = [pull.products(results, self._manner.contract) for pull, results in parts if pull is not None]
+        none = torch.zeros(len(given), doing.batch.count, self._manner.probes)
+        doing.found.update(zip(given, sum(found[1:], found[0]) if found else none, strict=True))
 
     def _call(self, cell: Cell, step: Step) -> Alone:
         if cell not in self._alone:
@@ -185,15 +248,8 @@ class _Doing:
     batch: Batch
     work: Work
     cancel: Any
+    owners: Owners
     found: dict[Key, Tensor] = field(default_factory=dict)
-
-
-def _sum_products(pulls: Sequence[Pull | None], given: Sequence[Tensor], manner: Manner, batch: Batch) -> Tensor:
-    """The products [count, probes] of all tensors of a result; 0 where no output depends on it."""
-    parts = [pull.products(x, manner.contract) for pull, x in zip(pulls, given, strict=True) if pull is not None]
-    if not parts:
-        return torch.zeros(batch.count, manner.probes)
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
 
 def _floats_in(value: Any) -> list[Tensor]:

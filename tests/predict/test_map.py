@@ -272,7 +272,8 @@ def test_masks_are_no_error_and_what_is_born_infinite_is(vit: Subject, contract:
     wanted = torch.tensor([[1.0, mask, -torch.inf], [1.0, 2.0, 3.0], [torch.nan, 2.0, 3.0]])
     pull = pull_of(wanted, [torch.tensor([[1.0, 0.0, 0.0]] * 3), torch.tensor([[2.0, torch.nan, 0.0]] * 3)], vit)
     given = torch.tensor([[1.5, -torch.inf, -torch.inf], [1.25, 2.0, torch.inf], [4.0, 2.0, 3.0]])
-    assert pull.products(given, contract).tolist() == [[0.5, 1.0], [torch.inf, torch.inf], [0.0, 0.0]]
+    found = pull.products([given, wanted], contract).tolist()
+    assert found == [[[0.5, 1.0], [torch.inf, torch.inf], [0.0, 0.0]], [[0.0, 0.0]] * 3]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -281,6 +282,6 @@ def test_products_are_sums_in_any_format(vit: Subject, dtype: torch.dtype) -> No
     generator = torch.Generator().manual_seed(0)
     wanted, *gradients = (torch.randn(5, 3, 1025, generator=generator) for _ in range(4))
     given = (wanted + 0.01 * torch.randn(wanted.shape, generator=generator)).to(dtype)
-    found = pull_of(wanted, gradients, vit).products(given, signed)
+    found = pull_of(wanted, gradients, vit).products([wanted, given], signed)[1]
     expected = torch.stack([((given.double() - wanted.double()) * g).flatten(1).sum(1) for g in gradients], 1)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
