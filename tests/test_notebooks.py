@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-SECONDS = 90
-"""A cell imports torch and compiles a loop, on two cores that other tests share."""
+SECONDS = 180
+"""A cell imports torch and compiles a loop, on two cores that another notebook and other tests share."""
+AT_ONCE = 2
+"""Kernels that run side by side, each on one thread: twice as many threads would be no faster on small models."""
 NOTEBOOKS = {"02_formats.ipynb": 6, "03_ranges_and_casts.ipynb": 6, "04_map_and_search.ipynb": 5}
 """Name -> how many views it shows."""
 
@@ -32,12 +36,25 @@ def test_is_kept_without_outputs(root: Path, name: str) -> None:
     assert notebook.metadata["title"]
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_runs_from_top_to_bottom(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.fspath(root))
+@pytest.fixture(scope="module")
+def executed(root: Path) -> Iterator[Mapping[str, Future[Any]]]:
+    """Name -> the notebook with its outputs, or the error that stopped it; the longest begins first."""
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
+        patch.setenv("PYTHONPATH", os.fspath(root))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield {name: pool.submit(execute, root, name) for name in reversed(NOTEBOOKS)}
+
+
+def execute(root: Path, name: str) -> Any:
     notebook = read(root, name)
-    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": os.fspath(root / "notebooks")}})
-    client.execute()
+    resources = {"metadata": {"path": os.fspath(root / "notebooks")}}
+    NotebookClient(notebook, timeout=SECONDS, resources=resources).execute()
+    return notebook
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_runs_from_top_to_bottom(executed: Mapping[str, Future[Any]], name: str) -> None:
+    notebook = executed[name].result()
     shown = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs for cell in shown), "a cell shows nothing"
     views = [
