@@ -108,10 +108,13 @@ def _taken(site: Site, wanted: list[str], device: Device, table: tuple[Kernel, .
 
 
 def of_kernel(kernel: Kernel, site: Site, x: Tensor, chosen: bool) -> Iterator[Candidate]:
-    """Yield a kernel with its input's cast, and for a convolution without: between others no FP32 tensor is made."""
+    """Yield a kernel with its input's cast, done in one call where a plan would do so, and for a convolution without:
+    between others no FP32 tensor is made."""
     packed = kernel.build(site)
     convert, run = converter(kernel, x), packed.run
-    yield Candidate(f"{kernel.precision}: {kernel.name}", kernel.precision, "kernel", lambda: run(convert()), chosen)
+    whole = packed.of_floats(Post()) if packed.of_floats is not None and kernel.casts(site) else None
+    call = (lambda: run(convert())) if whole is None else partial(whole, x)
+    yield Candidate(f"{kernel.precision}: {kernel.name}", kernel.precision, "kernel", call, chosen)
     if site.op.kind != "conv2d" or kernel.precision == "fp32":
         return
     wide = x.contiguous(memory_format=torch.channels_last)

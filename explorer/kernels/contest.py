@@ -76,9 +76,13 @@ def settle(
 
 @torch.no_grad()
 def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = None) -> Winner | None:
-    """Time rivals against each other, the first of them the one to beat; None where none of them runs."""
+    """Time rivals against each other, the first of them the one to beat; None where none of them runs.
+
+    Where one of them casts its operand itself, the cast is in the time of all.
+    """
     takes, gives = rivals[0].takes, rivals[0].gives
-    inputs = _inputs(site, takes, device)
+    inputs, casts = _inputs(site, takes, device), any(rival.casts(site) for rival in rivals)
+    floats = _inputs(site, "fp32", device) if casts else []
     calls: dict[str, Callable[[], Any]] = {}
     first: Any = None
     for rival in rivals:
@@ -87,7 +91,7 @@ def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = Non
         try:
             packed = rival.build(site)
             out = packed.run(*inputs)
-            call = _call_of(packed, rival, site, inputs, out)
+            call = _call_of(packed, rival, site, inputs, out, floats)
             call()
         except Exception:  # noqa: S112  whatever the reason, a kernel that cannot run here does not win
             continue
@@ -102,19 +106,26 @@ def hold(site: Site, rivals: Sequence[Kernel], device: Device, cancel: Any = Non
     return Winner(best if times[best] < MARGIN * times[leader] else leader, times)
 
 
-def _call_of(packed: Packed, rival: Kernel, site: Site, inputs: list[Any], out: Any) -> Callable[[], Any]:
-    """One call of a rival with what follows it in the graph: in its epilogue as far as that goes, then by torch."""
+def _call_of(
+    packed: Packed, rival: Kernel, site: Site, inputs: list[Any], out: Any, floats: Sequence[Any] = ()
+) -> Callable[[], Any]:
+    """One call of a rival with what follows it in the graph: in its epilogue as far as that goes, then by torch.
+
+    floats: the inputs in FP32 where the cast counts, which a rival does itself or has done before.
+    """
     inside = [name for at, name in enumerate(site.after) if set(site.after[: at + 1]) <= rival.fuses]
-    outside = site.after[len(inside) :]
-    if packed.extend is None or not inside:
-        run, outside = packed.run, site.after
-    else:
-        activation = next((name for name in inside if name != "addend"), "")
-        run = packed.extend(Post("addend" in inside, activation)) or packed.run
+    activation, convert = next((name for name in inside if name != "addend"), ""), CARRIERS[rival.takes].convert
+    extend = packed.extend if inside else None
+    if floats and rival.casts(site):
+        inputs, floats, extend = list(floats), (), packed.of_floats
+    joined = None if extend is None else extend(Post("addend" in inside, activation))
+    run, outside = (joined, site.after[len(inside) :]) if joined is not None else (packed.run, site.after)
     terms = [torch.zeros_like(out)] if "addend" in site.after else []
-    added = terms if "addend" in inside else []
+    added = terms if joined is not None and "addend" in inside else []
 
     def call() -> Any:
+        if floats:
+            convert(floats[0])
         out = run(*inputs, *added)
         for name in outside:
             out = out + terms[0] if name == "addend" else TORCH_ACTIVATIONS[name](out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from explorer.formats import Quantized, quantize
 from explorer.kernels import simd
 from explorer.kernels.cpu import CHANNEL, LINEAR, refuse_int8_linear, require_product
-from explorer.kernels.kernel import ADDEND, Kernel
+from explorer.kernels.kernel import ADDEND, Kernel, cannot
 from explorer.kernels.layout import contiguous, dense
 from explorer.kernels.simd.elementwise import activate
 from explorer.kernels.simd.int8_conv import Int8Conv, layout_of, refuse_shape
@@ -21,6 +22,8 @@ from explorer.measure.device import Device
 
 NAME = "explorer VNNI int8"
 CONVOLUTIONS = frozenset(("conv1d", "conv2d"))
+FEW_NUMBERS, LONG_WEIGHT = 1 << 16, 1 << 18
+"""Numbers to cast up to which, and numbers of a weight from which on, a product casts its rows itself."""
 FUSES = ADDEND | frozenset(ACTIVATIONS) | {"codes"}
 
 
@@ -34,7 +37,8 @@ def build_linear(site: Site) -> Packed:
     """Build an INT8 product of rows: INT8 codes with one scale per row, or UINT8 codes under one static scale."""
     product = require_product(site)
     weight = quantize(product.weight, CHANNEL)
-    return _pack(Int8Linear(weight.codes, weight.scale.reshape(-1), product.bias), weight)
+    op = Int8Linear(weight.codes, weight.scale.reshape(-1), product.bias)
+    return replace(_pack(op, weight), of_floats=lambda post: None if post.tokens else _bound(op.of_floats, post))
 
 
 def build_conv(site: Site) -> Packed:
@@ -45,12 +49,20 @@ def build_conv(site: Site) -> Packed:
 
 
 def _pack(op: Int8Op, weight: Quantized) -> Packed:
-    def extend(post: Post) -> Callable[..., Any]:
-        if post.addend:
-            return lambda x, addend: op(x, addend, post)
-        return lambda x: op(x, None, post)
+    return Packed(lambda x: op(x), weight.codes.nbytes, weight.scale.nbytes, lambda post: _bound(op, post))
 
-    return Packed(lambda x: op(x), weight.codes.nbytes, weight.scale.nbytes, extend)
+
+def _bound(op: Callable[..., Any], post: Post) -> Callable[..., Any]:
+    """The op with what follows it fixed."""
+    if post.addend:
+        return lambda x, addend: op(x, addend, post)
+    return lambda x: op(x, None, post)
+
+
+def casts_few_rows(site: Site) -> bool:
+    """Whether each thread can as well cast all rows for itself: few numbers, for a weight that takes long to read."""
+    weight = require_product(site).weight
+    return 0 < site.rows * weight.shape[1] <= FEW_NUMBERS and weight.numel() >= LONG_WEIGHT
 
 
 def build_activation(site: Site) -> Packed:
@@ -88,7 +100,8 @@ def _kernel(precision: str, kinds: frozenset[str], takes: str) -> Kernel:
         (build_linear, refuse_linear, contiguous) if kinds is LINEAR else (build_conv, refuse_conv, conv_layout)
     )
     fuses = FUSES | {"tokens"} if kinds is LINEAR else FUSES
-    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=fuses, layout=layout)
+    casts = casts_few_rows if takes == "int8:token" else cannot
+    return Kernel(NAME, precision, "cpu", kinds, takes, "fp32", build, refuse, fuses=fuses, layout=layout, casts=casts)
 
 
 KERNELS = (

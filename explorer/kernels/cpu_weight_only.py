@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from explorer.kernels.cpu import LINEAR, require_product
-from explorer.kernels.kernel import Kernel
+from explorer.kernels.kernel import Kernel, cannot
 from explorer.kernels.layout import CONTIGUOUS, PADDED, as_rows, contiguous
 from explorer.kernels.simd import weight_only
-from explorer.kernels.site import Packed, Site
+from explorer.kernels.site import Packed, Post, Site
 from explorer.kernels.stored import store_int4, store_int8
 from explorer.measure.device import Device
 from explorer.precision import weight_scheme_of
@@ -23,6 +23,7 @@ Refuse = Callable[[Site, Device], str]
 Layout = Callable[[Site], str]
 
 INT4_PRECISIONS = ("w4", "w4_mse", "w4_hqq", "w4_g128")
+OWN = "AVX512-VNNI int8 weight", "AVX512-VNNI int4 weight"
 TORCH_INT4_GROUPS = (32, 64, 128, 256)
 
 
@@ -68,7 +69,7 @@ def build_own_w8(site: Site) -> Packed:
     product = require_product(site)
     weight, scale = store_int8(product.weight)
     packed = weight_only.pack_int8(weight.codes, scale, _in_bf16(product.bias))
-    return Packed(lambda x: weight_only.matmul(x, packed), weight.codes.nbytes, scale.nbytes)
+    return _own(packed, weight.codes.nbytes, scale.nbytes)
 
 
 def build_own_w4(precision: str) -> Callable[[Site], Packed]:
@@ -78,9 +79,23 @@ def build_own_w4(precision: str) -> Callable[[Site], Packed]:
         product = require_product(site)
         stored = store_int4(product.weight, precision)
         packed = weight_only.pack_int4(stored, _in_bf16(product.bias))
-        return Packed(lambda x: weight_only.matmul(x, packed), stored.weight_bytes, stored.scale_bytes)
+        return _own(packed, stored.weight_bytes, stored.scale_bytes)
 
     return build
+
+
+def _own(packed: weight_only.PackedWeight, weight_bytes: int, scale_bytes: int) -> Packed:
+    """Our own product, of rows in BF16, and of few in FP32, which it rounds itself."""
+
+    def run(x: Tensor) -> Tensor:
+        return weight_only.matmul(x, packed)
+
+    return Packed(run, weight_bytes, scale_bytes, of_floats=lambda post: run if post == Post() else None)
+
+
+def rounds_few_rows(site: Site) -> bool:
+    """Whether our own product takes its rows in FP32."""
+    return 0 < site.rows < weight_only.MANY_ROWS and require_product(site).weight.numel() >= weight_only.LONG_WEIGHT
 
 
 def build_w16(site: Site) -> Packed:
@@ -192,17 +207,18 @@ def own_w8_layout(site: Site) -> str:
 
 
 def _kernel(name: str, precision: str, build: Callable[[Site], Packed], refuse: Refuse, layout: Layout) -> Kernel:
-    return Kernel(name, precision, "cpu", LINEAR, "bf16", "bf16", build, refuse, layout=layout)
+    casts = rounds_few_rows if name in OWN else cannot
+    return Kernel(name, precision, "cpu", LINEAR, "bf16", "bf16", build, refuse, layout=layout, casts=casts)
 
 
 KERNELS = (
-    _kernel("AVX512-VNNI int8 weight", "w8", build_own_w8, refuse_own("w8"), own_w8_layout),
+    _kernel(OWN[0], "w8", build_own_w8, refuse_own("w8"), own_w8_layout),
     _kernel("torch._weight_int8pack_mm", "w8", build_w8, refuse_w8, as_rows),
     *(
         kernel
         for name in INT4_PRECISIONS
         for kernel in (
-            _kernel("AVX512-VNNI int4 weight", name, build_own_w4(name), refuse_own(name), contiguous),
+            _kernel(OWN[1], name, build_own_w4(name), refuse_own(name), contiguous),
             _kernel("torch._weight_int4pack_mm_for_cpu", name, build_w4(name), refuse_w4(name), contiguous),
         )
     ),

@@ -21,6 +21,11 @@ def never(site: Site, device: Device) -> str:
     return ""
 
 
+def cannot(site: Site) -> bool:
+    """Of a kernel that never casts its operand itself."""
+    return False
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One way to run an op.
@@ -34,6 +39,8 @@ class Kernel:
     function of the kernel that runs this activation alone (:data:`explorer.kernels.registry.ACTIVATION_KERNELS`).
     ``layout`` returns how what it computes on must lie in memory (:mod:`explorer.kernels.layout`): what lies otherwise
     is copied inside its call. A result lies as its input must, and where any layout will do, as torch's would.
+    ``casts`` says whether at a site it can take its operand in FP32 and cast it itself in the same call, which for few
+    rows is faster than to wait for a call that does so; ``Packed.of_floats`` is then that call.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Kernel:
     emulated: bool = False
     fuses: frozenset[str] = frozenset()
     layout: Callable[[Site], str] = any_layout
+    casts: Callable[[Site], bool] = cannot
 
     def serves(self, kind: str) -> bool:
         return kind in self.kinds if self.kinds else kind not in MATRIX_KINDS

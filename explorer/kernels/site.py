@@ -150,12 +150,14 @@ class Packed:
 
     ``extend(post)``, where the kernel fuses anything, returns ``run(*inputs[, addend])`` that does the op and what
     follows it in one kernel, bit for bit what the separate steps give; None for a ``post`` beyond ``Kernel.fuses``.
+    ``of_floats(post)``, where ``Kernel.casts``, returns the same of an operand in FP32, cast inside, likewise.
     """
 
     run: Callable[..., Any]
     weight_bytes: int = 0
     scale_bytes: int = 0
     extend: Callable[[Post], Callable[..., Any] | None] | None = None
+    of_floats: Callable[[Post], Callable[..., Any] | None] | None = None
 
 
 def extend_by_addend(run_added: Callable[..., Any]) -> Callable[[Post], Callable[..., Any] | None]:

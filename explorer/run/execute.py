@@ -80,6 +80,13 @@ class KernelCache:
         assert run is not None, f"{step.kernel} does not do {post}"
         return run
 
+    def of_floats(self, step: Step, post: Post) -> Callable[..., Any]:
+        """Return the step's kernel with its operand's cast done in it, and what follows its op as ``post`` says."""
+        of_floats = self.get(step).of_floats
+        run = None if of_floats is None else of_floats(post)
+        assert run is not None, f"{step.kernel} does not cast its operand and do {post}"
+        return run
+
     def call(self, step: Step) -> Callable[..., Any]:
         """Return what runs the step: its kernel, or for a view or integer op the op itself."""
         if step.kernel is not None:

@@ -14,7 +14,7 @@ import torch
 from explorer.graph import Op, Ref
 from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
 from explorer.run.choosing import find_joining, is_plain_sum, writes
-from explorer.run.plan import Plan, Step
+from explorer.run.plan import Cast, Plan, Step
 
 aten = torch.ops.aten
 OVER_INPUT: Mapping[Any, Any] = {
@@ -62,6 +62,26 @@ def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
         if fusion is not None:
             found[position] = fusion
             taken.update(fusion.positions)
+    return found
+
+
+def find_inner_casts(plan: Plan, fusions: Mapping[int, Fusion]) -> Mapping[int, Cast]:
+    """Return the casts that products do themselves in their own calls, by the position of the product.
+
+    Each where the kernel says that it does so at its site (``Kernel.casts``), of a value in FP32 that nothing else
+    reads: of one that several read the codes are shared. What the op before wrote as codes is no cast any more.
+    """
+    written = {f"cast:{fusion.value}:{fusion.codes}" for fusion in fusions.values() if fusion.codes}
+    found: dict[int, Cast] = {}
+    for cast in plan.casts:
+        step = plan.step_of.get(cast.consumers[0])
+        if cast.id in written or step is None or step.kernel is None or not step.kernel.casts(step.site):
+            continue
+        position = plan.position_of[step.op.id]
+        fits = step.kernel.takes == cast.carrier and plan.format_of[cast.value] == "fp32"
+        alone = len(plan.graph.users[cast.value]) == 1 and plan.graph.output.name != cast.value
+        if fits and alone and not (position in fusions and fusions[position].post.tokens):
+            found[position] = cast
     return found
 
 

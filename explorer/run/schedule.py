@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from explorer.kernels import Post
 from explorer.run.execute import KernelCache
-from explorer.run.fuse import Fusion, find_fusions, find_overwrites
-from explorer.run.plan import Plan, Step
+from explorer.run.fuse import Fusion, find_fusions, find_inner_casts, find_overwrites
+from explorer.run.plan import Cast, Plan, Step
 
 Slot = tuple[str, str]
 """A value in a carrier; the carrier is empty for what has none: integers, and tuples of tensors."""
@@ -44,8 +45,8 @@ class Schedule:
 def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
     """Return the calls of ``plan``: weights packed, each cast done once, each tensor freed after its last use.
 
-    Products and norms take in what follows them, and results go over inputs that die, where that changes no bit
-    (:mod:`explorer.run.fuse`).
+    Products and norms take in what follows them, products of few rows the cast before them, and results go over inputs
+    that die, where that changes no bit (:mod:`explorer.run.fuse`).
     """
     writer = _Scheduler(plan, kernels)
     for position, step in enumerate(plan.steps):
@@ -56,32 +57,37 @@ def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
 def keys_of(plan: Plan) -> Mapping[str, str]:
     """Return id -> key of each call that a plan will make. Packs nothing, so that any recipe can be priced at once."""
     fusions, inside = find_fusions(plan), inside_of(plan)
-    keys = {step.op.id: _key(step, fusions.get(position)) for position, step in enumerate(plan.steps)}
+    casts = find_inner_casts(plan, fusions)
+    keys = {step.op.id: _key(step, fusions.get(at), casts.get(at)) for at, step in enumerate(plan.steps)}
     keys |= {cast.id: cast.key for cast in plan.casts}
     return {name: key for name, key in keys.items() if name not in inside}
 
 
 def inside_of(plan: Plan) -> Mapping[str, str]:
     """Return id -> id of the op that does it besides its own, of every op and cast without a call of its own."""
+    fusions = find_fusions(plan)
+    casts = find_inner_casts(plan, fusions)
     return {
         done: plan.steps[position].op.id
-        for position, fusion in find_fusions(plan).items()
-        for done in _done_by(fusion, plan)
+        for position in {**fusions, **casts}
+        for done in _done_by(fusions.get(position), casts.get(position), plan)
     }
 
 
-def _done_by(fusion: Fusion, plan: Plan) -> tuple[str, ...]:
-    """Ids of the ops and the cast that a call does besides its own op."""
-    ops = tuple(plan.steps[position].op.id for position in fusion.positions)
-    return (*ops, f"cast:{fusion.value}:{fusion.codes}") if fusion.codes else ops
+def _done_by(fusion: Fusion | None, cast: Cast | None, plan: Plan) -> tuple[str, ...]:
+    """Ids of the ops and the casts that a call does besides its own op."""
+    found = [] if cast is None else [cast.id]
+    if fusion is not None:
+        found += [plan.steps[position].op.id for position in fusion.positions]
+        found += [f"cast:{fusion.value}:{fusion.codes}"] if fusion.codes else []
+    return tuple(found)
 
 
-def _key(step: Step, fusion: Fusion | None) -> str:
-    if fusion is None:
-        return step.key
-    post = fusion.post
-    words = (fusion.addend_carrier, post.activation, fusion.codes)
-    return f"{step.key} + {' + '.join(word for word in words if word)}"
+def _key(step: Step, fusion: Fusion | None, cast: Cast | None) -> str:
+    words = ["" if cast is None else f"cast {cast.carrier}"]
+    if fusion is not None:
+        words += [fusion.addend_carrier, fusion.post.activation, fusion.codes]
+    return " + ".join((step.key, *filter(None, words)))
 
 
 class _Scheduler:
@@ -90,6 +96,7 @@ class _Scheduler:
     def __init__(self, plan: Plan, kernels: KernelCache) -> None:
         self.plan, self.kernels = plan, kernels
         self.fusions, self.over = find_fusions(plan), find_overwrites(plan)
+        self.casts = find_inner_casts(plan, self.fusions)
         self.fused = {p for fusion in self.fusions.values() for p in fusion.positions}
         self.calls: list[Call] = []
         self.slots = {self._home(name) for name in plan.graph.inputs}
@@ -98,17 +105,23 @@ class _Scheduler:
         """Add the call of the step at ``position``, unless another does it, and the casts that it needs first."""
         if position in self.fused:
             return
-        reads = [self._read(name, step.takes.get(name)) for name in step.site.inputs]
-        fusion = self.fusions.get(position)
-        if fusion is None:
+        fusion, cast = self.fusions.get(position), self.casts.get(position)
+        own = "" if cast is None else cast.value
+        reads = [self._home(n) if n == own else self._read(n, step.takes.get(n)) for n in step.site.inputs]
+        post, makes = Post(), self._home(step.op.name)
+        if fusion is not None:
+            post = fusion.post
+            makes = (fusion.value, fusion.codes) if fusion.codes else self._home(fusion.value)
+            if fusion.addend:
+                reads.append(self._read(fusion.addend, fusion.addend_carrier))
+        if cast is not None:
+            function = self.kernels.of_floats(step, post)
+        elif fusion is not None:
+            function = self.kernels.extended(step, post)
+        else:
             function = self.over.get(position) or self.kernels.call(step)
-            self._call(Call(step.op.id, step.key, function, tuple(reads), self._home(step.op.name)))
-            return
-        if fusion.addend:
-            reads.append(self._read(fusion.addend, fusion.addend_carrier))
-        makes = (fusion.value, fusion.codes) if fusion.codes else self._home(fusion.value)
-        function, inside = self.kernels.extended(step, fusion.post), _done_by(fusion, self.plan)
-        self._call(Call(step.op.id, _key(step, fusion), function, tuple(reads), makes, inside))
+        inside = _done_by(fusion, cast, self.plan)
+        self._call(Call(step.op.id, _key(step, fusion, cast), function, tuple(reads), makes, inside))
 
     def finish(self) -> Schedule:
         """The schedule, each slot freed by the last call that reads it."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from explorer.run import Plan, Planner, Step, keys_of
-from explorer.run.fuse import Fusion, find_fusions
+from explorer.run import Cast, Plan, Planner, Step, keys_of
+from explorer.run.fuse import Fusion, find_fusions, find_inner_casts
 from explorer.search.constraints import Options
 from explorer.search.costs import CallTimes
 from explorer.search.flows import Flows, format_of
@@ -57,8 +57,11 @@ class LatencyModel:
 
     def with_plan(self, plan: Plan) -> LatencyModel:
         """Return the model with the patterns that ``plan`` shows besides; this very one where there are none."""
-        keys = keys_of(plan)
-        found = [self._pattern(plan, plan.steps[at], fusion, keys) for at, fusion in find_fusions(plan).items()]
+        keys, fusions = keys_of(plan), find_fusions(plan)
+        casts = find_inner_casts(plan, fusions)
+        found = [
+            self._pattern(plan, plan.steps[at], fusions.get(at), casts.get(at), keys) for at in {**fusions, **casts}
+        ]
         new = {(each.op, each.conditions): each for each in found} | dict(self.patterns)
         return self if len(new) == len(self.patterns) else replace(self, patterns=new)
 
@@ -106,17 +109,32 @@ class LatencyModel:
             for pattern, more in saved.items():
                 yield Joint(more, tuple(sorted(pattern.conditions, key=lambda each: each[0])))
 
-    def _pattern(self, plan: Plan, step: Step, fusion: Fusion, keys: Mapping[str, str]) -> Pattern:
-        inside = [plan.steps[position] for position in fusion.positions]
+    def _pattern(
+        self, plan: Plan, step: Step, fusion: Fusion | None, cast: Cast | None, keys: Mapping[str, str]
+    ) -> Pattern:
+        inside = [] if fusion is None else [plan.steps[position] for position in fusion.positions]
         rows = [each for each in (step, *inside) if each.op.has_precision]
         conditions: list[Condition] = [(each.op.id, frozenset((plan.recipe[each.op.id],))) for each in rows]
         apart = [self._key(each.op.id, plan.recipe[each.op.id]) for each in rows]
         apart += [each.key for each in inside if not each.op.has_precision]
-        if fusion.codes:
+        if cast is not None:
+            conditions += [(op, frozenset((plan.recipe[op],))) for op in _before(plan, cast.value)]
+            apart.append(cast.key)
+        if fusion is not None and fusion.codes:
             readers = plan.graph.users.get(fusion.value, ())
             conditions += [self.flows.reading(op.id, fusion.value, fusion.codes) for op in readers]
             apart.append(f"cast|fp32|{fusion.codes}|{prod(plan.shapes[fusion.value])}")
         return Pattern(step.op.id, frozenset(conditions), keys[step.op.id], tuple(apart))
+
+
+def _before(plan: Plan, value: str) -> Iterator[str]:
+    """The ops that could have written a value as codes instead: its maker, and what each alone feeds the next."""
+    maker = plan.graph.producer.get(value)
+    while maker is not None and maker.role != "integer":
+        if maker.has_precision:
+            yield maker.id
+        fed = [name for name in maker.refs if len(plan.graph.users.get(name, ())) == 1]
+        maker = None if maker.role == "compute" or not fed else plan.graph.producer.get(fed[0])
 
 
 def _implies(outer: frozenset[Condition], inner: frozenset[Condition]) -> bool:

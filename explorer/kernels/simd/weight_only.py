@@ -24,6 +24,8 @@ from explorer.measure.device import Device
 
 MANY_ROWS = 8
 """Rows from which on the threads share the work of turning them into integers; of fewer each does all for itself."""
+LONG_WEIGHT = 1 << 18
+"""Numbers of a weight from which on it takes so long to read that rows of FP32 are rounded in the same call."""
 RUNS = 8
 """Runs of neighbouring panels that each thread should find, so that none waits long for the last."""
 WIDTH = 64
