@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
@@ -58,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("jupyter", nargs="*", metavar="-- JUPYTERLAB OPTIONS", help="what follows -- goes to JupyterLab")
     lab.set_defaults(run=_lab)
 
+    show = commands.add_parser("show", help="open a recorded exploration in the browser: no model, data or GPU needed")
+    show.add_argument("bundle", type=Path, metavar="x.pxb", help="a file that session.save() wrote")
+    _add_server_options(show, DEMO_PORT)
+    show.set_defaults(run=_show)
+
+    page = commands.add_parser("export-html", help="write a recorded exploration as one page that needs no server")
+    page.add_argument("bundle", type=Path, metavar="x.pxb", help="a file that session.save() wrote")
+    page.add_argument("out", type=Path, metavar="out.html", help="the page to write")
+    page.set_defaults(run=_export_html)
+
     sweep = commands.add_parser("sweep", help="measure what each op costs in each precision, alone")
     _add_sweep_options(sweep)
     sweep.set_defaults(run=_sweep)
@@ -96,6 +107,32 @@ def _demo(chosen: argparse.Namespace) -> int:
     with serving.short_folder() as folder:
         site = serving.Site(port=port, model=chosen.model)
         return _serve(serving.site_server(assets, site, folder), folder, chosen)
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    import explorer as px
+
+    recorded = px.load(chosen.bundle)  # refused here, in words, rather than on a page
+    say(f"{recorded.title}: {recorded.marked}")
+    assets = serving.find_assets("explorer")
+    port = serving.choose_port(chosen.port, DEMO_PORT, say)
+    with serving.short_folder() as folder:
+        site = serving.Site(port=port, model=str(chosen.bundle.absolute()))
+        return _serve(serving.site_server(assets, site, folder), folder, chosen)
+
+
+def _export_html(chosen: argparse.Namespace) -> int:
+    import explorer as px
+    from explorer.progress import terminal_progress
+
+    _refuse_unwritable(chosen.out)
+    recorded = px.load(chosen.bundle)
+    # By its name: the engine does not depend on the page, which is another package of the same distribution.
+    export = importlib.import_module("widgets.export")
+    with terminal_progress(None) as report:
+        path = export.export_html(recorded, chosen.out, report)
+    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {recorded.marked}; it opens from disk and needs no network")
+    return 0
 
 
 def _serve_visitors(chosen: argparse.Namespace) -> int:
