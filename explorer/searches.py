@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,7 +12,9 @@ from explorer import predict
 from explorer.analyses import Analyses
 from explorer.compare.runs import Extent
 from explorer.errors import SelectionError
-from explorer.latency import LatencyTable
+from explorer.latency import Latency, LatencyTable
+from explorer.ledger import Trial
+from explorer.measure import Quality
 from explorer.predict import PROBES, Band, MapStore, Measured, PredictedMap, Price, Pricer
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe, Where, build_presets
@@ -49,6 +51,10 @@ class Searches(Analyses):
 
     def measured_recipes(self) -> Iterable[tuple[Recipe, float]]:
         """Yield each recipe whose cost was measured on all samples under the conditions in use, with that cost."""
+        raise NotImplementedError
+
+    def comparable_trials(self) -> tuple[Trial, ...]:
+        """Return every recipe that was measured on this data and device as it would be now."""
         raise NotImplementedError
 
     def choose_kernels(self, plans: Iterable[Plan], progress: Progress | None, cancel: Any) -> None:
@@ -253,11 +259,17 @@ class Searches(Analyses):
                 presets = build_presets(self.subject.graph, self.subject.planner.option).values()
                 self.choose_kernels((self.subject.plan(each) for each in presets), report, cancel)
             pricer = replace(self._prices(), band=Band.of(self._calibrating().values()))
-            known = Known(pricer, self._latencies, self.meters)
+            known = Known(pricer, self._latencies, replace(self.meters, trials=self._trials_found, price=self.price))
             self._frontier = find_frontier(self.subject, known, goal, progress=report, cancel=cancel)
         return self._frontier
 
     # Private
+
+    def _trials_found(self) -> Iterator[tuple[Recipe, Quality, Latency | None]]:
+        """What was measured so far of each recipe that could be proposed."""
+        for trial in self.comparable_trials():
+            if trial.quality is not None:
+                yield trial.recipe, trial.quality, trial.latency
 
     def _prices(self) -> Pricer:
         """What prices recipes with all that is known of single ops and pairs."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -16,62 +15,21 @@ from explorer.predict.price import Price
 from explorer.progress import Progress
 from explorer.recipe import Recipe
 from explorer.search.goal import UNITS, Objective
-
-Kind = Literal["search", "greedy", "random", "uniform"]
-COLUMNS = [
-    "kind",
-    "words",
-    "latency_ms",
-    "memory_bytes",
-    "bits",
-    "cost",
-    "low",
-    "high",
-    "measured_cost",
-    "score",
-    "n",
-    "measured_ms",
-    "speedup",
-    "emulated",
-    "hash",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class Proposal:
-    """A recipe with its predicted price and amounts, and what was measured of it (None until it was).
-
-    latency_ms: predicted, the sum over its calls; NaN where calls were never timed, or are emulated. words: its short
-    name.
-    """
-
-    recipe: Recipe
-    price: Price
-    latency_ms: float
-    memory_bytes: int
-    bits: float
-    kind: Kind
-    words: str
-    emulated: bool = False
-    quality: Quality | None = None
-    latency: Latency | None = None
-
-    def amount(self, objective: Objective) -> float:
-        """How much of what is scarce it uses, predicted."""
-        return {"latency": self.latency_ms, "memory": float(self.memory_bytes), "bits": self.bits}[objective]
-
-    @property
-    def measured_cost(self) -> float:
-        """In the unit of its price, NaN until it is measured and where outputs are broken."""
-        return math.nan if self.quality is None else self.quality.cost
+from explorer.search.proposal import COLUMNS, Proposal, row_of
+from explorer.search.rivals import Rivals, Trial, better_than, give_way
 
 
 @dataclass(frozen=True)
 class Meters:
-    """What measures recipes: ``quality(recipe, progress, cancel)`` and ``latency(recipe, progress, cancel)``."""
+    """What measures recipes: ``quality(recipe, progress, cancel)`` and ``latency(recipe, progress, cancel)``.
+
+    trials: what was measured so far, on all samples. price: what is known of a recipe by now, None where nothing is.
+    """
 
     quality: Callable[[Recipe, Progress | None, Any], Quality]
     latency: Callable[[Recipe, Progress | None, Any], Latency]
+    trials: Callable[[], Iterable[Trial]] = tuple
+    price: Callable[[Recipe], Price | None] = lambda recipe: None
 
 
 class Solver(Protocol):
@@ -88,13 +46,18 @@ class Solver(Protocol):
 @dataclass(frozen=True, eq=False)
 class Frontier:
     """What a search found: ``proposals``, each the best for what it uses, the least first; and ``baselines``: uniform
-    recipes, and what a greedy search and chance find under the same budgets."""
+    recipes, and what a greedy search and chance find under the same budgets.
+
+    measured: once proposals were verified, all recipes that were measured until then and that a proposal could be.
+    """
 
     objective: Objective
     proposals: tuple[Proposal, ...]
     baselines: tuple[Proposal, ...]
     solver: Solver
     meters: Meters | None = None
+    rivals: Rivals | None = None
+    measured: tuple[Proposal, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -108,9 +71,15 @@ class Frontier:
     def at(self, budget: float) -> Proposal:
         """Return the best proposal under ``budget``, solved anew from what is known: no pass over the data.
 
-        Raises :class:`RecipeError` where nothing is possible under it, with the least that is.
+        Once proposals were verified, what was measured within the budget takes its place where it is better. Raises
+        :class:`RecipeError` where nothing is possible under it, with the least that is.
         """
-        return self.solver.at(budget)
+        found = self.solver.at(budget)
+        return (
+            found
+            if self.rivals is None
+            else better_than(self.rivals.priced(found), self.measured, self.objective, budget)
+        )
 
     def amounts(self, recipe: Recipe) -> tuple[float, int, float]:
         """Return the predicted milliseconds (NaN where unknown), the bytes and the bits per weight of any recipe."""
@@ -119,7 +88,7 @@ class Frontier:
     def table(self) -> pd.DataFrame:
         """Return one row per proposal, then per baseline; ``cost`` to ``high`` are predicted, ``measured_`` and after
         are NaN until :meth:`verify`."""
-        return pd.DataFrame([_row(each) for each in (*self.proposals, *self.baselines)], columns=COLUMNS)
+        return pd.DataFrame([row_of(each) for each in (*self.proposals, *self.baselines)], columns=COLUMNS)
 
     def verify(
         self,
@@ -132,6 +101,9 @@ class Frontier:
     ) -> Frontier:
         """Return the frontier with quality and latency measured of ``k`` proposals spread over it (default all), and of
         the baselines where asked. Latencies of emulated recipes are left out.
+
+        A proposal gives way to what was measured at a lower cost and uses no more, be it a baseline, another proposal
+        or a trial of this session; its ops say so. What was measured also calibrates the bands of all proposals.
 
         ``partial`` gets the frontier after each. Once ``cancel`` is set, it returns with what was measured until then.
         """
@@ -147,14 +119,23 @@ class Frontier:
             try:
                 after = _measure(before[place], meters, cancel)
             except Cancelled:
-                return frontier
+                break
             changed = (*before[:place], after, *before[place + 1 :])
             frontier = (
                 replace(frontier, proposals=changed) if name == "proposals" else replace(frontier, baselines=changed)
             )
             if partial is not None:
                 partial(frontier)
-        return frontier
+        return frontier._judged()
+
+    def _judged(self) -> Frontier:
+        """The frontier with bands as all measured recipes calibrate them, proposals that were beaten replaced."""
+        if self.rivals is None:
+            return self
+        proposals, baselines = (tuple(map(self.rivals.priced, each)) for each in (self.proposals, self.baselines))
+        measured = self.rivals.among((*proposals, *baselines))
+        kept = give_way(proposals, measured, self.objective)
+        return replace(self, proposals=kept, baselines=baselines, measured=measured)
 
 
 def spread(count: int, k: int | None) -> Sequence[int]:
@@ -172,24 +153,3 @@ def _measure(proposal: Proposal, meters: Meters, cancel: Any) -> Proposal:
     quality = meters.quality(proposal.recipe, None, cancel)
     latency = None if proposal.emulated else meters.latency(proposal.recipe, None, cancel)
     return replace(proposal, quality=quality, latency=latency)
-
-
-def _row(proposal: Proposal) -> tuple[object, ...]:
-    price, quality, latency = proposal.price, proposal.quality, proposal.latency
-    return (
-        proposal.kind,
-        proposal.words,
-        proposal.latency_ms,
-        proposal.memory_bytes,
-        proposal.bits,
-        price.cost,
-        price.low,
-        price.high,
-        proposal.measured_cost,
-        math.nan if quality is None else quality.score,
-        0 if quality is None else quality.n,
-        math.nan if latency is None else latency.candidate_ms,
-        math.nan if latency is None else latency.speedup,
-        proposal.emulated,
-        proposal.recipe.hash,
-    )

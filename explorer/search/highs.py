@@ -69,6 +69,7 @@ def solve_integers(programme: Programme, objective: Floats, effort: Effort) -> t
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     scale = _scale(objective)
+    limit = {"time_limit": effort.seconds} if math.isfinite(effort.seconds) else {}
     integral = [column not in programme.continuous for column in range(len(programme.quality))]
     with silence() if programme.continuous else nullcontext():
         found: Any = milp(
@@ -76,7 +77,7 @@ def solve_integers(programme: Programme, objective: Floats, effort: Effort) -> t
             integrality=np.array(integral, dtype=int),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(programme.matrix, programme.lower, programme.upper),
-            options={"mip_rel_gap": effort.gap, "time_limit": effort.seconds},
+            options={"mip_rel_gap": effort.gap} | limit,
         )
     if found.status == INFEASIBLE:
         return None, math.inf

@@ -18,11 +18,13 @@ from explorer.search.constraints import Options, find_ties
 from explorer.search.contexts import contexts
 from explorer.search.costs import CallTimes, cover
 from explorer.search.flows import Flows
-from explorer.search.frontier import Frontier, Meters, Proposal
+from explorer.search.frontier import Frontier, Meters
 from explorer.search.goal import Goal, options_of
 from explorer.search.peaks import find_peaks
 from explorer.search.predicted import quality_of
 from explorer.search.problem import Choice, Problem
+from explorer.search.proposal import Proposal
+from explorer.search.rivals import Rivals
 from explorer.search.searcher import Searcher
 from explorer.search.sizes import Sizes
 from explorer.subject import Subject
@@ -67,7 +69,19 @@ def search(
         budgets.append(budget)
     baselines = tuple(_baselines(subject, searcher, budgets))
     searcher.measuring, searcher.cancel = False, None
-    return Frontier(goal.objective, _front(proposals, goal), baselines, searcher, known.meters)
+    rivals = None if known.meters is None else _rivals(searcher, known.meters)
+    return Frontier(goal.objective, _front(proposals, goal), baselines, searcher, known.meters, rivals)
+
+
+def _rivals(searcher: Searcher, meters: Meters) -> Rivals:
+    """What proposals are held against once they are measured."""
+
+    def trials() -> Iterator[Proposal]:
+        for recipe, quality, latency in meters.trials():
+            if searcher.allows(recipe):
+                yield replace(searcher.propose(recipe, "search", "measured before"), quality=quality, latency=latency)
+
+    return Rivals(searcher.allows, trials, meters.price)
 
 
 def make_searcher(

@@ -18,14 +18,14 @@ from explorer.search.baselines import Path, greedy, greedy_path
 from explorer.search.contexts import with_choice
 from explorer.search.costs import CallTimes
 from explorer.search.dominance import undominated, without_beaten
-from explorer.search.frontier import Kind, Proposal
 from explorer.search.goal import Goal
 from explorer.search.predicted import predicted_prices
 from explorer.search.prices import Quadratic
 from explorer.search.problem import Choice, Problem, meets
+from explorer.search.proposal import Kind, Proposal
 from explorer.search.reasons import explain
 from explorer.search.sizes import Sizes
-from explorer.search.solve import Solution, cheapest, least
+from explorer.search.solve import cheapest, least
 from explorer.search.swaps import improve
 from explorer.subject import Subject
 
@@ -55,6 +55,8 @@ class Searcher:
     measuring: bool = False
     cancel: Any = None
     _path: tuple[Problem, Path] | None = None
+    _lowest: tuple[float, Choice] | None = None
+    _lowest_of: Problem | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     # What a recipe is worth
@@ -81,18 +83,26 @@ class Searcher:
         price = self.pricer.price(recipe)
         return Proposal(recipe, price, self._latency_ms(plan), size, bits, kind, words, bool(plan.emulated))
 
+    def allows(self, recipe: Recipe) -> bool:
+        """Return whether the goal and its constraints leave a recipe to be chosen."""
+        problem = self.problem
+        chosen = (tuple(recipe[op] for op in ops) for ops in problem.groups)
+        return all(len(set(names)) == 1 and names[0] in problem.options(index) for index, names in enumerate(chosen))
+
     # Solving
 
     @property
     def limits(self) -> tuple[float, float]:
-        return self._least_used, max(self._least_used, self._most_used)
+        with self._lock:
+            low, _ = self._least()
+            return low, max(low, self._most_used)
 
     def at(self, budget: float) -> Proposal:
         """Return the best proposal under ``budget``; raise :class:`RecipeError` where nothing is possible under it."""
         with self._lock:
             choice = self._best(budget)
             if choice is None:
-                least_, words = self._least_used, self.goal.words
+                (least_, _), words = self._least(), self.goal.words
                 raise RecipeError(
                     f"find a recipe within {words(budget)}",
                     f"the least that is possible is {words(least_)}",
@@ -152,15 +162,18 @@ class Searcher:
     def _best(self, budget: float) -> Choice | None:
         """The choice of the lowest price whose real plan is within ``budget``."""
         found = list(self._solved(budget))
-        return min(found, key=self._quadratic.cost) if found else None
+        if not found:
+            used, choice = self._least()
+            return choice if meets(used, budget) else None
+        return min(found, key=self._quadratic.cost)
 
     def _solved(self, budget: float) -> Iterator[Choice]:
         """Choices whose real plans are within ``budget``; the target that is solved for moves by what sums miss."""
         target = budget
         for _ in range(MOST_SOLVED):
             solution = cheapest(self.problem, target)
-            choice = self._least.choice if solution is None else self._improved(solution.choice, target)
-            planned, real = self.problem.spent_by(choice), self.used(self.recipe_of(choice))
+            choice = self._least()[1] if solution is None else self._improved(solution.choice, target)
+            planned, real = self.problem.spent_by(choice), self._really_used(choice)
             if meets(real, budget):
                 yield choice
                 if real >= budget * (1 - CLOSE) or abs(real - planned) <= CLOSE * budget:
@@ -228,22 +241,24 @@ class Searcher:
     def _most_used(self) -> float:
         return self.used(self.recipe_of(self.first))
 
-    @cached_property
-    def _least_used(self) -> float:
-        return self.used(self.recipe_of(self._least.choice))
-
-    @cached_property
-    def _least(self) -> Solution:
-        """What uses least; solved again with what its own plan shows, until that shows nothing new."""
-        solution = None
+    def _least(self) -> tuple[float, Choice]:
+        """What uses least by its real plan, of all that was looked at; solved for again once plans showed more."""
         for _ in range(MOST_SOLVED):
-            before, solution = self.problem, least(self.problem)
-            assert solution is not None, "without a limit every problem has a solution"
-            self.used(self.recipe_of(solution.choice))
-            if self.problem is before:
+            if self._lowest is not None and self._lowest_of is self.problem:
                 break
-        assert solution is not None, "solved at least once"
-        return solution
+            self._lowest_of = self.problem
+            solution = least(self.problem)
+            assert solution is not None, "without a limit every problem has a solution"
+            self._really_used(solution.choice)
+        assert self._lowest is not None, "solved at least once"
+        return self._lowest
+
+    def _really_used(self, choice: Choice) -> float:
+        """How much a choice uses by its real plan; the least so far is kept."""
+        real = self.used(self.recipe_of(choice))
+        if self._lowest is None or real < self._lowest[0]:
+            self._lowest = real, choice
+        return real
 
     @cached_property
     def _quadratic(self) -> Quadratic:

@@ -1,7 +1,8 @@
-"""Keeps what a library's C code prints off standard output. (Effect: the process's standard output.)
+"""Keeps one line of a library's C code off standard output. (Effect: the process's standard output.)
 
-HiGHS, as scipy ships it, prints a line of its own debugging now and then ("transformNewIntegerFeasibleSolution"), which
-no option turns off; the engine never prints.
+HiGHS, as scipy ships it, may print a line of its own debugging when it repairs a rounded solution that has continuous
+parts; it is a bare ``printf``, which no option turns off, and the engine never prints. Whatever else the process writes
+meanwhile, from any thread, is passed on afterwards.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 
 _lock = threading.Lock()
 STDOUT = 1
+LINE = b"HighsMipSolverData::transformNewIntegerFeasibleSolution"
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Send what is written to the file descriptor of standard output meanwhile nowhere; where it is closed, nothing."""
+    """Hold back what is written to the file descriptor of standard output, and pass it on without the line.
+
+    Threads take turns. Where standard output is closed, nothing is done.
+    """
     with _lock:
         try:
             kept = os.dup(STDOUT)
@@ -28,16 +34,22 @@ def silence() -> Iterator[None]:
         if kept < 0:
             yield
             return
-        _flush()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, STDOUT)
-        try:
-            yield
-        finally:
+        with TemporaryFile() as held:
             _flush()
-            os.dup2(kept, STDOUT)
-            os.close(nowhere)
-            os.close(kept)
+            os.dup2(held.fileno(), STDOUT)
+            try:
+                yield
+            finally:
+                _flush()
+                os.dup2(kept, STDOUT)
+                os.close(kept)
+                held.seek(0)
+                _write(b"".join(line for line in held.read().splitlines(keepends=True) if not line.startswith(LINE)))
+
+
+def _write(text: bytes) -> None:
+    while text:
+        text = text[os.write(STDOUT, text) :]
 
 
 def _flush() -> None:

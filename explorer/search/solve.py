@@ -20,9 +20,10 @@ from explorer.search.swaps import improve
 Floats = NDArray[np.float64]
 GAP = 1e-4
 """A solution is taken once no choice can be better by more than this fraction of its cost."""
-SECONDS = 0.2
-"""Branch and bound also stops after so long, which problems of hundreds of ops may take: what swaps made of the rounded
-relaxation is then taken where it is better, and the gap says what was proven (1e-3 is typical)."""
+SECONDS, SMALL = 0.2, 300
+"""Branch and bound stops after so long where there are more than so many columns, which problems of hundreds of ops may
+take: what swaps made of the rounded relaxation is then taken where it is better, and the gap says what was proven (1e-3
+is typical). Smaller ones are done in milliseconds, and to the end however busy the machine is."""
 SHARE, MOST_ROUNDED = 1e-6, 64
 """Of a relaxation, what counts as a share of a choice; and how many ways to round it are tried."""
 
@@ -88,7 +89,8 @@ def _solve(kept: Problem, goal: _Goal) -> Solution | None:
         return _solution(kept, goal, found, relaxed.bound)
     narrow = _narrow(kept, programme, relaxed, best - relaxed.bound + GAP * abs(best))
     posed, objective = _pose(narrow, goal)
-    values, bound = solve_integers(posed, objective, Effort(GAP, SECONDS))
+    effort = Effort(GAP, SECONDS if len(objective) > SMALL else math.inf)
+    values, bound = solve_integers(posed, objective, effort)
     if values is not None:
         solved = _read(narrow, posed, values)
         found = solved if goal.value(kept, solved) <= best else found
