@@ -60,7 +60,7 @@ def unit_of(state: PageState) -> str:
     """What quality costs are counted in: nats of KL, or squared error where outputs are no logits."""
     if state.predicted_map is not None:
         return str(state.predicted_map.unit)
-    return "nats" if state.quality is None or math.isnan(state.quality.squared_error) else "squared error"
+    return "nats" if state.quality is None or state.quality.squared_error is None else "squared error"
 
 
 def without_speed(state: PageState) -> int:

@@ -26,7 +26,7 @@ class Quality:
     ``kl`` is in nats per sample or token (NaN where outputs are not logits), ``agreement`` the fraction of samples or
     tokens with the same top class, ``sqnr_db`` that of the raw outputs (infinite when equal).
 
-    ``squared_error`` takes the place of ``kl`` where outputs are not logits (else NaN): of a position, summed over the
+    ``squared_error`` takes the place of ``kl`` where outputs are not logits (else None): of a position, summed over the
     last dimension, as the predicted map has it. ``cost_interval`` (95 %) is that of ``cost``; NaN where nobody reckoned
     it, as in trials that were stored before it was.
     """
@@ -42,13 +42,13 @@ class Quality:
     total: int
     score_name: str
     emulated: bool
-    squared_error: float = math.nan
+    squared_error: float | None = None
     cost_interval: tuple[float, float] = (math.nan, math.nan)
 
     @property
     def cost(self) -> float:
         """How far the outputs moved, in the unit of the predicted map; NaN where they are broken, or nobody knows."""
-        return self.kl if math.isnan(self.squared_error) else self.squared_error
+        return self.kl if self.squared_error is None else self.squared_error
 
     @property
     def complete(self) -> bool:
@@ -154,7 +154,7 @@ class QualityMeter:
             total=self._total,
             score_name=self._task.score_name,
             emulated=self._emulated,
-            squared_error=math.nan if logits else cost,
+            squared_error=None if logits else cost,
             cost_interval=mean_ratio_interval(costs.numpy(), positions.numpy()),
         )
 

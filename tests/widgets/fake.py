@@ -85,11 +85,11 @@ class FakeQuality:
     n: int
     total: int
     emulated: bool
-    squared_error: float = math.nan
+    squared_error: float | None = None
 
     @property
     def cost(self) -> float:
-        return self.kl if math.isnan(self.squared_error) else self.squared_error
+        return self.kl if self.squared_error is None else self.squared_error
 
     @property
     def cost_interval(self) -> tuple[float, float]:
