@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib.util import find_spec
+from math import prod
 from typing import Any
 
 import torch
@@ -41,49 +42,49 @@ Block = ctypes.c_int64 * job.PLACES
 
 @dataclass(frozen=True)
 class Call:
-    """Calls for so many rows: the fields that last, how many threads, the scratch memory that they take in all, and
-    where in one thread's part of it what belongs to the blocks starts, and a row rounded to BF16."""
+    """Calls for rows of one shape: the fields that last, how many threads, inputs that are missing to whole blocks,
+    whether each thread packs the rows for itself, the scratch memory that they take in all, where in one thread's part
+    of it what belongs to the blocks starts, and a row rounded to BF16, and a tensor like the result, without memory."""
 
     block: bytes
     threads: int
+    missing: int
+    alone: bool
     scratch_bytes: int
     meta_at: int
     narrow_at: int
+    out: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
     """A weight [width, depth] as the loops read it; outputs filled up to a multiple of 64, inputs to whole blocks.
 
-    codes: UINT8, unsigned: a code plus ``offset``. INT4: [N / 64, K / 8, 4, 16, 4], a byte holding input j in its low
-    half and input j + 4 in its high half; INT8: [N / 64, K / 4, 4, 16, 4]. scale, zero: BF16 [N / 64, blocks, 64];
-    INT8: one block. bias: FP32 [N].
+    codes: UINT8 [N / 64, bytes], unsigned: a code plus ``offset``. INT4: block after block [block / 8, 4, 16, 4], a
+    byte holding input j in its low half and input j + 4 in its high half, then that block's scales BF16 [64] and, if
+    there are ``zeros``, its zero points: one stream to read. INT8: [K / 4, 4, 16, 4]; ``scale`` BF16 [N / 64, 1, 64]
+    lies apart. bias: FP32 [N].
     """
 
     codes: Tensor
-    scale: Tensor
-    zero: Tensor | None
+    scale: Tensor | None
+    zeros: bool
     bias: Tensor
     width: int
     depth: int
     block: int
     bits: int
-    _calls: dict[tuple[int, int], Call] = field(default_factory=dict)
+    _calls: dict[tuple[tuple[int, ...], int], Call] = field(default_factory=dict)
 
     @property
     def offset(self) -> int:
         return 8 if self.bits == 4 else 128
 
-    @cached_property
-    def padded_depth(self) -> int:
-        """Inputs of a row, filled up to whole blocks."""
-        return self.depth + missing_inputs(self.depth, self.block)
-
-    def call_for(self, rows: int, threads: int) -> Call:
-        """Return what all calls for so many rows and threads share; kept."""
-        found = self._calls.get((rows, threads))
+    def call_for(self, sizes: tuple[int, ...], threads: int) -> Call:
+        """Return what all calls for rows of these sizes (those before K) and so many threads share; kept."""
+        found = self._calls.get((sizes, threads))
         if found is None:
-            found = self._calls[rows, threads] = _prepare(self, rows, threads)
+            found = self._calls[sizes, threads] = _prepare(self, sizes, threads)
         return found
 
 
@@ -98,13 +99,13 @@ def refuse_device(device: Device) -> str:
 
 def pack_int4(weight: Int4Weight, bias: Tensor | None) -> PackedWeight:
     """Pack a weight whose groups are multiples of 32, with its bias [N] (None: zeros)."""
-    width, depth = weight.codes.shape
+    (width, depth), group = weight.codes.shape, weight.group
     codes = _fill(weight.codes, WIDTH, 8).reshape(-1, 4, 16, depth // 8, 2, 4).permute(0, 3, 1, 2, 4, 5)
-    nibbles = codes[..., 0, :] | (codes[..., 1, :] << 4)
-    zero = None if weight.zero is None else _by_panel(weight.zero)
-    return PackedWeight(
-        aligned_copy(nibbles), _by_panel(weight.scale), zero, _bias(bias, width), width, depth, weight.group, 4
-    )
+    nibbles = (codes[..., 0, :] | (codes[..., 1, :] << 4)).reshape(codes.shape[0], depth // group, -1)
+    steps = [each for each in (weight.scale, weight.zero) if each is not None]
+    stream = torch.cat([nibbles, *(_by_panel(each).view(torch.uint8) for each in steps)], -1)
+    packed = aligned_copy(stream.flatten(1))
+    return PackedWeight(packed, None, weight.zero is not None, _bias(bias, width), width, depth, group, 4)
 
 
 def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight:
@@ -112,8 +113,9 @@ def pack_int8(codes: Tensor, scale: Tensor, bias: Tensor | None) -> PackedWeight
     width, depth = codes.shape
     unsigned = _fill((codes.to(torch.int16) + 128).to(torch.uint8), WIDTH, 128)
     unsigned = torch.nn.functional.pad(unsigned, (0, -depth % BLOCK), value=128)
-    by_panel = aligned_copy(unsigned.reshape(-1, 4, 16, unsigned.shape[1] // 4, 4).permute(0, 3, 1, 2, 4))
-    return PackedWeight(by_panel, _by_panel(scale.reshape(-1, 1)), None, _bias(bias, width), width, depth, BLOCK, 8)
+    by_panel = unsigned.reshape(-1, 4, 16, unsigned.shape[1] // 4, 4).permute(0, 3, 1, 2, 4)
+    packed, scales = aligned_copy(by_panel.flatten(1)), _by_panel(scale.reshape(-1, 1))
+    return PackedWeight(packed, scales, False, _bias(bias, width), width, depth, BLOCK, 8)
 
 
 def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
@@ -121,29 +123,28 @@ def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
 
     x may be FP32 where its rows are fewer than :data:`MANY_ROWS`: what is multiplied is that rounded to BF16.
     """
-    shape, depth = x.shape, weight.padded_depth
-    if depth != weight.depth:
-        x = torch.nn.functional.pad(x, (0, depth - weight.depth))
-    x = x.contiguous()
-    rows, width = x.numel() // depth, weight.codes.shape[0] * WIDTH
-    assert x.is_cpu and (x.dtype is torch.bfloat16 or rows < MANY_ROWS), "a bare address is read"
-    out = x.new_empty((rows, width) if width != weight.width else (*shape[:-1], width), dtype=torch.bfloat16)
-    call = weight.call_for(rows, torch.get_num_threads())
-    block = Block.from_buffer_copy(call.block)
+    call = weight.call_for(x.shape[:-1], torch.get_num_threads())
+    if call.missing:
+        x = torch.nn.functional.pad(x, (0, call.missing))
+    if not x.is_contiguous():
+        x = x.contiguous()
+    assert x.is_cpu and (x.dtype is torch.bfloat16 or (x.dtype is torch.float32 and call.alone)), "an address is read"
+    out, block = torch.empty_like(call.out), Block.from_buffer_copy(call.block)
     pieces = scratch(call.scratch_bytes).data_ptr()
     block[job.X], block[job.OUT] = x.data_ptr(), out.data_ptr()
     block[job.PIECES], block[job.META] = pieces, pieces + call.meta_at
     if x.dtype is torch.float32:
         block[job.NARROW] = pieces + call.narrow_at
     loops = _loops()
-    if not block[job.PACKED_BYTES]:
+    if not call.alone:
         loops.start(loops.pack_rows, call.threads, Block.from_buffer_copy(block))
     loops.start(loops.int4_matmul if weight.bits == 4 else loops.int8_matmul, call.threads, block)
-    return out if width == weight.width else out[:, : weight.width].contiguous().view(*shape[:-1], weight.width)
+    return out if out.shape[-1] == weight.width else out[..., : weight.width].contiguous()
 
 
-def _prepare(weight: PackedWeight, rows: int, threads: int) -> Call:
-    depth, shares = weight.padded_depth, weight.codes.shape[0]
+def _prepare(weight: PackedWeight, sizes: tuple[int, ...], threads: int) -> Call:
+    missing, rows, shares = missing_inputs(weight.depth, weight.block), prod(sizes), weight.codes.shape[0]
+    depth = weight.depth + missing
     blocks, block = depth // weight.block, Block()
     threads = min(threads, shares) if rows * weight.width * depth >= SMALL else 1
     meta_at = rows * 2 * depth
@@ -159,15 +160,31 @@ def _prepare(weight: PackedWeight, rows: int, threads: int) -> Call:
         job.BLOCK: weight.block,
         job.OFFSET: weight.offset,
         job.WEIGHT: weight.codes.data_ptr(),
-        job.SCALE: weight.scale.data_ptr(),
-        job.ZERO: 0 if weight.zero is None else weight.zero.data_ptr(),
-        job.SCALE_BYTES: weight.scale.shape[1] * 2 * WIDTH,
-        job.SCALE_STEP: 2 * WIDTH if weight.bits == 4 else 0,
+        job.WEIGHT_BYTES: weight.codes.shape[1],
         job.BIAS: weight.bias.data_ptr(),
+        **_scale_fields(weight),
     }
     for place, value in fields.items():
         block[place] = value
-    return Call(bytes(block), threads, packed_bytes * (threads if alone else 1), meta_at, narrow_at)
+    out = torch.empty(1, dtype=torch.bfloat16).expand(*sizes, shares * WIDTH)
+    return Call(
+        bytes(block), threads, missing, alone, packed_bytes * (threads if alone else 1), meta_at, narrow_at, out
+    )
+
+
+def _scale_fields(weight: PackedWeight) -> dict[int, int]:
+    """Where the scales are, and what lies between the codes of two blocks."""
+    if weight.scale is not None:
+        return {job.SCALE: weight.scale.data_ptr(), job.SCALE_BYTES: 2 * WIDTH}
+    codes_bytes, steps_bytes = weight.block * WIDTH // 2, 2 * WIDTH
+    gap, first = steps_bytes * (1 + weight.zeros), weight.codes.data_ptr() + codes_bytes
+    return {
+        job.GAP: gap,
+        job.SCALE: first,
+        job.ZERO: first + steps_bytes if weight.zeros else 0,
+        job.SCALE_BYTES: weight.codes.shape[1],
+        job.SCALE_STEP: codes_bytes + gap,
+    }
 
 
 def missing_inputs(depth: int, block: int = BLOCK) -> int:

@@ -21,10 +21,12 @@ from __future__ import annotations
     BLOCK,  # inputs of a block
     OFFSET,  # of the weight's codes
     WEIGHT,
+    WEIGHT_BYTES,  # from one panel to the next
+    GAP,  # bytes of a panel between the codes of one block and of the next
     SCALE,
     ZERO,
-    SCALE_BYTES,  # scales of 64 outputs
+    SCALE_BYTES,  # from one panel's scales to the next panel's
     SCALE_STEP,  # from one block's scales to the next block's
     BIAS,
-) = range(20)
-PLACES = 20
+) = range(22)
+PLACES = 22

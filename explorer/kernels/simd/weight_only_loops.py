@@ -21,6 +21,7 @@ from explorer.kernels.simd.weight_only_job import (
     BIAS,
     BLOCK,
     BLOCKS,
+    GAP,
     META,
     NARROW,
     OFFSET,
@@ -36,6 +37,7 @@ from explorer.kernels.simd.weight_only_job import (
     SHARES,
     THREADS_IN,
     WEIGHT,
+    WEIGHT_BYTES,
     ZERO,
     X,
 )
@@ -144,20 +146,20 @@ def pack_all(job: Any, number: int) -> tuple[int, int]:
 def _matmul_of(bits: int, sources: int) -> Any:
     """The product with a weight of so many bits: one thread's share is 64 outputs at a time, all rows, all of K."""
     wide, tall = emit_tile(bits, 1, WIDE), emit_tile(bits, TALL, TALL_PANELS)
-    share_bytes, panel_bytes = WIDE * 16 * bits // 8, 64
+    panel_bytes = 64
 
     @cfunc(CALL, cache=True)
     def matmul(call: Any) -> None:
         assert sources >= 0
         job = carray(call, (PLACES,))
         rows, shares, run, blocks, units = job[ROWS], job[SHARES], job[RUN], job[BLOCKS], job[BLOCK] // UNIT
-        scale_step, depth = job[SCALE_STEP], job[BLOCKS] * job[BLOCK]
+        scale_step, gap, depth = job[SCALE_STEP], job[GAP], job[BLOCKS] * job[BLOCK]
         row_bytes, meta_bytes, out_bytes = 2 * depth, 16 * blocks, 128 * shares
         pieces, meta = pack_all(job, take_number(call))
         first: Any = claim(call) * run
         while first < shares:
             for share in range(first, min(first + run, shares)):
-                weight, bias = job[WEIGHT] + share * depth * share_bytes, job[BIAS] + share * 256
+                weight, bias = job[WEIGHT] + share * job[WEIGHT_BYTES], job[BIAS] + share * 256
                 scale, out = job[SCALE] + share * job[SCALE_BYTES], job[OUT] + share * 128
                 zero = job[ZERO] + share * job[SCALE_BYTES] if job[ZERO] else 0
                 row = 0
@@ -167,12 +169,13 @@ def _matmul_of(bits: int, sources: int) -> Any:
                             pieces + row * row_bytes, row_bytes, meta + row * meta_bytes, meta_bytes,
                             weight + panel * panel_bytes, scale + panel * 32, zero + panel * 32 if zero else 0,
                             scale_step, bias + panel * 64, out + row * out_bytes + panel * 32, out_bytes, blocks, units,
+                            gap,
                         )  # fmt: skip
                     row += TALL
                 while row < rows:
                     wide(
                         pieces + row * row_bytes, row_bytes, meta + row * meta_bytes, meta_bytes, weight, scale, zero,
-                        scale_step, bias, out + row * out_bytes, out_bytes, blocks, units,
+                        scale_step, bias, out + row * out_bytes, out_bytes, blocks, units, gap,
                     )  # fmt: skip
                     row += 1
             first = claim(call) * run

@@ -23,13 +23,13 @@ UNIT = 32
 """Inputs that one turn of the inner loop takes."""
 WIDE = 4
 """Panels of 16 outputs that lie beside each other in a packed weight: 64 outputs in turn take the next inputs."""
-AHEAD, SCALES_AHEAD = 8192, 1024
-"""Bytes by which a weight and its scales are fetched before they are used. What is fetched on its way must be as much
-as the memory takes in a round trip: with half of this a core reads at two thirds of the rate."""
+AHEAD = 8192
+"""Bytes by which a weight is fetched before it is used. As much must be on its way as the memory delivers in the time
+of one access: with a quarter of this a core reads at two thirds of the rate."""
 SHORTS = ir.VectorType(ir.IntType(16), LANES)
 ARGUMENTS = (
     "row", "row_step", "meta", "meta_step", "weight", "scale", "zero", "scale_step", "bias", "out", "out_step",
-    "blocks", "units",
+    "blocks", "units", "gap",
 )  # fmt: skip
 
 
@@ -38,13 +38,14 @@ def emit_tile(bits: int, rows: int, panels: int) -> Any:
 
     Its arguments are INT64 (``ARGUMENTS``): addresses of the first row, of what belongs to its blocks, of the first
     panel of the weight, of its scales (BF16), zero points (BF16, or 0 for none), biases (FP32) and of the output
-    (BF16), with the bytes from one row or block to the next; ``blocks`` of a row, ``units`` of 32 inputs in a block.
+    (BF16), with the bytes from one row or block to the next; ``blocks`` of a row, ``units`` of 32 inputs in a block,
+    and the bytes between the codes of one block and of the next.
     """
 
     @intrinsic
     def tile(
         typing_context: Any, row: Any, row_step: Any, meta: Any, meta_step: Any, weight: Any, scale: Any, zero: Any,
-        scale_step: Any, bias: Any, out: Any, out_step: Any, blocks: Any, units: Any,
+        scale_step: Any, bias: Any, out: Any, out_step: Any, blocks: Any, units: Any, gap: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             _Tile(_Codes(builder), dict(zip(ARGUMENTS, arguments, strict=True)), bits, rows, panels).write()
@@ -121,6 +122,7 @@ class _Tile:
         emit, b, a = self.emit, self.emit.builder, self.a
         total, high, low = self.fresh(FLOATS), self.fresh(INTS), self.fresh(INTS)
         with emit.loop(a["blocks"]) as block:
+            skipped = b.mul(block, a["gap"])
             metas = [emit.at(self.of_row("meta", "meta_step", r), block, 16) for r in range(self.rows)]
             starts = [emit.spread(emit.load(meta, INT32, 4), INTS) for meta in metas]
             for r, v in self.places:
@@ -128,7 +130,7 @@ class _Tile:
                 b.store(starts[r], low[r, v])
             with emit.loop(a["units"]) as index:
                 unit = b.add(b.mul(block, a["units"]), index)
-                weight = emit.at(a["weight"], unit, WIDE * LANES * UNIT * self.bits // 8)
+                weight = emit.at(b.add(a["weight"], skipped), unit, WIDE * LANES * UNIT * self.bits // 8)
                 for eight in range(UNIT // 8):
                     self.add_eight(b.mul(unit, whole(UNIT)), weight, eight, high, low)
             self.add_block(block, metas, total, high, low)
@@ -153,8 +155,9 @@ class _Tile:
         """Add a block's exact sums, times the row's step and the weight's scale; and its zero points."""
         emit, b, a = self.emit, self.emit.builder, self.a
         scales = b.add(a["scale"], b.mul(block, a["scale_step"]))
-        for line in range(0, self.panels * 2 * LANES, 64):
-            emit.prefetch(emit.at(scales, SCALES_AHEAD + line, 1))
+        if self.bits == 4:  # they lie among the codes
+            for line in range(0, self.panels * 2 * LANES, 64):
+                emit.prefetch(emit.at(scales, AHEAD + line, 1))
         for r, v in self.places:
             both = b.add(b.shl(b.load(high[r, v]), _ints(8)), b.load(low[r, v]))
             step = emit.spread(emit.load(emit.at(metas[r], 4, 1), FLOAT, 4))
