@@ -1,5 +1,5 @@
-"""The page in a real browser: from a click to the first measured number, to the answer of other clicks meanwhile, and
-from a model's opening to its range strips.
+"""The page in a real browser: from a click to the first measured numbers, to the answer of other clicks meanwhile, from
+a model's opening to its range strips, and from a first visitor's page to a coloured map.
 
 Effects: a server, a browser, the clock.
 """
@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from benchmarks.record import spread, tell
+from benchmarks.record import note, spread, tell
 from tests.browser.driving import PAGE_MS, launch, open_in_voila, serving, visit
 
 CLICKS = 12
 OPENINGS = 5
+FIRST_VISITS = 3
 MODEL, OTHER = "digits-vit", "planted/fp16-overflow"
 STRIP = "range-strip:blocks.0.mlp.fc1/linear"
 """Of the model that is opened again and again, and not of the other one that is opened in between."""
+COLOURED = "cell:blocks.0.mlp.fc1/linear:int8"
 SETTLED_MS = 60_000
 
 # In the browser, so that the clock starts with the click and stops with the change in the document.
@@ -31,12 +33,17 @@ CLICK = """async ({cell, rows}) => {
         const watcher = new MutationObserver(look);
         watcher.observe(element, {attributes: true});
     });
-    const card = find("delta-quality");
+    const [card, latency] = [find("delta-quality"), find("delta-latency")];
     const busy = () => find("job-progress").dataset.state !== "idle";
     let waiting = false;
     const number = change(card, () => {
         waiting ||= card.dataset.kind === "pending";
         return waiting && card.dataset.kind === "measured" && card.dataset.n !== "";
+    });
+    let timing = false;
+    const speed = change(latency, () => {
+        timing ||= latency.dataset.kind !== "measured";
+        return timing && latency.dataset.kind === "measured";
     });
     const start = performance.now();
     find(cell).click();
@@ -49,7 +56,7 @@ CLICK = """async ({cell, rows}) => {
         const took = await answer - asked;
         if (busy()) answers.push(took);
     }
-    return {number_ms: await number - start, answers_ms: answers};
+    return {number_ms: await number - start, latency_ms: await speed - start, answers_ms: answers};
 }"""
 
 # From the moment that the page shows the model's ops; the ranges are read after that.
@@ -67,6 +74,19 @@ OPEN = """async ({model, strip}) => {
 }"""
 
 
+# The browser's clock starts when the page is asked for.
+SIGHT = """async (cell) => {
+    const find = (id) => document.querySelector(`[data-testid="${id}"]`);
+    const until = (done) => new Promise((resolve) => {
+        const look = () => (done() ? resolve(performance.now()) : requestAnimationFrame(look));
+        look();
+    });
+    const usable = await until(() => find("page")?.dataset.ready === "true");
+    const coloured = await until(() => find(cell)?.dataset.cost);
+    return {coloured_ms: coloured - usable, all_ms: coloured};
+}"""
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = launch(playwright)
@@ -78,10 +98,14 @@ def main() -> None:
             _wait_for_quiet()
             runs = _click_around(page)
             strips = [_open_again(page) for _ in range(OPENINGS)]
+        sights = [_first_sight(browser) for _ in range(FIRST_VISITS)]
         browser.close()
     _tell("page: click to first measured number", [run["number_ms"] for run in runs], bar_ms=700)
+    _note("page: click to first measured latency", [run["latency_ms"] for run in runs])
     _tell("page: answer to another click meanwhile", [ms for run in runs for ms in run["answers_ms"]], bar_ms=100)
     _tell(f"page: {MODEL} opened to its range strips on show", strips, bar_ms=2000)
+    _tell(f"page: {MODEL} on show to its map coloured", [sight["coloured_ms"] for sight in sights], bar_ms=3000)
+    _note(f"page: {MODEL} asked for to its map coloured", [sight["all_ms"] for sight in sights])
 
 
 def _click_around(page: Page) -> list[dict[str, Any]]:
@@ -108,6 +132,20 @@ def _open_again(page: Page) -> float:
     return took
 
 
+def _first_sight(browser: Browser) -> dict[str, float]:
+    """Milliseconds of a visitor who is the first on this machine: no range and no cost is known from before."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(["demo"], {"PRECISION_EXPLORER_HOME": folder}) as address,
+        browser.new_context(viewport={"width": 1440, "height": 1000}) as context,
+    ):
+        _wait_for_quiet()
+        page = visit(context).page
+        page.goto(address, wait_until="commit")
+        found: dict[str, float] = page.evaluate(SIGHT, COLOURED)
+        return found
+
+
 def _wait_for_quiet() -> None:
     """Voila heats a kernel for the next visitor as soon as the first one comes; let it finish, within reason."""
     for _ in range(60):
@@ -118,6 +156,11 @@ def _wait_for_quiet() -> None:
 def _settle(page: Page) -> None:
     expect(page.get_by_test_id("delta-latency")).to_have_attribute("data-kind", "measured", timeout=PAGE_MS)
     expect(page.get_by_test_id("job-progress")).to_have_attribute("data-state", "idle", timeout=SETTLED_MS)
+
+
+def _note(name: str, values_ms: list[float]) -> None:
+    figures = spread(values_ms)
+    note(name, figures["median"], "ms", "main_job.jsonl", **figures)
 
 
 def _tell(name: str, values_ms: list[float], bar_ms: float) -> None:

@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.driving import (
     ARTIFACTS,
+    WINDOW,
     Visit,
+    as_new,
     lab_environment,
     launch,
     open_in_lab,
@@ -21,6 +23,7 @@ from tests.browser.driving import (
 )
 
 Open = Callable[..., Page]
+OPENERS = {"voila": open_in_voila, "lab": open_in_lab}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +42,8 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="module")
+# One server for all files: the kernel that it heats for the next visitor is then used, too.
+@pytest.fixture(scope="session")
 def voila(free_port: Callable[[], int]) -> Iterator[str]:
     """The address of ``explorer demo``."""
     with serving(["demo", "--port", str(free_port())]) as address:
@@ -68,11 +72,44 @@ def visits(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callabl
     yield fresh
     for number, seen in enumerate(made):
         _keep_picture(seen, request.node.name, number)
-        # As a person who closes the tab: the page then ends its kernel, which would slow the next test down.
-        seen.page.close(run_before_unload=True)
-        seen.page.context.close()
+        _close(seen)
     assert [url for seen in made for url in seen.foreign] == []
     assert [error for seen in made for error in seen.errors] == []
+
+
+@pytest.fixture(scope="module")
+def kept_pages() -> Iterator[dict[str, Visit]]:
+    """Place -> the page there that the tests of a file share: opening one takes longer than most of them."""
+    kept: dict[str, Visit] = {}
+    yield kept
+    for seen in kept.values():
+        _close(seen)
+
+
+@pytest.fixture
+def shared_page(browser: Browser, kept_pages: dict[str, Visit], request: pytest.FixtureRequest) -> Iterator[Open]:
+    """``shared_page("voila" | "lab")`` gives the shared page there, as good as new; each test is held to account."""
+    used: list[Visit] = []
+
+    def find(place: str) -> Page:
+        seen = kept_pages.get(place)
+        if seen is not None and seen.page.get_by_test_id("page").count():
+            as_new(seen.page)
+        else:
+            if seen is not None:
+                _close(kept_pages.pop(place))
+            seen = kept_pages[place] = visit(browser.new_context(viewport=WINDOW))
+            OPENERS[place](seen.page, request.getfixturevalue(place))
+        used.append(seen)
+        return seen.page
+
+    yield find
+    for seen in used:
+        _keep_picture(seen, request.node.name, 0)
+        foreign, errors = seen.foreign[:], seen.errors[:]
+        seen.foreign.clear()
+        seen.errors.clear()
+        assert (foreign, errors) == ([], [])
 
 
 @pytest.fixture
@@ -82,10 +119,16 @@ def open_page(visits: Callable[..., Visit], request: pytest.FixtureRequest) -> O
     def opened(place: str, query: str = "", **size: int) -> Page:
         address = request.getfixturevalue(place)
         seen = visits(**size)
-        (open_in_voila if place == "voila" else open_in_lab)(seen.page, address + query)
+        OPENERS[place](seen.page, address + query)
         return seen.page
 
     return opened
+
+
+def _close(seen: Visit) -> None:
+    """As a person who closes the tab: the page then ends its kernel, which would slow the next test down."""
+    seen.page.close(run_before_unload=True)
+    seen.page.context.close()
 
 
 def _keep_picture(seen: Visit, test: str, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, ViewportSize, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
@@ -28,6 +29,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+MODEL = "digits-vit"
+"""What a page opens where nothing else is asked for."""
+WINDOW: ViewportSize = {"width": 1440, "height": 1000}
 READY = "[data-testid=page][data-ready=true]"
 KERNEL_IDLE = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
@@ -128,6 +132,35 @@ def open_in_lab(page: Page, address: str) -> None:
     page.wait_for_function(KERNEL_IDLE)
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     expect(page.locator(READY)).to_be_visible(timeout=PAGE_MS)
+
+
+def as_new(page: Page) -> None:
+    """Bring back a page that another test has used: the first model in FP32, no filter, a wide window."""
+    page.set_viewport_size(WINDOW)
+    if page.get_by_test_id("page").get_attribute("data-model") != MODEL:
+        page.get_by_test_id("model").select_option(MODEL)
+        expect(page.locator(f"{READY}[data-model={MODEL}]")).to_be_visible(timeout=PAGE_MS)
+    page.get_by_test_id("filter").fill("")
+    preset = page.get_by_test_id("preset")
+    if preset.input_value() != "fp32":
+        before = page.get_by_test_id("recipe").get_attribute("data-hash") or ""
+        preset.select_option("fp32")
+        expect(page.get_by_test_id("recipe")).not_to_have_attribute("data-hash", before)
+
+
+def brightness(page: Page) -> float:
+    """How bright the middle of the delta bar is, from 0 to 1."""
+    colour = page.evaluate(
+        """() => {
+            let element = document.querySelector("[data-testid=delta-quality]");
+            const clear = (colour) => /rgba\\(.*, 0\\)|transparent/.test(colour);
+            while (clear(getComputedStyle(element).backgroundColor)) element = element.parentElement;
+            return getComputedStyle(element).backgroundColor;
+        }"""
+    )
+    red, green, blue = (float(part) for part in re.findall(r"[\d.]+", colour)[:3])
+    scale = 1.0 if colour.startswith("color(") else 255.0
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale
 
 
 def _local(url: str) -> bool:

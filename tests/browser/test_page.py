@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import ARTIFACTS, Visit, open_in_voila, serving
+from tests.browser.driving import ARTIFACTS, READY, Visit, brightness, serving
 
 Open = Callable[..., Page]
 
@@ -30,10 +30,10 @@ def cell(page: Page, op: str, precision: str) -> Locator:
 
 
 def measured(page: Page, kind: str | re.Pattern[str] = "measured") -> None:
-    """Wait until every number of the recipe on show is there and nothing runs."""
+    """Wait until every number of the recipe on show is there and stays; what is refined meanwhile does not matter."""
     expect(card(page, "delta-quality")).to_have_attribute("data-kind", kind, timeout=MEASURE_MS)
     expect(card(page, "delta-latency")).to_have_attribute("data-kind", kind, timeout=MEASURE_MS)
-    expect(page.get_by_test_id("job-progress")).to_have_attribute("data-state", "idle", timeout=MEASURE_MS)
+    expect(page.get_by_test_id("numbers")).to_have_attribute("aria-busy", "false", timeout=MEASURE_MS)
 
 
 def numbers(page: Page) -> dict[str, str]:
@@ -91,8 +91,8 @@ def where_the_time_goes(page: Page) -> None:
 
 
 @pytest.mark.parametrize("place", ["voila", "lab"])
-def test_golden_path(open_page: Open, place: str) -> None:
-    page = open_page(place)
+def test_golden_path(shared_page: Open, place: str) -> None:
+    page = shared_page(place)
     measured(page)
     before = numbers(page)
     assert all(before[name] for name in CARDS)
@@ -120,19 +120,54 @@ def test_golden_path(open_page: Open, place: str) -> None:
     assert numbers(page) == after
 
 
-def test_another_model(open_page: Open) -> None:
-    page = open_page("voila")
+def test_filter(shared_page: Open) -> None:
+    page = shared_page("voila")
+    row = page.get_by_test_id(f"row:{FC1}")
+    expect(row).to_be_visible()
+    page.get_by_test_id("filter").fill("qkv")
+    expect(row).to_have_count(0)
+    expect(page.get_by_test_id("row:blocks.0.attn.qkv/linear")).to_be_visible()
+    page.get_by_test_id("filter").press("Escape")
+    expect(row).to_be_visible()
+
+
+def test_bad_recipe_is_explained(shared_page: Open) -> None:
+    page = shared_page("voila")
+    page.get_by_test_id("recipe-load").click()
+    page.get_by_test_id("recipe-json").fill('{"broken": ')
+    page.get_by_test_id("recipe-apply").click()
+    expect(page.get_by_test_id("recipe-status")).to_have_attribute("data-tone", "bad")
+    expect(page.get_by_test_id("recipe-status")).not_to_be_empty()
+
+
+def test_narrow_window(shared_page: Open) -> None:
+    page = shared_page("voila")
+    page.set_viewport_size({"width": 400, "height": 900})
     measured(page)
-    for model in ("digits-cnn", "adder-gpt"):
-        page.get_by_test_id("model").select_option(model)
-        expect(page.get_by_test_id("page")).to_have_attribute("data-model", model, timeout=MEASURE_MS)
-        measured(page)
-        assert numbers(page)["delta-quality"]
-        expect(cell(page, FC1, "int8")).to_have_count(0)
+    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= 400
+    expect(page.get_by_test_id("undo")).to_be_in_viewport()
 
 
-def test_preset(open_page: Open) -> None:
-    page = open_page("voila")
+def test_keyboard_alone(shared_page: Open) -> None:
+    page = shared_page("voila")
+    page.get_by_test_id("filter").focus()
+    page.keyboard.type(FC1)
+    expect(page.get_by_test_id("row:blocks.0.attn.qkv/linear")).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    columns = page.get_by_role("treegrid").get_by_role("columnheader").all_inner_texts()
+    others = ("layer", "casts", "range", "kernel", "µs", "Δ", "of limit")
+    precisions = [name for name in columns if name.split(",")[0].strip() not in others]
+    page.keyboard.press(str(precisions.index("int8") + 1))
+    expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
+    page.keyboard.press("Control+z")
+    expect(cell(page, FC1, "fp32")).to_have_attribute("data-chosen", "true")
+    page.keyboard.press("Control+Shift+z")
+    expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
+
+
+def test_preset(shared_page: Open) -> None:
+    page = shared_page("voila")
     measured(page)
     before = numbers(page)
     with another_recipe(page):
@@ -145,6 +180,44 @@ def test_preset(open_page: Open) -> None:
     assert int(numbers(page)["delta-casts"].replace(",", "")) > 0
 
 
+def test_cancel_leaves_a_usable_page(shared_page: Open) -> None:
+    page = shared_page("voila")
+    measured(page)
+    before = numbers(page)
+    choose(page, FC1, "bf16")
+    page.get_by_test_id("job-cancel").click()
+    expect(page.get_by_test_id("job-progress")).to_have_attribute("data-state", "idle")
+    expect(page.get_by_test_id("job-progress")).to_contain_text("cancelled")
+    page.get_by_test_id("measure").click()
+    measured(page)
+    undo(page)
+    expect(cell(page, FC1, "fp32")).to_have_attribute("data-chosen", "true")
+    measured(page)
+    assert numbers(page) == before
+
+
+def test_emulation_is_named(shared_page: Open) -> None:
+    page = shared_page("voila")
+    measured(page)
+    expect(cell(page, FC1, "fp8")).to_have_attribute("data-state", "emulated")
+    choose(page, FC1, "fp8")
+    measured(page, "emulated")
+    expect(card(page, "delta-latency")).to_contain_text("no real speed")
+    cell(page, FC1, "fp8").hover()
+    expect(page.get_by_role("tooltip")).to_contain_text("emulated")
+
+
+def test_another_model(shared_page: Open) -> None:
+    page = shared_page("voila")
+    measured(page)
+    for model in ("digits-cnn", "adder-gpt"):
+        page.get_by_test_id("model").select_option(model)
+        expect(page.locator(f"{READY}[data-model={model}]")).to_be_visible(timeout=MEASURE_MS)
+        expect(cell(page, FC1, "int8")).to_have_count(0)
+        measured(page)
+        assert numbers(page)["delta-quality"]
+
+
 def _open_section(page: Page, name: str) -> Locator:
     page.get_by_test_id(re.compile(f"^section:{name}")).click()
     panel = page.get_by_test_id(name.lower())
@@ -152,13 +225,12 @@ def _open_section(page: Page, name: str) -> Locator:
     return panel
 
 
-def test_what_the_numbers_come_from(open_page: Open) -> None:
+def test_what_the_numbers_come_from(shared_page: Open) -> None:
     """Ranges in every row; casts and how to spare one; a planted overflow that is found, tried, applied and undone."""
-    page = open_page("voila")
+    page = shared_page("voila")
     page.get_by_test_id("model").select_option("planted/fp16-overflow")
     strip = page.get_by_test_id("range-strip:blocks.1.attn/matmul")
     expect(strip.locator("svg")).to_be_visible(timeout=MEASURE_MS)
-    measured(page)
     with another_recipe(page):
         page.get_by_test_id("preset").select_option("autocast-fp16")
     expect(strip).to_have_attribute(
@@ -192,83 +264,20 @@ def test_what_the_numbers_come_from(open_page: Open) -> None:
     expect(cell(page, "blocks.1.attn/matmul", "fp16")).to_have_attribute("data-chosen", "true")
 
 
-def test_filter(open_page: Open) -> None:
-    page = open_page("voila")
-    row = page.get_by_test_id(f"row:{FC1}")
-    expect(row).to_be_visible()
-    page.get_by_test_id("filter").fill("qkv")
-    expect(row).to_have_count(0)
-    expect(page.get_by_test_id("row:blocks.0.attn.qkv/linear")).to_be_visible()
-    page.get_by_test_id("filter").press("Escape")
-    expect(row).to_be_visible()
+def test_closing_the_tab_ends_its_kernel(voila: str, shared_page: Open) -> None:
+    page = shared_page("voila")
+    kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    address = f"{voila}api/kernels/{kernel}"
+    assert page.request.get(address).ok
+    page.goto("about:blank")
+    page.goto(voila + "voila/static/voila.js")
+    page.wait_for_function("async (url) => (await fetch(url)).status === 404", arg=address)
 
 
-def test_cancel_leaves_a_usable_page(open_page: Open) -> None:
-    page = open_page("voila")
-    measured(page)
-    before = numbers(page)
-    choose(page, FC1, "bf16")
-    page.get_by_test_id("job-cancel").click()
-    expect(page.get_by_test_id("job-progress")).to_have_attribute("data-state", "idle")
-    expect(page.get_by_test_id("job-progress")).to_contain_text("cancelled")
-    page.get_by_test_id("measure").click()
-    measured(page)
-    undo(page)
-    expect(cell(page, FC1, "fp32")).to_have_attribute("data-chosen", "true")
-    measured(page)
-    assert numbers(page) == before
-
-
-def test_emulation_is_named(open_page: Open) -> None:
-    page = open_page("voila")
-    measured(page)
-    expect(cell(page, FC1, "fp8")).to_have_attribute("data-state", "emulated")
-    choose(page, FC1, "fp8")
-    measured(page, "emulated")
-    expect(card(page, "delta-latency")).to_contain_text("no real speed")
-    cell(page, FC1, "fp8").hover()
-    expect(page.get_by_role("tooltip")).to_contain_text("emulated")
-
-
-def test_keyboard_alone(open_page: Open) -> None:
-    page = open_page("voila")
-    measured(page)
-    page.get_by_test_id("filter").focus()
-    page.keyboard.type(FC1)
-    expect(page.get_by_test_id("row:blocks.0.attn.qkv/linear")).to_have_count(0)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("End")
-    columns = page.get_by_role("columnheader").all_inner_texts()
-    others = ("layer", "casts", "range", "kernel", "µs", "Δ", "of limit")
-    precisions = [name for name in columns if name.split(",")[0].strip() not in others]
-    page.keyboard.press(str(precisions.index("int8") + 1))
-    expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
-    page.keyboard.press("Control+z")
-    expect(cell(page, FC1, "fp32")).to_have_attribute("data-chosen", "true")
-    page.keyboard.press("Control+Shift+z")
-    expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
-
-
-def test_bad_recipe_is_explained(open_page: Open) -> None:
-    page = open_page("voila")
-    page.get_by_test_id("recipe-load").click()
-    page.get_by_test_id("recipe-json").fill('{"broken": ')
-    page.get_by_test_id("recipe-apply").click()
-    expect(page.get_by_test_id("recipe-status")).to_have_attribute("data-tone", "bad")
-    expect(page.get_by_test_id("recipe-status")).not_to_be_empty()
-
-
-def test_dark_theme_in_voila(open_page: Open) -> None:
-    page = open_page("voila", query="?theme=dark")
-    measured(page)
-    assert _brightness(page) < 0.35
-
-
-def test_dark_theme_in_lab(open_page: Open) -> None:
-    page = open_page("lab")
+def test_dark_theme_in_lab(shared_page: Open) -> None:
+    page = shared_page("lab")
     _change_lab_theme(page, "JupyterLab Dark", light=False)
-    measured(page)
-    assert _brightness(page) < 0.35
+    assert brightness(page) < 0.35
     page.screenshot(path=ARTIFACTS / "test_dark_theme_in_lab-dark.png")
     _change_lab_theme(page, "JupyterLab Light", light=True)
 
@@ -278,13 +287,6 @@ def _change_lab_theme(page: Page, theme: str, *, light: bool) -> None:
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str(light).lower()}'")
     expect(page.locator("#jupyterlab-splash")).to_have_count(0)
-
-
-def test_narrow_window(open_page: Open) -> None:
-    page = open_page("voila", width=400, height=900)
-    measured(page)
-    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= 400
-    expect(page.get_by_test_id("undo")).to_be_in_viewport()
 
 
 @pytest.fixture
@@ -315,29 +317,3 @@ def test_a_page_that_cannot_be_built_says_why_and_no_more(broken_voila: str, vis
     expect(message).to_contain_text("RuntimeError: broken <on purpose>", timeout=MEASURE_MS)
     assert "Traceback" not in page.content()
     assert "site-packages" not in message.inner_text()
-
-
-def test_closing_the_tab_ends_its_kernel(voila: str, visits: Callable[[], Visit]) -> None:
-    page = visits().page
-    open_in_voila(page, voila)
-    kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
-    address = f"{voila}api/kernels/{kernel}"
-    assert page.request.get(address).ok
-    page.goto("about:blank")
-    page.goto(voila + "voila/static/voila.js")
-    page.wait_for_function("async (url) => (await fetch(url)).status === 404", arg=address)
-
-
-def _brightness(page: Page) -> float:
-    """How bright the middle of the delta bar is, from 0 to 1."""
-    colour = page.evaluate(
-        """() => {
-            let element = document.querySelector("[data-testid=delta-quality]");
-            const clear = (colour) => /rgba\\(.*, 0\\)|transparent/.test(colour);
-            while (clear(getComputedStyle(element).backgroundColor)) element = element.parentElement;
-            return getComputedStyle(element).backgroundColor;
-        }"""
-    )
-    red, green, blue = (float(part) for part in re.findall(r"[\d.]+", colour)[:3])
-    scale = 1.0 if colour.startswith("color(") else 255.0
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, WebSocket, expect
 
-from tests.browser.driving import Visit, open_in_voila
+from tests.browser.driving import Visit, brightness, open_in_voila
 from tests.browser.test_page import FC1, MEASURE_MS, choose
 
 LIBRARY_BYTES = 1_000_000
@@ -57,10 +57,11 @@ def open_section(page: Page, name: str) -> None:
 
 
 def test_inspector_and_errors_chart_draw_with_one_plotly(voila: str, visits: Callable[..., Visit]) -> None:
-    """In the dark theme; errors in the console fail the test, as everywhere."""
+    """In the dark theme, which is dark; errors in the console fail the test, as everywhere."""
     page = visits(height=1600).page
     libraries = count_libraries(page)
     open_in_voila(page, f"{voila}?theme=dark")
+    assert brightness(page) < 0.35
     choose(page, FC1, "int8")
     page.get_by_test_id(f"row:{FC1}").click()
     open_section(page, "Inspector")
