@@ -1,4 +1,8 @@
-"""The search: how fast it solves, and what its proposals measure beside greedy and uniform recipes, model by model."""
+"""The search: how fast it solves, and what its proposals measure beside greedy and uniform recipes, model by model.
+
+Under ten budgets between the least that is possible and FP32's: the solver's choices, and what is proposed once they
+were verified, beside all greedy and uniform recipes. Latencies are compared as shares of FP32's in the same rounds.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,24 @@ import math
 import random
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import explorer as px
-from benchmarks.record import tell
-from explorer.compare.runs import Extent
-from explorer.kernels import settle
-from explorer.latency import LatencyTable
-from explorer.predict import Ask, predict_map
-from explorer.predict.price import Pricer
+from benchmarks.record import note, tell
+from explorer.latency import Latency
 from explorer.recipe import Recipe
-from explorer.search import Goal, Known, Problem, cheapest, least
-from explorer.search.baselines import greedy
+from explorer.search import Frontier, Problem, Proposal, cheapest, least
 from explorer.search.problem import Joint, Shared
-from explorer.search.search import make_searcher
-from explorer.search.searcher import Searcher
+from explorer.search.rivals import EQUAL, better_than
 from explorer.session import Session
 
 MODELS = ("digits-vit", "digits-cnn", "adder-gpt")
 PRECISIONS = ("bf16", "fp16", "int8", "int8_static", "w8", "w4")
-BUDGETS, SAMPLES, SECONDS = 10, 512, 1.0
-EQUAL = 1.01
-"""Latencies within this factor count as equal: what a second of measuring tells apart."""
+BUDGETS, SECONDS = 10, 1.0
 FILE = "searching.jsonl"
 
 OPS = 500
@@ -47,9 +45,12 @@ TIME = dict(zip(TAKES, (1, 0.6, 0.6, 0.35, 0.45, 0.38, 0.55, 0.5, 0.4, 0.25), st
 def main() -> None:
     """Solve the made-up problem, then search each bundled model and measure what was found."""
     _tell_solving()
+    found: list[Compared] = []
     with tempfile.TemporaryDirectory() as folder:
-        found = [_measure(px.open(name, device="cpu", store=Path(folder) / f"{name}.sqlite")) for name in MODELS]
-    _tell_found([each for model in found for each in model])
+        for name in MODELS:
+            found += _measure(px.open(name, device="cpu", store=Path(folder) / f"{name}.sqlite"))
+            _tell_found(name, [each for each in found if each.model == name])
+    _tell_found("all models", found)
 
 
 # Solving
@@ -114,35 +115,41 @@ def _tell_solving() -> None:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured of a recipe: nats of KL and milliseconds, and the milliseconds that were predicted."""
-
-    kl: float
-    ms: float
-    predicted_ms: float
-
-
-@dataclass(frozen=True)
 class Compared:
-    """A proposal for one budget, what greedy finds for it (None: nothing), and the uniform recipes."""
+    """What is proposed for one budget once all was verified, what was solved for it, and the rivals: greedy and uniform
+    recipes. All measured."""
 
     model: str
-    proposal: Measured
-    greedy: Measured | None
-    uniform: tuple[Measured, ...]
+    proposal: Proposal
+    solved: Proposal
+    rivals: tuple[Proposal, ...]
 
-    @property
-    def beaten_by(self) -> float:
+    def beaten_by(self, proposal: Proposal) -> float:
         """By which factor the best rival that is no slower costs less; 1 or less where none does."""
-        rivals = [*self.uniform, *([self.greedy] if self.greedy else [])]
-        costs = [rival.kl for rival in rivals if rival.ms <= self.proposal.ms * EQUAL]
-        return max((_ratio(self.proposal.kl, cost) for cost in costs), default=0.0)
+        costs = _no_slower(self.rivals, proposal)
+        return _ratio(proposal.measured_cost, min(costs)) if costs else 0.0
+
+    def gain(self, proposal: Proposal) -> float:
+        """How many times as much the best uniform recipe that is no slower costs; NaN where there is none."""
+        costs = _no_slower([rival for rival in self.rivals if rival.kind == "uniform"], proposal)
+        return _ratio(min(costs), proposal.measured_cost) if costs else math.nan
 
     @property
-    def gain(self) -> float:
-        """How many times as much the best uniform recipe that is no slower costs; NaN where there is none."""
-        costs = [rival.kl for rival in self.uniform if rival.ms <= self.proposal.ms * EQUAL]
-        return _ratio(min(costs), self.proposal.kl) if costs else math.nan
+    def latency_error(self) -> float:
+        """How far the predicted latency of what was solved for is from the measured one, of the measured one."""
+        assert self.solved.latency is not None, "solved choices were measured"
+        return abs(self.solved.latency_ms / self.solved.latency.candidate_ms - 1)
+
+
+def _no_slower(rivals: Sequence[Proposal], proposal: Proposal) -> list[float]:
+    """What those rivals cost that take no longer than a proposal."""
+    return [each.measured_cost for each in rivals if _share(each) <= _share(proposal) * EQUAL]
+
+
+def _share(proposal: Proposal) -> float:
+    """Of FP32's latency, as measured in the same rounds."""
+    assert proposal.latency is not None, "all are measured"
+    return proposal.latency.candidate_ms / proposal.latency.fp32_ms
 
 
 def _ratio(over: float, under: float) -> float:
@@ -150,57 +157,67 @@ def _ratio(over: float, under: float) -> float:
 
 
 def _measure(session: Session) -> list[Compared]:
-    """Search a model under ten budgets between the least and FP32; measure proposals, greedy and uniform recipes."""
+    """Search a model for a front, measure it with its greedy and uniform baselines, and solve for ten budgets."""
     start = time.perf_counter()
-    searcher = _searcher(session)
+    front = _with_short_looks(session.search("latency", precisions=PRECISIONS), session)
     prepared = time.perf_counter() - start
-    presets = [recipe for recipe in session.presets().values() if not session.plan_of(recipe).emulated]
-    uniform = tuple(_measured(session, searcher, recipe) for recipe in presets)
-    low, high = searcher.limits
-    found = []
-    for step in range(1, BUDGETS + 1):
-        budget = low + (high - low) * step / (BUDGETS + 1)
-        stepwise = searcher.within(budget, lambda target: greedy(searcher.path, target))
-        rival = None if stepwise is None else _measured(session, searcher, stepwise)
-        found.append(Compared(session.name, _measured(session, searcher, searcher.at(budget).recipe), rival, uniform))
-        print(session.name, f"{budget:.3f} ms", found[-1].proposal, found[-1].greedy, flush=True)
-    print(f"{session.name}: {prepared:.1f} s to predict and time {len(searcher.problem.ops)} ops", flush=True)
+    (low, high), found = front.limits, []
+    budgets = [low + (high - low) * step / (BUDGETS + 1) for step in range(1, BUDGETS + 1)]
+    solved = [front.at(budget) for budget in budgets]
+    verified = replace(front, proposals=tuple(solved)).verify(baselines=True)
+    known = {each.recipe.hash: each for each in verified.measured}
+    for budget, each in zip(budgets, solved, strict=True):
+        raw = known[each.recipe.hash]
+        proposed = better_than(raw, verified.measured, "latency", budget)
+        found.append(Compared(session.name, proposed, raw, verified.baselines))
+        print(f"{session.name}, {budget:.3f} ms: {_words(found[-1].solved)}; {_words(found[-1].proposal)}", flush=True)
+    note(f"search on {session.name}: map, times and front", prepared, "s", FILE, ops=len(session.ops))
     return found
 
 
-def _searcher(session: Session) -> Searcher:
-    subject = session.subject
-    presets = [session.plan_of(recipe) for recipe in session.presets().values()]
-    settle([choice for plan in presets for choice in subject.planner.choices(plan)], session.device)
-    subject.planner.forget_choices()
-    predicted = predict_map(subject, Ask(PRECISIONS, probes=4), Extent(SAMPLES, None, None))
-    return make_searcher(subject, Known(Pricer(predicted), LatencyTable()), Goal(precisions=PRECISIONS))
+def _with_short_looks(front: Frontier, session: Session) -> Frontier:
+    """The front without recipes drawn at random, that takes a second for each latency."""
+    assert front.meters is not None, "a session measures"
+
+    def latency(recipe: Recipe, progress: Any, cancel: Any) -> Latency:
+        return session.latency(recipe, "fp32", SECONDS, progress=progress, cancel=cancel)
+
+    kept = tuple(each for each in front.baselines if each.kind != "random")
+    return replace(front, baselines=kept, meters=replace(front.meters, latency=latency))
 
 
-def _measured(session: Session, searcher: Searcher, recipe: Recipe) -> Measured:
-    """What a recipe measures; one measured before is not measured again."""
-    known = session.known(recipe).latency
-    latency = known or session.latency(recipe, against="fp32", seconds=SECONDS)
-    return Measured(session.evaluate(recipe).kl, latency.candidate_ms, searcher.amounts(recipe)[0])
+def _words(proposal: Proposal) -> str:
+    assert proposal.latency is not None, "all are measured"
+    times = f"{proposal.latency_ms:.3f} ms predicted, {proposal.latency.candidate_ms:.3f} measured"
+    return f"{proposal.price.cost:.2e} nats predicted, {proposal.measured_cost:.2e} measured, {times}"
 
 
-def _tell_found(found: list[Compared]) -> None:
-    worst = max(found, key=lambda each: each.beaten_by)
-    worse = sum(each.beaten_by > 1 for each in found)
+def _tell_found(model: str, found: list[Compared]) -> None:
+    """Tell the bars for one model, or all."""
+    beaten = [each.beaten_by(each.proposal) for each in found]
+    before = [each.beaten_by(each.solved) for each in found]
+    worse = sum(each > 1 for each in beaten)
     tell(
-        "search: budgets at which greedy or a uniform recipe is no slower and better", worse, f"of {len(found)}", "0",
-        worse == 0, FILE, worst=round(worst.beaten_by, 3), model=worst.model,
+        f"search on {model}: budgets at which greedy or a uniform recipe is no slower and better", worse,
+        f"of {len(found)}", "0", worse == 0, FILE, worst=round(max(beaten), 3),
+        before_verifying=sum(each > 1 for each in before), worst_before=round(max(before), 3),
     )  # fmt: skip
-    gains = [each.gain for each in found if not math.isnan(each.gain)]
+    gains, solved = _known([each.gain(each.proposal) for each in found]), [each.gain(each.solved) for each in found]
     tell(
-        "search: KL of the best uniform recipe that is no slower, over the proposal's", median(gains), "x (median)",
-        ">= 1.5", median(gains) >= 1.5, FILE, least=round(min(gains), 3), n=len(gains),
+        f"search on {model}: KL of the best uniform recipe that is no slower, over the proposal's", median(gains),
+        "x (median)", ">= 1.5", median(gains) >= 1.5, FILE, least=round(min(gains), 3), n=len(gains),
+        before_verifying=median(_known(solved)),
     )  # fmt: skip
-    errors = [abs(each.proposal.predicted_ms / each.proposal.ms - 1) for each in found]
+    errors = [each.latency_error for each in found]
     tell(
-        "search: predicted against measured latency of proposals", max(errors), "", "<= 0.1", max(errors) <= 0.1, FILE,
-        median=round(median(errors), 4), n=len(errors),
+        f"search on {model}: predicted against measured latency of proposals", max(errors), "of the measured", "<= 0.1",
+        max(errors) <= 0.1, FILE, median=round(median(errors), 4), n=len(errors),
     )  # fmt: skip
+
+
+def _known(gains: list[float]) -> list[float]:
+    """Without budgets that no uniform recipe meets; a gain of 1 where there is no other."""
+    return [gain for gain in gains if not math.isnan(gain)] or [1.0]
 
 
 if __name__ == "__main__":

@@ -62,14 +62,15 @@ def give_way(proposals: Iterable[Proposal], measured: Iterable[Proposal], object
 
 
 def better_than(proposal: Proposal, measured: Iterable[Proposal], objective: Objective, budget: float) -> Proposal:
-    """Return ``proposal``, or the best of what was measured within ``budget`` where that is better.
+    """Return ``proposal``, or the best of what was measured within ``budget``, or uses no more, where that is better.
 
     It is better where it was measured to cost less, or, of a proposal that was not measured, less than its whole band.
     """
-    within = [each for each in measured if meets(each.amount(objective), budget)]
-    known = next((each for each in within if each.recipe.hash == proposal.recipe.hash), None)
+    measured = tuple(measured)
+    known = next((each for each in measured if each.recipe.hash == proposal.recipe.hash), None)
     if known is not None:
         proposal = replace(proposal, quality=known.quality, latency=known.latency)
+    within = (e for e in measured if meets(e.amount(objective), budget) or _uses_no_more(e, proposal, objective))
     rivals = [each for each in within if _costs_less(each, proposal)]
     best = min(rivals, key=lambda each: each.measured_cost, default=None)
     return proposal if best is None else _in_place_of(best, proposal)
