@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -37,18 +38,23 @@ def test_is_kept_without_outputs(root: Path, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def executed(root: Path) -> Iterator[Mapping[str, Future[Any]]]:
-    """Name -> the notebook with its outputs, or the error that stopped it; the longest begins first."""
+def executed(root: Path, request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Any]]]:
+    """Name -> the notebook with its outputs, or the error that stopped it; the longest begins first.
+
+    Those that this run of the tests asks for.
+    """
+    asked = {item.name for item in request.session.items}
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
         patch.setenv("PYTHONPATH", os.fspath(root))
         patch.setenv("OMP_NUM_THREADS", "1")
-        yield {name: pool.submit(execute, root, name) for name in reversed(NOTEBOOKS)}
+        names = [name for name in reversed(NOTEBOOKS) if f"{test_runs_from_top_to_bottom.__name__}[{name}]" in asked]
+        yield {name: pool.submit(execute, root, name) for name in names}
 
 
 def execute(root: Path, name: str) -> Any:
     notebook = read(root, name)
     resources = {"metadata": {"path": os.fspath(root / "notebooks")}}
-    NotebookClient(notebook, timeout=SECONDS, resources=resources).execute()
+    asyncio.run(NotebookClient(notebook, timeout=SECONDS, resources=resources).async_execute())
     return notebook
 
 
