@@ -142,6 +142,8 @@ def _asked_search(state: PageState) -> Step | None:
     """The search that a person asked for, or the measurement of what it found."""
     session, found = state.session, state.search
     if found.wanted == "search":
+        if not state.map_samples and not state.map_error and can_predict(session):
+            return _map_step(state, first_samples(session))  # a search needs every column: so the page shows them too
         asked = asked_now(state)
         return Step(("search", id(session), asked), lambda task: search(state, session, asked, task))
     if found.wanted == "verify" and found.frontier is not None:
