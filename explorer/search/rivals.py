@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from explorer.latency import Latency
@@ -52,9 +52,8 @@ def give_way(proposals: Iterable[Proposal], measured: Iterable[Proposal], object
     known = {proposal.recipe.hash for proposal in proposals}
     found: dict[str, Proposal] = {}
     for proposal in proposals:
-        rivals = [each for each in measured if _beats(each, proposal, objective)]
-        best = min(rivals, key=lambda each: each.measured_cost, default=None)
-        if best is None:
+        best = proposal if proposal.quality is None else _best(proposal, measured, objective)
+        if best is proposal:
             found.setdefault(proposal.recipe.hash, proposal)
         elif best.recipe.hash not in known:
             found.setdefault(best.recipe.hash, _in_place_of(best, proposal))
@@ -70,15 +69,21 @@ def better_than(proposal: Proposal, measured: Iterable[Proposal], objective: Obj
     known = next((each for each in measured if each.recipe.hash == proposal.recipe.hash), None)
     if known is not None:
         proposal = replace(proposal, quality=known.quality, latency=known.latency)
-    within = (e for e in measured if meets(e.amount(objective), budget) or _uses_no_more(e, proposal, objective))
-    rivals = [each for each in within if _costs_less(each, proposal)]
-    best = min(rivals, key=lambda each: each.measured_cost, default=None)
-    return proposal if best is None else _in_place_of(best, proposal)
+    best = _best(proposal, measured, objective, budget)
+    return proposal if best is proposal else _in_place_of(best, proposal)
 
 
-def _beats(rival: Proposal, proposal: Proposal, objective: Objective) -> bool:
-    """Whether a rival was measured to cost less than a measured proposal, and uses no more."""
-    return proposal.quality is not None and _costs_less(rival, proposal) and _uses_no_more(rival, proposal, objective)
+def _best(
+    proposal: Proposal, measured: Sequence[Proposal], objective: Objective, budget: float = -math.inf
+) -> Proposal:
+    """What costs least of what uses no more, or is within a budget; then of what uses no more than that, and so on, so
+    that nothing measured beats it."""
+    while True:
+        able = (e for e in measured if meets(e.amount(objective), budget) or _uses_no_more(e, proposal, objective))
+        rivals = [each for each in able if _costs_less(each, proposal)]
+        if not rivals:
+            return proposal
+        proposal = min(rivals, key=lambda each: each.measured_cost)
 
 
 def _costs_less(rival: Proposal, proposal: Proposal) -> bool:
