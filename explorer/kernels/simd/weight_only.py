@@ -27,8 +27,6 @@ MANY_ROWS = 8
 """Rows from which on the threads share the work of turning them into integers; of fewer each does all for itself."""
 LONG_WEIGHT = 1 << 18
 """Numbers of a weight from which on it takes so long to read that rows of FP32 are rounded in the same call."""
-RUNS = 8
-"""Runs of neighbouring panels that each thread should find, so that none waits long for the last."""
 WIDTH = 64
 """Outputs that lie beside each other in a packed weight."""
 SMALL = 1 << 18
@@ -155,7 +153,7 @@ def _prepare(weight: PackedWeight, sizes: tuple[int, ...], threads: int) -> Call
         job.ROWS: rows,
         job.PACKED_BYTES: packed_bytes if alone else 0,
         job.SHARES: shares,
-        job.RUN: max(1, shares // (threads * RUNS)),
+        job.PART: 2 * threads,
         job.BLOCKS: blocks,
         job.BLOCK: weight.block,
         job.OFFSET: weight.offset,

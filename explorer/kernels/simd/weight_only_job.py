@@ -16,7 +16,7 @@ from __future__ import annotations
     PACKED_BYTES,  # of one thread's pieces and meta, where each packs all rows for itself; 0: they are packed already
     OUT,
     SHARES,  # panels of 64 outputs
-    RUN,  # neighbouring shares that a thread claims at a time
+    PART,  # a thread claims this part of the neighbouring shares that are left, and one at least
     BLOCKS,  # of a row
     BLOCK,  # inputs of a block
     OFFSET,  # of the weight's codes

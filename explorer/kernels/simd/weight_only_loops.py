@@ -27,10 +27,10 @@ from explorer.kernels.simd.weight_only_job import (
     OFFSET,
     OUT,
     PACKED_BYTES,
+    PART,
     PIECES,
     PLACES,
     ROWS,
-    RUN,
     SCALE,
     SCALE_BYTES,
     SCALE_STEP,
@@ -116,6 +116,18 @@ def _pack_of(sources: int) -> Any:
 
 
 @njit(nogil=True)
+def find_run(number: int, shares: int, part: int) -> tuple[int, int]:
+    """Return the first share of the run of this number, and the one after its last: each run is a part of what is left.
+
+    So most of a weight is read in long runs, and no thread waits long for the last.
+    """
+    first = 0
+    for _ in range(number):
+        first += max(1, (shares - first) // part)
+    return first, min(shares, first + max(1, (shares - first) // part))
+
+
+@njit(nogil=True)
 def narrow_row(x: int, target: int, depth: int) -> None:
     """Write a row of FP32 as BF16: rounded to nearest even, Inf beyond the largest, any NaN as one."""
     bits, narrow = carray(pointer(x), (depth,), np.uint32), carray(pointer(target), (depth,), np.uint16)
@@ -152,13 +164,13 @@ def _matmul_of(bits: int, sources: int) -> Any:
     def matmul(call: Any) -> None:
         assert sources >= 0
         job = carray(call, (PLACES,))
-        rows, shares, run, blocks, units = job[ROWS], job[SHARES], job[RUN], job[BLOCKS], job[BLOCK] // UNIT
+        rows, shares, blocks, units = job[ROWS], job[SHARES], job[BLOCKS], job[BLOCK] // UNIT
         scale_step, gap, depth = job[SCALE_STEP], job[GAP], job[BLOCKS] * job[BLOCK]
         row_bytes, meta_bytes, out_bytes = 2 * depth, 16 * blocks, 128 * shares
         pieces, meta = pack_all(job, take_number(call))
-        first: Any = claim(call) * run
+        first, after = find_run(claim(call), shares, job[PART])
         while first < shares:
-            for share in range(first, min(first + run, shares)):
+            for share in range(first, after):
                 weight, bias = job[WEIGHT] + share * job[WEIGHT_BYTES], job[BIAS] + share * 256
                 scale, out = job[SCALE] + share * job[SCALE_BYTES], job[OUT] + share * 128
                 zero = job[ZERO] + share * job[SCALE_BYTES] if job[ZERO] else 0
@@ -178,7 +190,7 @@ def _matmul_of(bits: int, sources: int) -> Any:
                         scale_step, bias, out + row * out_bytes, out_bytes, blocks, units, gap,
                     )  # fmt: skip
                     row += 1
-            first = claim(call) * run
+            first, after = find_run(claim(call), shares, job[PART])
 
     return matmul
 
