@@ -42,6 +42,16 @@ class MainLoop:
             loop.call_soon_threadsafe(run)
 
 
+class Overdue(px.ExplorerError):
+    """A job took longer than this server grants a visitor."""
+
+    def __init__(self, name: str, limit_s: float) -> None:
+        super().__init__(name, f"it was stopped after {limit_s:g} s, the most that this server grants one job", LESS)
+
+
+LESS = "fewer samples or a smaller model, or a notebook of your own"
+
+
 class Task:
     """One piece of work: its cancel flag, and its line back to the main loop while it is still wanted.
 
@@ -71,11 +81,13 @@ class Jobs:
     """One worker thread; the latest submission wins: it cancels what runs and replaces what waits.
 
     ``done(task, error)`` is called on the main loop when a task ends: error is None, ``px.Cancelled`` or the failure.
+    ``limit_s``: a task that runs for longer is cancelled and ends with ``Overdue``; 0: no limit.
     """
 
-    def __init__(self, main: MainLoop, done: Callable[[Task, Exception | None], None]) -> None:
+    def __init__(self, main: MainLoop, done: Callable[[Task, Exception | None], None], limit_s: float = 0.0) -> None:
         self._main = main
         self._done = done
+        self._limit_s = limit_s
         self._wake = threading.Condition()
         self._waiting: tuple[Task, Callable[[Task], None]] | None = None
         self._running: Task | None = None
@@ -131,12 +143,31 @@ class Jobs:
                 assert self._waiting is not None
                 task, work = self._waiting
                 self._waiting, self._running = None, task
-            error = _run(task, work)
+            error = _run_within(self._limit_s, task, work)
             task.ended = True
             self._main.call(lambda task=task, error=error: self._done(task, error))  # type: ignore[misc]
             with self._wake:
                 self._running = None
                 self._wake.notify_all()
+
+
+def _run_within(limit_s: float, task: Task, work: Callable[[Task], None]) -> Exception | None:
+    """Runs the work, cancelled after ``limit_s``; what was cancelled for that alone ends with ``Overdue``."""
+    if not limit_s:
+        return _run(task, work)
+    overdue = threading.Event()
+
+    def stop() -> None:
+        if not task.cancel.is_set():
+            overdue.set()
+            task.cancel.set()
+
+    timer = threading.Timer(limit_s, stop)
+    timer.daemon = True
+    timer.start()
+    error = _run(task, work)
+    timer.cancel()
+    return Overdue(task.name, limit_s) if overdue.is_set() else error
 
 
 def _run(task: Task, work: Callable[[Task], None]) -> Exception | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import explorer as px
+from explorer import limits
 from widgets import timings
 from widgets.answers import Answers
 from widgets.bands import Band, JudgedTensor
-from widgets.jobs import Jobs, MainLoop, Task
+from widgets.jobs import Jobs, MainLoop, Overdue, Task
 from widgets.map_costs import Cells, CostTable
 from widgets.op_times import OpTime, read_op_times
 from widgets.searching import Searching, renew
@@ -83,7 +84,7 @@ class PageState:
 
     def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
         self.main = MainLoop()
-        self.jobs = Jobs(self.main, self._job_ended)
+        self.jobs = Jobs(self.main, self._job_ended, limits.of_this_kernel().job_seconds)
         self.models = models
         self.session: Any = None
         self.shown: Shown | None = None
@@ -329,7 +330,7 @@ class PageState:
             self.changed("job")
 
     def _job_ended(self, task: Task, error: Exception | None) -> None:
-        stopped = task.cancel.is_set() or isinstance(error, px.Cancelled)
+        stopped = (task.cancel.is_set() or isinstance(error, px.Cancelled)) and not isinstance(error, Overdue)
         if task.then and error is None and not stopped and not self.jobs.superseded(task):
             task.then()
         if self.jobs.superseded(task):

@@ -9,7 +9,7 @@ import pytest
 
 import explorer as px
 from tests.widgets.conftest import until
-from widgets.jobs import Jobs, MainLoop, Task
+from widgets.jobs import Jobs, MainLoop, Overdue, Task
 
 
 class Ends:
@@ -30,6 +30,17 @@ def ends() -> Ends:
 @pytest.fixture
 def jobs(ends: Ends) -> Jobs:
     return Jobs(MainLoop(), ends)
+
+
+def test_work_beyond_the_limit_is_cancelled_and_says_why(ends: Ends) -> None:
+    jobs = Jobs(MainLoop(), ends, limit_s=0.02)
+    jobs.submit("search", lambda task: task.cancel.wait(10) and None)
+    assert jobs.wait(5)
+    jobs.submit("measure", lambda task: None)
+    assert jobs.wait(5)
+    (name, error), (_, none) = ends.seen
+    assert (name, type(error), none) == ("search", Overdue, None)
+    assert "stopped after 0.02 s" in str(error)
 
 
 def test_work_runs_off_the_calling_thread(jobs: Jobs, ends: Ends) -> None:
