@@ -29,6 +29,8 @@ class VisitorKernel(IPythonKernel):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # ipywidgets does this when it is imported in a kernel; here it was imported before there was one.
+        ipywidgets.register_comm_target()
         for kind in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[kind] = self._checked(kind, self.shell_handlers[kind])
 
