@@ -72,6 +72,12 @@ def test_no_cost_and_broken_outputs_have_a_place_at_the_edges() -> None:
     assert 10 ** figure.layout.yaxis.range[0] < zero < broken < 10 ** figure.layout.yaxis.range[1]
 
 
+def test_what_is_next_to_nothing_stands_on_the_lower_edge() -> None:
+    figure = draw_front(scene(mark("trial", 1e-4, 20.0), mark("search", 1e-12, 30.0)))
+    assert list(trace(figure, KINDS["search"][0]).y) == [1e-9]
+    assert figure.layout.annotations[1].text == "0, or below 1e-09"
+
+
 @pytest.mark.parametrize("marks", [(), (mark("trial", math.inf, 9.0),), (mark("search", 1e-4, 9.0),)])
 def test_little_is_drawn_too(marks: tuple[Mark, ...]) -> None:
     assert len(draw_front(scene(*marks)).data) == len(marks)

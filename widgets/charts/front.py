@@ -30,6 +30,8 @@ AXES = {
     "bits": "bits per weight",
 }
 DECADE = 10.0
+TINY = 1e-9
+"""Nats below which costs stand on the lower edge: what is next to nothing is not to take most of the axis."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ class Scene:
 def draw_front(scene: Scene) -> Any:
     """The figure. Hollow marks are predicted, filled ones measured; the customdata of each point is its mark's number.
 
-    A cost of exactly 0 has no place on a logarithmic axis: it stands on the lower edge, and a broken one on the upper.
+    A cost of exactly 0 has no place on a logarithmic axis: it stands on the lower edge, with what is next to nothing,
+    and a broken one on the upper.
     """
-    floor, ceiling = _edges(scene.marks)
+    floor, ceiling = _edges(scene)
     numbered = list(enumerate(scene.marks))
     traces = _front(scene.marks, floor)
     for kind in KINDS:
@@ -118,14 +121,18 @@ def table_of_front(scene: Scene) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _edges(marks: Sequence[Mark]) -> tuple[float, float]:
+def _edges(scene: Scene) -> tuple[float, float]:
     """The lowest and the highest cost that the axis has, with room for what has none."""
+    marks = scene.marks
     places = [mark.expected[0] for mark in marks if mark.expected] + [mark.cost for mark in marks]
     positive = [value for cost in places for value in (cost.value, cost.high) if 0 < value < math.inf]
     if not positive:
         return 1e-6, 1.0
     zero, broken = any(mark.cost.value == 0 for mark in marks), any(_is_broken(mark) for mark in marks)
-    return min(positive) / (DECADE if zero else 2), max(positive) * (DECADE if broken else 1.5)
+    floor = min(positive) / (DECADE if zero else 2)
+    if scene.unit.startswith("nats"):
+        floor = max(floor, min(TINY, max(positive) / DECADE))
+    return floor, max(positive) * (DECADE if broken else 1.5)
 
 
 def _is_broken(mark: Mark) -> bool:
@@ -214,7 +221,9 @@ def _line_notes(lines: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
 
 
 def _zero_note(marks: Sequence[Mark], floor: float) -> list[dict[str, Any]]:
-    if not any(mark.cost.value == 0 for mark in marks):
+    if not any(mark.cost.value <= floor for mark in marks):
         return []
+    exact = all(mark.cost.value == 0 for mark in marks if mark.cost.value <= floor)
+    words = "exactly 0" if exact else f"0, or below {floor:.0e}"
     looks = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
-    return [{**looks, "y": math.log10(floor), "text": "exactly 0", "font": {"color": SOFT, "size": 11}}]
+    return [{**looks, "y": math.log10(floor), "text": words, "font": {"color": SOFT, "size": 11}}]

@@ -46,6 +46,7 @@ function drawJob(parts, job, { ready, missing, recorded }) {
   const share = job.total > 0 ? Math.min(1, job.done / job.total) : null;
   const percent = busy && share !== null ? ` ${Math.round(100 * share)} %` : "";
   put(parts.text, "text", busy ? `${job.text}${percent}` : recorded ? "recorded: nothing runs here" : ready && !missing ? "all numbers measured" : job.text);
+  put(parts.text, "title", parts.text.textContent);
   put(parts.bar, "class", `px-bar${busy && share === null ? " px-unknown" : ""}`);
   parts.bar.hidden = !busy;
   parts.bar.firstChild.style.width = share === null ? "" : `${100 * share}%`;
@@ -64,7 +65,7 @@ export default {
     });
     const parts = build(ask);
     const bar = h("div", { class: "px-topbar" }, parts.model, parts.device, parts.data, parts.preset, parts.undo, parts.redo,
-      h("span", { class: "px-space" }), parts.progress, parts.measure, parts.cancel);
+      h("span", { class: "px-job" }, parts.progress, parts.measure, parts.cancel));
     el.append(bar);
     const draw = () => {
       const top = model.get("top");
