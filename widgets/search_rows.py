@@ -97,7 +97,6 @@ def _point(state: PageState, proposal: Any) -> Row:
         cost = measured_cost(quality)
         row |= {
             "kl": number(cost.value), "lo": number(cost.low), "hi": number(cost.high), "n": int(quality.n),
-            "inside": proposal.price.low <= cost.value <= proposal.price.high,
             "kind": "emulated" if quality.emulated else "measured",
         }  # fmt: skip
     if latency is not None and not latency.emulated:

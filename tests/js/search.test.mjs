@@ -44,18 +44,18 @@ test("changes, locks and notes are sentences", () => {
 });
 
 test("a measured point says whether it lies in its band", () => {
-  const point = { ...PROPOSAL, kl: 2.6e-4, n: 397, inside: true, kind: "measured", measured_ms: 42.4 };
+  const point = { ...PROPOSAL, kl: 2.6e-4, n: 397, kind: "measured", measured_ms: 42.4 };
   const said = pointWords(point, "latency");
   assert.deepEqual([said.budget, said.predicted, said.measured, said.mark, said.time], ["41.2 ms", "2.4e-4", "2.6e-4", "good", "42.4 ms"]);
-  assert.equal(pointWords({ ...point, kl: null, inside: false }, "latency").measured, "NaN");
+  assert.equal(pointWords({ ...point, kl: null }, "latency").measured, "NaN");
   assert.equal(pointWords(PROPOSAL, "latency").measured, "");
   assert.equal(pointWords({ ...point, lo: 2.2e-4, hi: 3.1e-4 }, "latency").interval, "95 % 2.2e-4 to 3.1e-4, on 397 samples");
-  assert.equal(verdict([point, { ...point, inside: false }, PROPOSAL]), "1 of 2 measured costs lies inside its band");
+  assert.equal(verdict([point, { ...point, kl: 9e-4 }, PROPOSAL]), "1 of 2 measured costs lies inside its band");
   assert.equal(verdict([PROPOSAL]), "");
 });
 
 test("costs that are next to nothing are not judged by their bands", () => {
-  const tiny = { ...PROPOSAL, price: { ...PRICE, cost: 1.2e-9, low: 8e-10, high: 2e-9 }, kl: 4.6e-10, n: 397, inside: false };
+  const tiny = { ...PROPOSAL, price: { ...PRICE, cost: 1.2e-9, low: 8e-10, high: 2e-9 }, kl: 4.6e-10, n: 397 };
   assert.equal(pointWords(tiny, "latency").mark, "tiny");
   assert.match(pointWords(tiny, "latency").inside, /both next to nothing$/);
   assert.equal(pointWords({ ...tiny, kl: 4.6e-4 }, "latency").mark, "bad", "a large cost where nothing was expected is no trifle");

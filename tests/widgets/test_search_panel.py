@@ -185,7 +185,9 @@ def test_verifying_fills_the_points_as_they_come(
     assert state.wait(20)
     assert counts == sorted(counts) and 1 in counts and counts[-1] == len(found["points"])
     panel = search_rows.search(state)
-    assert all(point["inside"] for point in panel["points"] if point["price"]["cost"])
+    lowered = [point for point in panel["points"] if point["price"]["cost"]]
+    assert all(point["price"]["low"] <= point["kl"] <= point["price"]["high"] for point in lowered)
+    assert all(point["lo"] < point["kl"] < point["hi"] for point in lowered)
     assert panel["state"] == "ready"
 
 

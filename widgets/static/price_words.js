@@ -28,7 +28,7 @@ export function offWords(predicted, measured) {
 }
 
 /** Whether a measured cost lies in the band of its prediction. */
-function isInside(price, measured) {
+export function isInside(price, measured) {
   return banded(price) && price.low <= measured && measured <= price.high;
 }
 

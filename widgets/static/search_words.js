@@ -1,6 +1,6 @@
 // The search panel's words: what a budget means, what is proposed, what measuring it showed. Pure.
 import { bytes, count, isNumber, plural, small, speedup, three } from "./numbers.js";
-import { bandWords, besideWords, isNegligible } from "./price_words.js";
+import { bandWords, besideWords, isInside, isNegligible } from "./price_words.js";
 
 export const POSITIONS = 1000;
 
@@ -91,7 +91,7 @@ export function pointWords(point, objective) {
     measured: seen ? (known ? small(point.kl) : "NaN") : "", kind: point.kind || "",
     interval: known && isNumber(point.lo) && point.lo < point.hi ? `95 % ${small(point.lo)} to ${small(point.hi)}, on ${plural(point.n, "sample")}` : "",
     inside: seen && price.cost > 0 ? (known ? besideWords(price, point.kl, true) : "outputs became NaN or Inf") : "",
-    mark: !seen || !(price.cost > 0) ? "" : known && isNegligible(price, point.kl) ? "tiny" : point.inside ? "good" : "bad",
+    mark: !seen || !(price.cost > 0) ? "" : known && isNegligible(price, point.kl) ? "tiny" : known && isInside(price, point.kl) ? "good" : "bad",
     time: isNumber(point.measured_ms) ? `${three(point.measured_ms)} ms` : "",
   };
 }
