@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.graph import ModelGraph
 from explorer.observe.watch import Watched
 from explorer.ranges import Counter, Histogram, TensorRange
 from explorer.ranges.bins import RANGE_BITS
-from explorer.ranges.tally import largest_along
+from explorer.ranges.tally import Tally, largest_along
 
 if TYPE_CHECKING:
     from explorer.kernels.triton.ranges import RangeCounts
@@ -24,7 +25,7 @@ class Counters:
     """Counters by value name, each made when its value is first seen."""
 
     def __init__(self) -> None:
-        self._counted: dict[str, HostRange | DeviceRange] = {}
+        self._counted: dict[str, HostRange | DeviceRange | RectifiedRange] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._counted
@@ -33,8 +34,22 @@ class Counters:
         """Count x as one more part of a value."""
         found = self._counted.get(watched.name)
         if found is None:
-            found = self._counted[watched.name] = _find_kind(x)(watched.channel_axes)
+            found = self._start(watched, x)
         found.see(x)
+
+    def is_counted_along(self, name: str) -> bool:
+        """Whether a value's range follows from what is counted of another, so that it need not be seen."""
+        return isinstance(self._counted.get(name), RectifiedRange)
+
+    def _start(self, watched: Watched, x: Tensor) -> HostRange | DeviceRange:
+        """Begin to count a value; on the CPU, what a ReLU leaves of it is counted along."""
+        if watched.rectified is None or not x.is_cpu:
+            found = _find_kind(x)(watched.channel_axes)
+        else:
+            found = HostRange(watched.channel_axes, rectified=True)
+            self._counted[watched.rectified] = RectifiedRange(found)
+        self._counted[watched.name] = found
+        return found
 
     def join(self, names: tuple[str, ...]) -> TensorRange:
         """The range of what these values hold together; their channels, if any, one after the other."""
@@ -51,10 +66,11 @@ class Counters:
 class HostRange:
     """The range of a value that is counted on the CPU."""
 
-    def __init__(self, channel_axes: tuple[int, ...]) -> None:
+    def __init__(self, channel_axes: tuple[int, ...], rectified: bool = False) -> None:
+        """rectified: whether what a ReLU would leave of it is counted too."""
         self._axis = channel_axes[-1] if channel_axes else None
-        self._counter = Counter(RANGE_BITS, channel_axes=channel_axes)
-        self._read: TensorRange | None = None
+        self._counter = Counter(RANGE_BITS, channel_axes=channel_axes, rectified=rectified)
+        self._read: tuple[TensorRange, ...] = ()
 
     def see(self, x: Tensor) -> None:
         """Count x too."""
@@ -62,12 +78,38 @@ class HostRange:
 
     def read(self) -> TensorRange:
         """What was seen in all; ends the counting, so that the counts are held once."""
-        if self._read is None:
-            channels = self._counter.channel_absmax
-            axis = None if channels is None else self._axis
-            self._read = TensorRange(Histogram(RANGE_BITS, *self._counter.read()), channels, axis)
+        return self._end()[0]
+
+    def read_rectified(self) -> TensorRange:
+        """The range of what a ReLU leaves of all that was seen."""
+        return self._end()[1]
+
+    def _end(self) -> tuple[TensorRange, ...]:
+        if not self._read:
+            counter = self._counter
+            found = [(counter.read(), counter.channel_absmax)]
+            if counter.rectified:
+                found.append((counter.read_rectified(), counter.rectified_channel_absmax))
+            self._read = tuple(self._range(tally, channels) for tally, channels in found)
             del self._counter
         return self._read
+
+    def _range(self, tally: Tally, channels: NDArray[np.float32] | None) -> TensorRange:
+        return TensorRange(Histogram(RANGE_BITS, *tally), channels, None if channels is None else self._axis)
+
+
+class RectifiedRange:
+    """The range of a ReLU's output, which is counted along with its input."""
+
+    def __init__(self, source: HostRange) -> None:
+        self._source = source
+
+    def see(self, x: Tensor) -> None:
+        """Nothing: its elements were counted when the input was seen."""
+
+    def read(self) -> TensorRange:
+        """What was seen in all."""
+        return self._source.read_rectified()
 
 
 class DeviceRange:

@@ -105,8 +105,10 @@ class _Pass:
         if watched.batch_axis is not None and count < size:
             folded = value.shape[watched.batch_axis] // size
             value = value.narrow(watched.batch_axis, 0, count * folded)
-        self._whole.see(watched, value)
         self._picker.see(watched, value)
+        if self._whole.is_counted_along(watched.name):
+            return
+        self._whole.see(watched, value)
         for slicing in self._slicings:
             for label, part in slicing.cut(watched, value, chosen):
                 self._parts[label].see(watched, part)
@@ -149,8 +151,8 @@ def _digests(inputs: tuple[Any, ...], count: int) -> list[int]:
     found = []
     tensors = [x[:count].detach().cpu().contiguous() for x in inputs]
     for sample in range(count):
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.sha1(usedforsecurity=False)  # no secret: the fastest one where the CPU has instructions for it
         for x in tensors:
             digest.update(x[sample].reshape(-1).view(torch.uint8).numpy().data)
-        found.append(int.from_bytes(digest.digest(), "little"))
+        found.append(int.from_bytes(digest.digest()[:8], "little"))
     return found

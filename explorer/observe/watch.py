@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from explorer.graph import ModelGraph, Op, TensorType
 from explorer.graph.ir import Dim, Ref
@@ -23,6 +23,8 @@ PIXELS = frozenset(
     "upsample_bilinear2d pixel_shuffle pixel_unshuffle".split()
 )
 """Operators whose outputs are [n, channels, ...]."""
+RECTIFIED = "relu"
+"""The operator whose output's range follows from what is counted of its input."""
 BATCH = "batch"
 
 
@@ -32,11 +34,13 @@ class Watched:
 
     batch_axis: the axis that the samples are along, alone or with more folded in after them; None for a value that does
     not depend on how many there are. channel_axes: [n, C, ...] has (1,), tokens (-1,), and heads of tokens (1, -1).
+    rectified: the counted value that is a ReLU of this one, so that its range is found along with this one's.
     """
 
     name: str
     batch_axis: int | None
     channel_axes: tuple[int, ...]
+    rectified: str | None = None
 
     @property
     def channel_axis(self) -> int | None:
@@ -88,7 +92,28 @@ def choose_watched(graph: ModelGraph) -> Watch:
     same = {name: parts.get(origin, (origin,)) for name, origin in source.items()}
     needed = dict.fromkeys(each for sources in same.values() for each in sources)
     counted = {name: _watch(name, types[name], layouts[name]) for name in needed}
+    rectified = _find_rectified(graph, types, same, counted)
+    counted |= {name: replace(counted[name], rectified=output) for name, output in rectified.items()}
     return Watch(counted, same)
+
+
+def _find_rectified(
+    graph: ModelGraph,
+    types: Mapping[str, TensorType],
+    same: Mapping[str, tuple[str, ...]],
+    counted: Mapping[str, Watched],
+) -> dict[str, str]:
+    """Counted values -> the first counted one that is a ReLU of it, of its shape and counted along the same axes."""
+    found: dict[str, str] = {}
+    for op in graph.ops:
+        if operator_name(op.target) != RECTIFIED or op.name not in counted:
+            continue
+        sources = same.get(op.refs[0], ())
+        if len(sources) != 1 or types[sources[0]] != types[op.name]:
+            continue
+        if replace(counted[sources[0]], name=op.name) == counted[op.name]:
+            found.setdefault(sources[0], op.name)
+    return found
 
 
 def _passes_on(op: Op) -> bool:

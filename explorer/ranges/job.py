@@ -79,10 +79,11 @@ def find_rows(shape: tuple[int, ...], strides: tuple[int, ...], channel_axes: tu
 class Job:
     """A block of INT64 that tells the loops of a tensor of one shape and of the counts that it adds to.
 
-    counts, facts, limbs, masks, channels: the arrays of a ``Counter``, which outlive the job.
+    counts, facts, limbs, masks, channels: the arrays of a ``Counter``, which outlive the job. moments: 1 for sums of
+    all elements, 2 for those of the positive ones too.
     """
 
-    def __init__(self, rows: Rows, arrays: tuple[NDArray[np.generic], ...], mantissa_bits: int, moments: bool) -> None:
+    def __init__(self, rows: Rows, arrays: tuple[NDArray[np.generic], ...], mantissa_bits: int, moments: int) -> None:
         counts, facts, limbs, masks, channels = arrays
         pieces, group = -(-rows.width // at.CHUNK), max(1, at.CHUNK // rows.width)
         items = rows.rows * pieces if pieces > 1 else -(-rows.rows // group)
@@ -104,7 +105,7 @@ class Job:
             at.CHANNELS: channels.size,
             at.ALONG: int(rows.along),
             at.SHIFT: shift,
-            at.MOMENTS: int(moments),
+            at.MOMENTS: moments,
             at.CLEAN_BYTES: clean_bytes,
             at.COUNTS: counts.ctypes.data,
             at.FACTS: facts.ctypes.data,

@@ -20,12 +20,13 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
 from explorer import team, vectors
-from explorer.ranges import mantissas, places, rows, sums, sweeps
+from explorer.ranges import folds, mantissas, places, rows, sums, sweeps
 from explorer.ranges import places as at
+from explorer.ranges.folds import fold_bins
 from explorer.ranges.mantissas import add_masks, find_filled
 from explorer.ranges.rows import copy_rows, find_rows, fold_channels, place_row
 from explorer.ranges.sums import add_below, add_found, find_exponent, find_window
-from explorer.ranges.sweeps import fold_bins, sweep_all, sweep_bins
+from explorer.ranges.sweeps import sweep_all, sweep_bins, sweep_twice
 from explorer.team import CALL, claim, pointer
 
 MAGNITUDE = np.uint32(at.MAGNITUDE)
@@ -33,6 +34,9 @@ INFINITY = np.uint32(at.INFINITY)
 NEGATIVE_INFINITY = np.uint32(0xFF800000)
 SIGN = np.int64(0x80000000)
 NO_LEAST = np.int64(0xFFFFFFFF)
+STEADY = 16
+"""Chunks after which the window of the sums is an octave lower, where no element is as large: chunks of one tensor
+differ by an octave, and one whose elements are larger than expected is added up twice."""
 
 
 def _atomic(operation: str, place: int, value: int) -> Any:
@@ -57,8 +61,9 @@ def _clean_memory(job: Any, thread: Any) -> Any:
     """A thread's limbs, channels and the address of its lanes of bins."""
     base = job[at.CLEAN] + thread * job[at.CLEAN_BYTES]
     bins = np.int64(at.BYTES_OF_BIN) << (32 - job[at.SHIFT])
-    limbs = carray(pointer(base + bins), (2, at.LIMB_PLACES), np.int64)
-    channels = carray(pointer(base + bins + 16 * at.LIMB_PLACES), (job[at.CHANNELS],), np.uint32)
+    limbs = carray(pointer(base + bins), (at.SUM_KINDS, at.LIMB_PLACES), np.int64)
+    after = base + bins + 8 * at.SUM_KINDS * at.LIMB_PLACES
+    channels = carray(pointer(after), (job[at.CHANNELS],), np.uint32)
     return limbs, channels, base
 
 
@@ -87,6 +92,7 @@ def _keep_finite(chunk: Any, kept: Any, facts: Any) -> int:
             size += 1
         elif magnitude == INFINITY:
             facts[at.INFS] += 1
+            facts[at.NEGATIVE_INFS] += np.int64(pattern > MAGNITUDE)
         else:
             facts[at.NANS] += 1
     return size
@@ -103,7 +109,7 @@ def _forget_infinite(bins: Any, shift: Any) -> None:
 
 @njit(nogil=True)
 def _find_extremes(chunk: Any, extremes: Any) -> None:
-    above, high, least = np.int32(-(2**31)), np.uint32(0), np.uint32(NO_LEAST)
+    above, high, least, positive = np.int32(-(2**31)), np.uint32(0), np.uint32(NO_LEAST), np.uint32(NO_LEAST)
     for i in range(chunk.size):
         pattern = chunk[i]
         signed = np.int32(pattern)
@@ -111,7 +117,8 @@ def _find_extremes(chunk: Any, extremes: Any) -> None:
         above = signed if signed > above else above
         high = pattern if pattern > high else high
         least = before if before < least else least
-    extremes[0], extremes[1], extremes[2] = above, high, least
+        positive = min(positive, np.uint32(pattern - np.uint32(1)))
+    extremes[0], extremes[1], extremes[2], extremes[3] = above, high, least, positive
 
 
 @njit(nogil=True)
@@ -127,10 +134,12 @@ def _take_off_small(chunk: Any, shift: Any, facts: Any) -> None:
 @njit(nogil=True)
 def _count_chunk(address: Any, size: Any, job: Any, exponent: Any, thread: Any) -> Any:
     """Count a chunk; ``exponent`` is of the window that its sums are likely in. Return the next chunk's likely one, and
-    the largest magnitude's pattern."""
+    the patterns of the largest magnitude and of the largest positive element, 0 if there is none."""
     limbs, bins, facts, found, extremes, masks, held, picked, filled = thread
     low, anchor = find_window(exponent)
-    if job[at.MOMENTS]:
+    if job[at.MOMENTS] == 2:
+        sweep_twice(address, size, bins, job[at.SHIFT], low, anchor, np.int64(found.ctypes.data))
+    elif job[at.MOMENTS] == 1:
         sweep_all(address, size, bins, job[at.SHIFT], low, anchor, np.int64(found.ctypes.data))
     else:
         sweep_bins(address, size, bins, job[at.SHIFT], low, anchor, np.int64(found.ctypes.data))
@@ -145,20 +154,20 @@ def _count_chunk(address: Any, size: Any, job: Any, exponent: Any, thread: Any) 
     facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], above)
     facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], high)
     facts[at.LEAST] = min(facts[at.LEAST], least)
+    facts[at.LEAST_POSITIVE] = min(facts[at.LEAST_POSITIVE], extremes[3])
     if least < (np.int64(2) << job[at.SHIFT]) - 1:
         _take_off_small(chunk, job[at.SHIFT], facts)
     top = max(above, high - SIGN, np.int64(0))
     found_exponent = find_exponent(top)
     if job[at.MOMENTS]:
-        signs = np.int64(above > 0) + 2 * np.int64(high > SIGN)
-        add_masks(address, chunk, (signs, least, top), picked, masks, filled)
+        add_masks(address, chunk, extremes, picked, masks, filled)
         limit = SIGN
         if is_finite and found_exponent <= exponent:
-            add_found(found, exponent, limbs)
+            add_found(found, exponent, job[at.MOMENTS], limbs)
             limit = low
         if least < 2 * limit - 1:
             add_below(address, chunk.size, limit, found, picked, limbs)
-    return max(found_exponent, exponent - 1), top
+    return found_exponent, (top, max(above, np.int64(0)))
 
 
 @njit(nogil=True)
@@ -187,15 +196,16 @@ def _flush_bins(call: Any, job: Any, facts: Any, bins: Any) -> None:
 def _fold(call: Any, job: Any, facts: Any, limbs: Any, masks: Any, channels: Any) -> None:
     """Fold what else the thread found into the tensor's own, and leave its clean memory so."""
     own_facts = carray(pointer(job[at.FACTS]), (at.FACT_PLACES,), np.int64)
-    own_limbs = carray(pointer(job[at.LIMBS]), (2, at.LIMB_PLACES), np.int64)
+    own_limbs = carray(pointer(job[at.LIMBS]), (at.SUM_KINDS, at.LIMB_PLACES), np.int64)
     own_masks = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
     own_channels = carray(pointer(job[at.CHANNEL_MAX]), (job[at.CHANNELS],), np.uint32)
     while _lock(call):
         pass
     for place in (at.UNSIGNED_MAX, at.SIGNED_MAX):
         own_facts[place] = max(own_facts[place], facts[place])
-    own_facts[at.LEAST] = min(own_facts[at.LEAST], facts[at.LEAST])
-    for place in (at.ZEROS, at.NEGATIVE_ZEROS, at.NANS, at.INFS):
+    for place in (at.LEAST, at.LEAST_POSITIVE):
+        own_facts[place] = min(own_facts[place], facts[place])
+    for place in (at.ZEROS, at.NEGATIVE_ZEROS, at.NANS, at.INFS, at.NEGATIVE_INFS):
         own_facts[place] += facts[place]
     own_limbs += limbs
     own_masks |= masks
@@ -221,12 +231,12 @@ def _count_shares(call: Any, job: Any, start: Any) -> None:
     facts, found, extremes, masks, held, picked = _work_memory(job, number)
     sizes = carray(pointer(job[at.SIZES]), (job[at.OUTER], 3), np.int64)
     masks[:] = carray(pointer(job[at.MASKS]), (at.SIGNS_AND_EXPONENTS,), np.uint32)
-    filled = np.zeros(3, np.int64)
+    filled = np.zeros(5, np.int64)
     find_filled(masks, filled)
     for place in range(at.FACT_PLACES):
         facts[place] = at.NO_FACTS[place]
     thread = limbs, bins, facts, found, extremes, masks, held, picked, filled
-    exponent, counted = _likely_exponent(job), 0
+    likely, counted = (_likely_exponent(job) + 1) * STEADY - 1, 0
     while start < job[at.ITEMS]:
         for item in range(start, min(start + job[at.SHARE], job[at.ITEMS])):
             chunk = find_rows(item, job)
@@ -234,9 +244,10 @@ def _count_shares(call: Any, job: Any, start: Any) -> None:
             if job[at.DENSE] == 0 and chunk[2] > 1:
                 copy_rows(chunk, job, sizes, held)
                 address = np.int64(held.ctypes.data)
-            exponent, top = _count_chunk(address, chunk[2] * chunk[3], job, exponent, thread)
+            largest, tops = _count_chunk(address, chunk[2] * chunk[3], job, likely // STEADY, thread)
+            likely = max((largest + 1) * STEADY - 1, likely - 1)
             if job[at.CHANNELS] > 0:
-                fold_channels(chunk, job, sizes, top, channels)
+                fold_channels(chunk, job, sizes, tops, channels)
             counted += 1
             if counted % at.MOST_CHUNKS == 0:
                 _flush_bins(call, job, facts, bins)
@@ -258,7 +269,7 @@ def _count_of(sources: int) -> Any:
     return _count_team
 
 
-_FILES = (Path(str(module.__file__)) for module in (vectors, mantissas, places, rows, sums, sweeps))
+_FILES = (Path(str(module.__file__)) for module in (vectors, folds, mantissas, places, rows, sums, sweeps))
 _count_team = _count_of(team.digest(Path(__file__), *_FILES))
 
 

@@ -1,8 +1,9 @@
 # mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator,return-value,no-any-return"
+# mypy: disable-error-code="assignment,var-annotated"
 """Which mantissa bits the elements of each sign and octave use, as compiled loops. Importing this imports Numba.
 
 Most octaves have all bits in use after a few hundred elements; what is left to look at are the few elements that are
-smaller or larger than those of such octaves.
+smaller or larger than those of such octaves, which each sign has its own.
 """
 
 from __future__ import annotations
@@ -12,51 +13,59 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from explorer.ranges.sweeps import gather
+from explorer.ranges import places as at
+from explorer.ranges.folds import gather
 
 MANTISSA = np.uint32(0x7FFFFF)
 EXPONENT_SHIFT = np.uint32(23)
-ALL = np.int64(0xFFFFFFFF)
+MAGNITUDE, SIGN = np.int64(at.MAGNITUDE), np.int64(0x80000000)
 FIRST = 256
 """Elements that are all looked at in a chunk whose signs were not seen before."""
 
 
 @njit(nogil=True)
 def find_filled(masks: Any, filled: Any) -> None:
-    """The longest run of octaves whose mantissa bits are all in use, in each sign that there is: the first magnitude's
-    pattern, the one after the last, and which signs those are, positive 1 and negative 2."""
-    positive, negative = _any(masks[:256]), _any(masks[256:])
-    best, start, length = 0, 1, 0
-    for exponent in range(1, 255):
-        used = masks[exponent] if positive else MANTISSA
-        used = used & masks[256 + exponent] if negative else used
-        length = length + 1 if used == MANTISSA else 0
-        if length > best:
-            best, start = length, exponent - length + 1
-    filled[0], filled[1] = start << 23, (start + best) << 23
-    filled[2] = np.int64(positive) + 2 * np.int64(negative)
+    """Of each sign, positive first, the longest run of octaves whose mantissa bits are all in use: its first pattern
+    and how many there are, with those of the octave above whose bits are lower ones that are all in use (a bounded
+    activation never fills its last octave). Then which signs there are, positive 1 and negative 2."""
+    filled[4] = 0
+    for sign in range(2):
+        best, start, length, used = 0, 1, 0, np.uint32(0)
+        for exponent in range(255):
+            mask = masks[256 * sign + exponent]
+            used |= mask
+            length = length + 1 if mask == MANTISSA and exponent > 0 else 0
+            if length > best:
+                best, start = length, exponent - length + 1
+        beyond = np.int64(masks[256 * sign + start + best])
+        length = (best << 23) + ((beyond + 1) & ~beyond)
+        filled[2 * sign], filled[2 * sign + 1] = (256 * sign + start) << 23, length
+        filled[4] += (1 + sign) * np.int64(used != 0)
 
 
 @njit(nogil=True)
-def add_masks(address: Any, chunk: Any, facts: Any, picked: Any, masks: Any, filled: Any) -> None:
+def add_masks(address: Any, chunk: Any, extremes: Any, picked: Any, masks: Any, filled: Any) -> None:
     """Or the mantissas of a chunk's elements, which are at ``address``, into ``masks`` [512] by sign and exponent.
 
-    facts: which signs there are as in ``filled``, twice the least magnitude's pattern less one, and the largest's.
+    extremes: as a sweep writes them.
     """
-    signs, least, top = facts
-    target = np.int64(picked.ctypes.data)
-    if signs & ~filled[2] and _add(chunk[:FIRST], masks):
+    above, high, least = extremes[0], extremes[1], extremes[2]
+    signs = np.int64(above > 0) + 2 * np.int64(high > SIGN)
+    if signs & ~filled[4] and _add(chunk[:FIRST], masks):
         find_filled(masks, filled)
-    new = False
-    if signs & ~filled[2]:
-        new = _add(picked[: gather(address, chunk.size, np.int64(0), ALL, target)], masks)
-    else:
-        if least < 2 * filled[0] - 1:
-            new = _add(picked[: gather(address, chunk.size, np.int64(0), 2 * filled[0] - 1, target)], masks)
-        if top >= filled[1]:
-            new |= _add(picked[: gather(address, chunk.size, 2 * filled[1] - 1, ALL, target)], masks)
-    if new:
-        find_filled(masks, filled)
+    if signs & ~filled[4] or _is_outside(above, least, filled[:2]) or _is_outside(high, least, filled[2:4]):
+        size = gather(address, chunk.size, filled[0], filled[1], filled[2], filled[3], np.int64(picked.ctypes.data))
+        if _add(picked[:size], masks):
+            find_filled(masks, filled)
+
+
+@njit(nogil=True)
+def _is_outside(top: Any, least: Any, filled: Any) -> bool:
+    """Whether elements of a sign may be outside its filled octaves; top: its largest pattern, of the other sign if it
+    has none, least: twice the least magnitude's of both signs less one."""
+    start = filled[0] & MAGNITUDE
+    is_there = top >= filled[0] - start + 1
+    return is_there and (top >= filled[0] + filled[1] or least < 2 * start - 1)
 
 
 @njit(nogil=True)
@@ -68,11 +77,3 @@ def _add(chunk: Any, masks: Any) -> bool:
         new |= np.uint32(mantissa & ~masks[place])
         masks[place] |= mantissa
     return new != 0
-
-
-@njit(nogil=True)
-def _any(masks: Any) -> bool:
-    used = np.uint32(0)
-    for place in range(masks.size):
-        used |= masks[place]
-    return used != 0

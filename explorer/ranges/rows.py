@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from explorer.ranges import places as at
-from explorer.ranges.sweeps import fold_columns, fold_each
-from explorer.team import pointer
+from explorer.ranges.folds import copy_apart, fold_columns, fold_each
+
+ALL_BITS = 0xFFFFFFFF
 
 
 @njit(nogil=True)
@@ -43,35 +44,48 @@ def copy_rows(rows: Any, job: Any, sizes: Any, held: Any) -> None:
     index = 0
     while index < count:
         place, _, step, _, run = _find_run(first, index, count, sizes)
-        for row in range(run):
-            source = carray(pointer(job[at.X] + (place + row * step + start) * 4), (width,), np.uint32)
-            target = held[(index + row) * width :]
-            for i in range(width):
-                target[i] = source[i]
+        target = np.int64(held.ctypes.data) + index * width * 4
+        copy_apart(job[at.X] + (place + start) * 4, run, step * 4, width, target)
         index += run
 
 
 @njit(nogil=True)
-def fold_channels(rows: Any, job: Any, sizes: Any, top: Any, channels: Any) -> None:
-    """Fold the magnitudes of a chunk into its channels' largest; top: the pattern of the largest finite one of all."""
-    first, start, count, width = rows
+def fold_channels(rows: Any, job: Any, sizes: Any, tops: Any, channels: Any) -> None:
+    """Fold the magnitudes of a chunk into its channels' largest, and the positive elements into those of their own.
+
+    tops: the patterns of the largest finite magnitude of all, and of the largest positive element, 0 if there is none.
+    """
+    first, _, count, _ = rows
+    both = job[at.MOMENTS] == 2
     if count == 1 and job[at.ALONG] == 0:
         _, channel = place_row(first, sizes)
-        channels[channel] = max(channels[channel], np.uint32(top))
+        channels[channel] = max(channels[channel], np.uint32(tops[0]))
+        if both:
+            channel += channels.size // 2
+            channels[channel] = max(channels[channel], np.uint32(tops[1]))
         return
     base = np.int64(channels.ctypes.data)
+    _fold_kept(rows, job, sizes, base, np.int64(at.MAGNITUDE))
+    if both:
+        _fold_kept(rows, job, sizes, base + channels.size * 2, np.int64(ALL_BITS))
+
+
+@njit(nogil=True)
+def _fold_kept(rows: Any, job: Any, sizes: Any, base: Any, kept: Any) -> None:
+    """Fold the rows of a chunk into the channels at ``base``; kept: the bits that are compared."""
+    first, start, count, width = rows
     index = 0
     while index < count:
         place, channel, step, next_channel, run = _find_run(first, index, count, sizes)
         source, stride = job[at.X] + (place + start) * 4, step * 4
         if job[at.ALONG] == 0:
-            fold_each(source, run, stride, width, base + channel * 4, next_channel * 4)
+            fold_each(source, run, stride, width, base + channel * 4, next_channel * 4, kept)
         elif next_channel == 0:
-            fold_columns(source, run, stride, width, base + (channel + start) * 4)
+            fold_columns(source, run, stride, width, base + (channel + start) * 4, kept)
         else:
             for row in range(run):
                 target = base + (channel + row * next_channel + start) * 4
-                fold_columns(source + row * stride, np.int64(1), stride, width, target)
+                fold_columns(source + row * stride, np.int64(1), stride, width, target, kept)
         index += run
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from explorer.formats import Scheme, fake_quantize
-from explorer.ranges.bins import Floats
+from explorer.ranges.bins import Counts, Floats
 from explorer.ranges.histogram import Histogram
 
 WIDTH = 128
@@ -97,40 +99,53 @@ class Runs:
 
 def cut(x: Tensor, key: int, most: int) -> Part:
     """The runs of one sample or tensor, as :meth:`Runs.of` has them."""
-    width = x.shape[-1] if x.dim() else 1
-    places, outside, lengths = _choose(x.numel() // max(width, 1), width, key, most)
-    taken = x.detach().reshape(-1).index_select(0, places.reshape(-1).to(x.device)).cpu().float()
-    values = taken.nan_to_num_(0.0, 0.0, 0.0).reshape(places.shape)
+    x = x.detach()
+    places, outside, lengths = _choose(tuple(x.shape), x.stride(), key, most)
+    flat = x.as_strided((_reach(x),), (1,))
+    taken = flat.index_select(0, places.view(-1) if x.is_cpu else places.view(-1).to(x.device)).cpu().float()
+    values = taken.nan_to_num_(0.0, 0.0, 0.0).view(places.shape)
     return Part(key, values if outside is None else values.masked_fill_(outside, 0.0), lengths)
 
 
-@lru_cache(maxsize=64)
-def _choose(rows: int, width: int, key: int, most: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Of the runs of a tensor [rows, width] the places [r, run] in it, which of them are beyond the end of a row (None:
-    none is), and the lengths [r].
+def _reach(x: Tensor) -> int:
+    """How many elements of memory there are from a tensor's first to its last."""
+    return 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
+
+
+@lru_cache(maxsize=256)
+def _choose(
+    shape: tuple[int, ...], strides: tuple[int, ...], key: int, most: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Of the runs of a tensor the places [r, run] in its memory, which of them are beyond the end of a row (None: none
+    is), and the lengths [r].
 
     Kept, for many values of a model have one shape, and to choose takes longer than to copy.
     """
-    last = max(width, 1)
+    *outer, width = shape or (1,)
+    rows, last = math.prod(outer), max(width, 1)
     run, pieces = min(last, WIDTH), -(-last // WIDTH)
-    total = rows * pieces
+    total = rows * pieces if width else 0
     chosen = _spread(total, total if rows * width <= most else max(1, most // run), key)
-    row, first = chosen // pieces, chosen % pieces * WIDTH
-    at = first[:, None] + torch.arange(run)
-    outside = at >= last
-    places = row[:, None] * last + at.clamp(max=last - 1)
-    return places, outside if outside.any() else None, (last - first).clamp(max=run)
+    row, first = np.divmod(chosen, pieces)
+    at = (first * WIDTH)[:, None] + np.arange(run)
+    starts = np.zeros_like(row)
+    for size, stride in zip(reversed(outer), reversed(strides[:-1]), strict=True):
+        row, index = np.divmod(row, size)
+        starts += index * stride
+    places = starts[:, None] + np.minimum(at, last - 1) * (strides[-1] if strides else 1)
+    outside, lengths = at >= last, np.minimum(last - first * WIDTH, run)
+    found = torch.from_numpy(outside) if outside.any() else None
+    return torch.from_numpy(places), found, torch.from_numpy(lengths)
 
 
-def _spread(total: int, count: int, key: int) -> Tensor:
+def _spread(total: int, count: int, key: int) -> Counts:
     """About ``count`` of ``total`` places, rising; even steps would meet the same part of every row, so they follow the
     golden section (Kuipers and Niederreiter, "Uniform Distribution of Sequences", 1974, section 2.3)."""
     if count == total:
-        return torch.arange(total)
+        return np.arange(total)
     start = (key & 0xFFFFFFFF) / 2**32
-    turns = start + torch.arange(count, dtype=torch.float64) * GOLDEN
-    places: Tensor = torch.unique(((turns - turns.floor()) * total).long())
-    return places
+    turns = start + np.arange(count) * GOLDEN
+    return np.unique(((turns - np.floor(turns)) * total).astype(np.int64))
 
 
 def beside(parts: Sequence[Part]) -> Part:

@@ -14,11 +14,13 @@ import numpy as np
 from numba import njit
 
 from explorer.ranges import places as at
-from explorer.ranges.sweeps import add_sums, gather
+from explorer.ranges.folds import gather
+from explorer.ranges.sweeps import add_sums
 
 MAGNITUDE = np.uint32(at.MAGNITUDE)
 HIDDEN_BIT = np.int64(0x800000)
 LOW_HALF = np.int64(0xFFFFFFFF)
+SIGN = np.int64(0x80000000)
 BIAS = 127
 OCTAVES = 20
 """Octaves below that of the largest element whose sums FP64 holds exactly: 16 lanes of 256 elements each take
@@ -38,12 +40,14 @@ def find_exponent(top: Any) -> int:
 
 
 @njit(nogil=True)
-def add_found(found: Any, exponent: Any, limbs: Any) -> None:
-    """Add what a sweep found in a window: FP64 [48] of elements, squares' upper parts, squares' lower parts."""
+def add_found(found: Any, exponent: Any, kinds: Any, limbs: Any) -> None:
+    """Add what a sweep found in a window: of each kind FP64 [48] of elements, squares' upper and lower parts."""
     unit, upper = max(exponent - OCTAVES, 1 - BIAS) - 23, 2 * exponent - 41
-    _add_limbs(limbs[0], _gather_lanes(found[:16], math.ldexp(1.0, -unit)), unit + 149)
-    _add_limbs(limbs[1], _gather_lanes(found[16:32], math.ldexp(1.0, -upper)), upper + 298)
-    _add_limbs(limbs[1], _gather_lanes(found[32:48], math.ldexp(1.0, -2 * unit)), 2 * unit + 298)
+    for kind in range(kinds):
+        sums, total, square = found[48 * kind :], limbs[2 * kind], limbs[2 * kind + 1]
+        _add_limbs(total, _gather_lanes(sums[:16], math.ldexp(1.0, -unit)), unit + 149)
+        _add_limbs(square, _gather_lanes(sums[16:32], math.ldexp(1.0, -upper)), upper + 298)
+        _add_limbs(square, _gather_lanes(sums[32:48], math.ldexp(1.0, -2 * unit)), 2 * unit + 298)
 
 
 @njit(nogil=True)
@@ -53,7 +57,7 @@ def add_below(address: Any, size: Any, limit: Any, found: Any, picked: Any, limb
     picked: memory for them.
     """
     place = np.int64(picked.ctypes.data)
-    size = gather(address, size, np.int64(0), 2 * limit - 1, place)
+    size = _gather_below(address, size, limit, place)
     while size > 0:
         top = _find_top(picked[:size])
         if top < HIDDEN_BIT:
@@ -62,8 +66,14 @@ def add_below(address: Any, size: Any, limit: Any, found: Any, picked: Any, limb
         exponent = find_exponent(top)
         low, anchor = find_window(exponent)
         add_sums(place, size, low, anchor, np.int64(found.ctypes.data))
-        add_found(found, exponent, limbs)
-        size = gather(place, size, np.int64(0), 2 * low - 1, place)
+        add_found(found, exponent, 2, limbs)
+        size = _gather_below(place, size, low, place)
+
+
+@njit(nogil=True)
+def _gather_below(source: Any, count: Any, limit: Any, target: Any) -> int:
+    """Pick the elements below a limit but zeros; return how many there are."""
+    return gather(source, count, limit, SIGN - limit, SIGN + limit, SIGN - limit, target)
 
 
 @njit(nogil=True)
@@ -78,13 +88,18 @@ def _find_top(chunk: Any) -> int:
 
 @njit(nogil=True)
 def _add_denormals(chunk: Any, limbs: Any) -> None:
-    total, square = np.int64(0), np.int64(0)
-    for i in range(chunk.size):
-        mantissa = np.int64(chunk[i] & MAGNITUDE)
-        total += mantissa if chunk[i] <= MAGNITUDE else -mantissa
-        square += mantissa * mantissa
-    _add_limbs(limbs[0], total, 0)
-    _add_limbs(limbs[1], square, 0)
+    for sign in range(2):
+        total, square = np.int64(0), np.int64(0)
+        for i in range(chunk.size):
+            if np.int64(chunk[i] > MAGNITUDE) == sign:
+                mantissa = np.int64(chunk[i] & MAGNITUDE)
+                total += mantissa
+                square += mantissa * mantissa
+        _add_limbs(limbs[0], total if sign == 0 else -total, 0)
+        _add_limbs(limbs[1], square, 0)
+        if sign == 0:
+            _add_limbs(limbs[2], total, 0)
+            _add_limbs(limbs[3], square, 0)
 
 
 @njit(nogil=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.formats.steps import check_float
-from explorer.ranges.bins import FINITE_EXPONENTS, FP32_MANTISSA, Counts, bins_per_sign, check_mantissa_bits
-from explorer.ranges.places import LIMB_PLACES, NO_FACTS, SIGNS_AND_EXPONENTS
+from explorer.ranges import places as at
+from explorer.ranges.bins import FINITE_EXPONENTS, FP32_MANTISSA, Counts, check_mantissa_bits
 
 if TYPE_CHECKING:
     from explorer.ranges.job import Job
@@ -23,6 +23,7 @@ _JOBS_KEPT = 4  # shapes of a stream: a whole batch, a shorter last one
 _CPU_BLOCK = 1 << 18  # elements widened to FP32 at a time: they stay in the cache
 _DEVICE_BLOCK = 1 << 22  # bounds the INT64 copies, and the halves of so many squares add up far below 2**63
 _MAGNITUDE, _INFINITY, _MANTISSA, _HIDDEN_BIT = 0x7FFFFFFF, 0x7F800000, 0x7FFFFF, 0x800000
+_NEGATIVE_INFINITY = 0xFF800000
 
 
 class Tally(NamedTuple):
@@ -45,6 +46,7 @@ class Counter:
 
     mantissa_bits: leading mantissa bits of a bin, 0 to 11; 3 take 35 KB, 7 take 0.5 MB.
     moments: whether ``mantissas``, ``total`` and ``square`` are found too, which takes a third of the time.
+    rectified: whether what a ReLU would leave of the tensors is counted too, see ``read_rectified``.
     channel_axes: the axes along which the largest magnitudes are found too, see ``channel_absmax``.
     compiled: whether to count by our loops or by torch's operations; by default the loops for a tensor on a CPU.
     """
@@ -55,16 +57,17 @@ class Counter:
         moments: bool = True,
         channel_axes: tuple[int, ...] = (),
         compiled: bool | None = None,
+        rectified: bool = False,
     ) -> None:
         check_mantissa_bits(mantissa_bits)
-        self.mantissa_bits, self.moments, self.channel_axes = mantissa_bits, moments, channel_axes
-        self.compiled = compiled
+        self.mantissa_bits, self.moments, self.channel_axes = mantissa_bits, moments or rectified, channel_axes
+        self.compiled, self.rectified = compiled, rectified
         self._counts = np.zeros(1 << (9 + mantissa_bits), np.int64)
-        self._facts = np.array(NO_FACTS)
-        self._limbs = np.zeros((2, LIMB_PLACES), np.int64)
-        self._masks = np.zeros(SIGNS_AND_EXPONENTS, np.uint32)
+        self._facts = np.array(at.NO_FACTS)
+        self._limbs = np.zeros((at.SUM_KINDS, at.LIMB_PLACES), np.int64)
+        self._masks = np.zeros(at.SIGNS_AND_EXPONENTS, np.uint32)
         self._channels = np.zeros(0, np.uint32)
-        self._sums = [0, 0]
+        self._sums = [0] * at.SUM_KINDS
         self._jobs: dict[tuple[Any, ...], Job | None] = {}
 
     def see(self, x: Tensor) -> None:
@@ -84,26 +87,44 @@ class Counter:
 
     def read(self) -> Tally:
         """The tally of all that was seen so far."""
-        total, square = (
-            found + sum(int(limb) << 32 * place for place, limb in enumerate(limbs))
-            for found, limbs in zip(self._sums, self._limbs, strict=True)
-        )
-        return _read(self._counts, self._facts, self._masks, self.mantissa_bits)._replace(total=total, square=square)
+        return _read(self._counts, self._facts, self._masks, self._add_limbs()[:2])
+
+    def read_rectified(self) -> Tally:
+        """That of max(x, 0) for each element x of all that was seen so far, NaN for NaN."""
+        assert self.rectified, "asked for when the counting began"
+        return _read_rectified(self._counts, self._facts, self._masks, self._add_limbs()[2:])
 
     @property
     def channel_absmax(self) -> NDArray[np.float32] | None:
         """[C] the largest finite magnitude of each channel so far, the last axis varying fastest; None without."""
-        return self._channels.view(np.float32) if self.channel_axes and self._channels.size else None
+        return self._of_channels(0)
+
+    @property
+    def rectified_channel_absmax(self) -> NDArray[np.float32] | None:
+        """[C] that of max(x, 0)."""
+        return self._of_channels(1)
+
+    def _of_channels(self, kind: int) -> NDArray[np.float32] | None:
+        if not self.channel_axes or not self._channels.size:
+            return None
+        found: NDArray[np.float32] = self._channels.view(np.float32).reshape(1 + self.rectified, -1)[kind]
+        return found
+
+    def _add_limbs(self) -> list[int]:
+        """The sums and sums of squares, of all elements and of the positive ones."""
+        rows = self._limbs.tolist()
+        limbs = (sum(limb << 32 * place for place, limb in enumerate(row) if limb) for row in rows)
+        return [found + more for found, more in zip(self._sums, limbs, strict=True)]
 
     @property
     def ignored(self) -> int:
         """How many elements were NaN or Inf."""
-        return int(self._facts[-2:].sum())
+        return int(self._facts[at.NANS] + self._facts[at.INFS])
 
     @property
     def saw_finite(self) -> bool:
         """Whether there was a finite element."""
-        return bool((self._facts[:2] > NO_FACTS[:2]).any())
+        return bool((self._facts[:2] > at.NO_FACTS[:2]).any())
 
     def _count_with_loops(self, x: Tensor) -> None:
         job = self._find_job(x)
@@ -124,13 +145,13 @@ class Counter:
             self._start_channels(x)
             rows = find_rows(tuple(x.shape), x.stride(), self.channel_axes) if x.dtype == torch.float32 else None
             arrays = self._counts, self._facts, self._limbs, self._masks, self._channels
-            job = None if rows is None else Job(rows, arrays, self.mantissa_bits, self.moments)
+            job = None if rows is None else Job(rows, arrays, self.mantissa_bits, self.moments + self.rectified)
             self._jobs = {**(self._jobs if len(self._jobs) < _JOBS_KEPT else {}), key: job}
         return self._jobs[key]
 
     def _start_channels(self, x: Tensor) -> None:
         """Make room for the channels of the first tensor; those of others than have as many are not told apart."""
-        size = prod(x.shape[axis] for axis in self.channel_axes)
+        size = prod(x.shape[axis] for axis in self.channel_axes) * (1 + self.rectified)
         if not self.channel_axes or self._channels.size == size:
             return
         if self._channels.size:
@@ -141,7 +162,8 @@ class Counter:
     def _count_with_torch(self, x: Tensor) -> None:
         self._start_channels(x)
         if self.channel_axes:
-            found = largest_along(x, self.channel_axes).cpu().numpy()
+            kinds = (x, x.clamp(min=0.0)) if self.rectified else (x,)
+            found = torch.cat([largest_along(each, self.channel_axes) for each in kinds]).cpu().numpy()
             np.maximum(self._channels, found.view(np.uint32), out=self._channels)
         for block in _blocks(_flatten(x)):
             self._count_block(block)
@@ -150,7 +172,9 @@ class Counter:
         bits = x.view(torch.int32).long().bitwise_and_(0xFFFFFFFF)
         size = bits & _MAGNITUDE
         nans, finite = int((size > _INFINITY).sum()), bits[size < _INFINITY]
-        self._facts[5:] += (nans, x.numel() - nans - finite.numel())
+        self._facts[at.NANS] += nans
+        self._facts[at.INFS] += x.numel() - nans - finite.numel()
+        self._facts[at.NEGATIVE_INFS] += int((bits == _NEGATIVE_INFINITY).sum())
         _fold_facts(finite, self._facts)
         bins = finite >> (FP32_MANTISSA - self.mantissa_bits)
         counts = _add_at(bins, torch.ones_like(bins), self._counts.size)
@@ -159,8 +183,9 @@ class Counter:
             place, mantissa = finite >> FP32_MANTISSA, (finite & _MANTISSA) | _HIDDEN_BIT
             squares = mantissa * mantissa
             parts = (_add_at(place, part, 512) for part in (mantissa, squares >> 32, squares & 0xFFFFFFFF))
-            total, square = _read_moments(counts.reshape(512, -1), np.stack(list(parts), axis=1))
-            self._sums = [self._sums[0] + total, self._sums[1] + square]
+            found, sums = counts.reshape(512, -1), np.stack(list(parts), axis=1)
+            more = (*_read_moments(found, sums), *_read_moments(found[:256], sums[:256]))
+            self._sums = [before + each for before, each in zip(self._sums, more, strict=True)]
             self._masks |= (_or_at(place, mantissa) & _MANTISSA).astype(np.uint32)
 
 
@@ -224,30 +249,52 @@ def _or_at(place: Tensor, mantissas: Tensor) -> Counts:
 
 
 def _fold_facts(bits: Tensor, facts: Counts) -> None:
-    """Folds extremes and zeros of finite elements' patterns into the first five facts."""
+    """Folds extremes and zeros of finite elements' patterns into the facts."""
     if not bits.numel():
         return
     signed = torch.where(bits > _MAGNITUDE, bits - 2**32, bits)
     least = (bits * 2 - 1) & 0xFFFFFFFF
-    facts[0], facts[1] = max(facts[0], int(signed.max())), max(facts[1], int(bits.max()))
-    facts[2] = min(facts[2], int(least.min()))
-    facts[3] += int((bits & _MAGNITUDE == 0).sum())
-    facts[4] += int((bits == _MAGNITUDE + 1).sum())
+    positive = (bits - 1) & 0xFFFFFFFF
+    facts[at.SIGNED_MAX] = max(facts[at.SIGNED_MAX], int(signed.max()))
+    facts[at.UNSIGNED_MAX] = max(facts[at.UNSIGNED_MAX], int(bits.max()))
+    facts[at.LEAST] = min(facts[at.LEAST], int(least.min()))
+    facts[at.LEAST_POSITIVE] = min(facts[at.LEAST_POSITIVE], int(positive.min()))
+    facts[at.ZEROS] += int((bits & _MAGNITUDE == 0).sum())
+    facts[at.NEGATIVE_ZEROS] += int((bits == _MAGNITUDE + 1).sum())
 
 
-def _read(counts: Counts, facts: Counts, masks: NDArray[np.uint32], mantissa_bits: int) -> Tally:
-    """The tally but for its sums. The counts of zeros are taken off: those that lie in the lowest bins."""
-    above, high, least, zeros, negative_zeros, nan, inf = map(int, facts)
+def _read(counts: Counts, facts: Counts, masks: NDArray[np.uint32], sums: list[int]) -> Tally:
+    """The tally; ``sums``: of the elements and of their squares."""
+    above, high, least, _, zeros, _, nan, inf, _ = facts.tolist()
     smallest, largest, nearest = math.inf, -math.inf, math.inf
-    if least != NO_FACTS[2]:
+    if least != at.NO_FACTS[at.LEAST]:
         nearest = _value((least + 1) >> 1)
-    if counts.any():
+    if above != at.NO_FACTS[at.SIGNED_MAX] or high:
         smallest = _value(high) if high > _MAGNITUDE else 0.0 if zeros else nearest
         largest = _value(above) if above >= 0 else 0.0 if zeros else -nearest
-    counts = counts.reshape(2, -1)[:, : bins_per_sign(mantissa_bits)].copy()
-    counts[:, 0] -= (zeros - negative_zeros, negative_zeros)
     mantissas = masks.reshape(2, -1)[:, :FINITE_EXPONENTS].astype(np.int64)
-    return Tally(counts, zeros, nan, inf, smallest, largest, nearest, mantissas, 0, 0)
+    return Tally(_without_zeros(counts, facts), zeros, nan, inf, smallest, largest, nearest, mantissas, *sums)
+
+
+def _read_rectified(counts: Counts, facts: Counts, masks: NDArray[np.uint32], sums: list[int]) -> Tally:
+    """The tally of what a ReLU leaves: of negative elements, infinite ones too, zeros."""
+    above, _, _, least, zeros, _, nan, inf, negative_inf = facts.tolist()
+    counts = _without_zeros(counts, facts)
+    zeros += int(counts[1].sum()) + negative_inf
+    counts[1] = 0
+    nearest = _value(least + 1) if above > 0 else math.inf
+    smallest, largest = 0.0 if zeros else nearest, _value(above) if above > 0 else 0.0 if zeros else -math.inf
+    mantissas = np.zeros((2, FINITE_EXPONENTS), np.int64)
+    mantissas[0] = masks[:FINITE_EXPONENTS]
+    return Tally(counts, zeros, nan, inf - negative_inf, smallest, largest, nearest, mantissas, *sums)
+
+
+def _without_zeros(counts: Counts, facts: Counts) -> Counts:
+    """[2, bins] the counts but for zeros, which lie in the lowest bins."""
+    bins = counts.size >> 1
+    kept = counts.reshape(2, -1)[:, : bins - (bins >> 8)].copy()
+    kept[:, 0] -= (facts[at.ZEROS] - facts[at.NEGATIVE_ZEROS], facts[at.NEGATIVE_ZEROS])
+    return kept
 
 
 def _read_moments(counts: Counts, sums: Counts) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from explorer.errors import Cancelled, DataError, SelectionError
 from explorer.graph import capture, fold_batch_norms, interpret
 from explorer.observe import RangeSet, observe, ports, range_table
 from explorer.observe.table import kind_of
+from explorer.observe.watch import choose_watched
 from explorer.ranges import Histogram, forecast, forecast_each
 from explorer.samples import Samples
 
@@ -168,6 +169,12 @@ class TestOnePass:
         assert folded or views
         for op in (*folded, *views):
             assert found.values[op.name] is found.values[op.args[0].name]
+
+    def test_relus_are_counted_along_with_what_they_read(self, subject: Any) -> None:
+        watched = choose_watched(subject.graph).counted
+        along = [each.rectified for each in watched.values() if each.rectified]
+        assert along == [op.name for op in subject.graph.ops if op.kind == "relu"]
+        assert set(along) <= watched.keys()
 
     def test_the_first_samples_only(self, subject: Any) -> None:
         assert observe(subject, n=5).values.keys() == observe(subject).values.keys()

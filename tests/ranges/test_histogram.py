@@ -88,6 +88,23 @@ def test_loops_and_torch_operations_agree(every_kind, bits):
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(*tallies, strict=True))
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("axes", [(1,), (-1,)])
+def test_what_a_relu_leaves_is_counted_along(every_kind, compiled, axes):
+    """Equal to counting the output itself: every kind of number, an ordinary activation, and only negative ones."""
+    normal = torch.randn(3, 5, 700, generator=torch.Generator().manual_seed(1))
+    infinite = torch.tensor([-math.inf, -1.0, -math.inf]).reshape(1, 3, 1)
+    for x in (every_kind[:99_990].reshape(3, 5, 6666), normal, -normal.abs() - 1, infinite, normal.abs() + 1):
+        along, after = Counter(3, channel_axes=axes, compiled=compiled, rectified=True), Counter(3, channel_axes=axes)
+        for part in torch.tensor_split(x, 2):
+            along.see(part)
+        after.see(x.relu())
+        pairs = zip(along.read_rectified(), after.read(), strict=True)
+        assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+        assert np.array_equal(along.rectified_channel_absmax, after.channel_absmax)
+        assert Histogram(3, *along.read()) == Histogram.of(x)
+
+
 def test_counter_without_moments(every_kind):
     counter = Counter(3, moments=False)
     counter.see(every_kind)
