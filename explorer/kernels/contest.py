@@ -16,7 +16,7 @@ from torch import Tensor
 from explorer.errors import Cancelled
 from explorer.formats import Quantized
 from explorer.kernels.carriers import CARRIERS, as_float
-from explorer.kernels.kernel import Kernel
+from explorer.kernels.kernel import CONV_KINDS, Kernel
 from explorer.kernels.registry import KERNELS, rivals_of
 from explorer.kernels.site import Packed, Post, Site, StaticScale
 from explorer.kernels.winners import Winner, Winners, default_winners, key_of
@@ -111,14 +111,18 @@ def _call_of(
 ) -> Callable[[], Any]:
     """One call of a rival with what follows it in the graph: in its epilogue as far as that goes, then by torch.
 
-    floats: the inputs in FP32 where the cast counts, which a rival does itself or has done before.
+    floats: the inputs in FP32 where the cast counts, which a rival does itself or has done before. A convolution of
+    static codes is followed by their cast, as between convolutions: what is fastest at FP32 may not be so at bytes.
     """
+    carrier = CARRIERS[rival.takes]
+    codes = _scale_of(out) if carrier.static and site.op.kind in CONV_KINDS else None
     inside = [name for at, name in enumerate(site.after) if set(site.after[: at + 1]) <= rival.fuses]
-    activation, convert = next((name for name in inside if name != "addend"), ""), CARRIERS[rival.takes].convert
-    extend = packed.extend if inside else None
+    activation, convert = next((name for name in inside if name != "addend"), ""), carrier.convert
+    written = codes if len(inside) == len(site.after) and "codes" in rival.fuses else None
+    extend = packed.extend if inside or written is not None else None
     if floats and rival.casts(site):
         inputs, floats, extend = list(floats), (), packed.of_floats
-    joined = None if extend is None else extend(Post("addend" in inside, activation))
+    joined = None if extend is None else extend(Post("addend" in inside, activation, written))
     run, outside = (joined, site.after[len(inside) :]) if joined is not None else (packed.run, site.after)
     terms = [torch.zeros_like(out)] if "addend" in site.after else []
     added = terms if joined is not None and "addend" in inside else []
@@ -129,9 +133,14 @@ def _call_of(
         out = run(*inputs, *added)
         for name in outside:
             out = out + terms[0] if name == "addend" else TORCH_ACTIVATIONS[name](out)
-        return out
+        return out if codes is None or isinstance(out, Quantized) else convert(out, codes)
 
     return call
+
+
+def _scale_of(out: Tensor) -> StaticScale:
+    """A scale of UINT8 codes that holds a result."""
+    return StaticScale(float(out.abs().max()) / 127 or 1.0, 128)
 
 
 def _inputs(site: Site, takes: str, device: Device) -> list[Any]:

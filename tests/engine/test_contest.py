@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import Cancelled
+from explorer.formats import Quantized
 from explorer.graph import capture
-from explorer.kernels import KERNELS, Kernel, Packed, Post, Site, StaticScale, best_fp32, choose, contest
+from explorer.kernels import CARRIERS, KERNELS, Kernel, Packed, Post, Site, StaticScale, best_fp32, choose, contest
 from explorer.kernels.registry import BEST_FP32, rivals_of
 from explorer.kernels.winners import Winner, Winners, default_winners, key_of
 from explorer.measure import Device, Effort, Rounds, find_device
@@ -144,6 +145,42 @@ def test_a_rival_pays_for_what_it_does_not_take_in(site: Site, after: tuple[str,
     assert counted[FAST.name] == len(after) + 1, "one is the rival's own"
     assert counted["fuses"] == len(outside) + (1 if "relu" in after else 0), "its own ReLU is one of torch's here"
     assert len(taken) == (1 if set(after) & fuses.fuses else 0)
+
+
+def test_where_one_rival_casts_its_operand_itself_the_others_pay_for_the_cast(
+    site: Site, winners: Winners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast, read = [], []
+    carrier = CARRIERS["int8:token"]
+
+    def convert(x: Tensor) -> Any:
+        cast.append(x)
+        return carrier.convert(x)
+
+    def build(site: Site) -> Packed:
+        def run(x: Any) -> Tensor:
+            read.append(type(x))
+            return x.float().sum(-1) if isinstance(x, Tensor) else x.dequantize().sum(-1)
+
+        return Packed(run, of_floats=lambda post: run)
+
+    monkeypatch.setitem(CARRIERS, "int8:token", replace(carrier, convert=convert))
+    waits = replace(FAST, name="waits", precision="int8", takes="int8:token", gives="fp32", build=build)
+    casts = replace(waits, name="casts", casts=lambda site: True)
+    codes, floats = [carrier.convert(torch.ones(2, 16))], [torch.ones(2, 16)]
+    for kernel in (waits, casts):
+        contest._call_of(kernel.build(site), kernel, site, codes, torch.ones(2), floats)()
+    assert len(cast) == 1 and read == [Quantized, Tensor]
+
+
+def test_static_convolutions_are_held_with_the_codes_that_the_next_one_reads() -> None:
+    site = site_of(nn.Conv2d(4, 8, 3), torch.randn(2, 4, 6, 6))
+    kernels, _ = rivals_of(site, "int8_static", CPU)
+    x = CARRIERS["uint8:static"].convert(torch.randn(2, 4, 6, 6), StaticScale(0.03, 128))
+    for kernel in kernels:
+        packed = kernel.build(site)
+        found = contest._call_of(packed, kernel, site, [x], packed.run(x))()
+        assert isinstance(found, Quantized) and found.codes.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(
