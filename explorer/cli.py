@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,8 +139,9 @@ def _export_html(chosen: argparse.Namespace) -> int:
 def _serve_visitors(chosen: argparse.Namespace) -> int:
     assets = serving.find_assets(chosen.page)
     _refuse_unknown(chosen.model)
-    port = serving.choose_port(chosen.port, DEMO_PORT, say, chosen.ip)
-    site = visitors.site_of(chosen, port)
+    # Who may enter is settled before anything is looked for.
+    site = visitors.site_of(chosen, DEMO_PORT)
+    site = replace(site, port=serving.choose_port(chosen.port, DEMO_PORT, say, site.ip))
     with serving.short_folder() as folder:
         return _serve(serving.site_server(assets, site, folder), folder, chosen)
 

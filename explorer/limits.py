@@ -41,7 +41,8 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) != (field.name == "served") or not 0 <= value < 2**60:
+            kinds = bool if field.name == "served" else (int, float)
+            if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool) or not 0 <= value < 2**60:
                 raise ExplorerError(f"limit {field.name} to {value!r}", "it is no amount", "a number from 0 on")
 
     def as_text(self) -> str:

@@ -31,6 +31,8 @@ class Friendly(web.RequestHandler):
         title, advice = ERRORS.get(status_code, OTHERWISE)
         words = {"title": title, "advice": advice, "start": self.settings["base_url"], "status_code": status_code}
         self.set_header("Content-Type", "text/html; charset=utf-8")
+        if status_code == 503:
+            self.set_header("Retry-After", "60")
         self.finish(self.settings["voila_jinja2_env"].get_template("error.html").render(**words))
 
 
@@ -58,7 +60,6 @@ class Page(Friendly, TornadoVoilaHandler):
         # One at a time until its kernel is counted: visitors who come together cannot sit on one seat.
         async with self.settings["arrivals"]:
             if site.seats and len(site.visitors()) >= site.seats:
-                self.set_header("Retry-After", "60")
                 raise web.HTTPError(503)
             first = await anext(generator, "")
         self.write(first)

@@ -1,0 +1,70 @@
+"""Who may enter, and what a visitor may use: refused in words, before anything listens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from explorer import cli, limits, serving
+from explorer.errors import DataError, ExplorerError
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ip", "0.0.0.0"], "--token, which asks visitors for a secret, or --open-to-all"),
+        (["--ip", "::"], "--open-to-all"),
+        (["--ip", "example"], "it is no IP address"),
+        (["--token", "short"], "16 letters and digits or more"),
+        (["--base-url", "px"], "begins and ends with a slash"),
+        (["--idle", "0"], "an idle time of a second or more"),
+        (["--memory", "-1"], "a number from 0 on"),
+    ],
+)
+def test_a_wrong_site_is_refused_in_words(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(serving.TOKEN_VARIABLE, raising=False)
+    assert cli.main(["serve", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [{"token": "x" * 16}, {"open_to_all": True}])
+def test_a_public_address_needs_a_token_or_a_word(how: dict[str, object]) -> None:
+    assert serving.Site(port=1, model="digits-vit", ip="0.0.0.0", **how).ip == "0.0.0.0"  # type: ignore[arg-type]
+
+
+def test_the_token_is_in_no_process_list(tmp_path: Path) -> None:
+    site = serving.Site(port=1, model="digits-vit", token="x" * 16)
+    server = serving.site_server(serving.find_assets(), site, tmp_path)
+    assert "x" * 16 not in " ".join(server.command) and "x" * 16 not in repr(site)
+
+
+def test_limits_survive_the_environment() -> None:
+    stated = limits.of_this_kernel({limits.VARIABLE: limits.VISITOR.as_text()})
+    assert stated == limits.VISITOR and stated.served
+    assert limits.of_this_kernel({}) == limits.Limits()
+    for broken in ("{", "[]", '{"memory": 1}', '{"memory_bytes": "1"}', '{"served": 1}', '{"memory_bytes": -1}'):
+        with pytest.raises(ExplorerError):
+            limits.of_this_kernel({limits.VARIABLE: broken})
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("model.pt", 10, "of no kind that is taken"),
+        ("model.safetensors.pkl", 10, "of no kind that is taken"),
+        ("data.npz", limits.VISITOR.upload_bytes + 1, "50 MiB are the most"),
+        ("recipe.json", limits.VISITOR.recipe_bytes + 1, "2 MiB are the most"),
+    ],
+)
+def test_other_uploads_are_refused(name: str, size: int, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        limits.check_upload(name, size, limits.VISITOR)
+
+
+def test_uploads_that_are_taken() -> None:
+    most = limits.VISITOR.upload_bytes
+    assert limits.check_upload("../Weights.SafeTensors", most, limits.VISITOR) == ".safetensors"
+    assert limits.check_upload("x.npz", most, limits.VISITOR) == ".npz"
