@@ -99,6 +99,12 @@ class Choices(Analyses):
 
     # The way back
 
+    def take_history(self, history: History) -> Recipe:
+        """Go on with a history of before, at its place; raise :class:`RecipeError` where it is another model's."""
+        for node in history.nodes:
+            self._own(node.recipe)
+        return self._move(history)
+
     @property
     def history(self) -> tuple[HistoryNode, ...]:
         """Every recipe that was current, as a tree: a node per choice, with its parent and what changed in words."""
@@ -123,6 +129,11 @@ class Choices(Analyses):
     def redo(self) -> Recipe:
         """Go on towards where one was last; with nothing made from here, stay."""
         return self._move(self._history.redo())
+
+    @property
+    def onward(self) -> tuple[int | None, ...]:
+        """For each node of :attr:`history`, its child on the way to where one was last."""
+        return self._history.onward
 
     @property
     def can_undo(self) -> bool:

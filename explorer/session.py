@@ -122,6 +122,11 @@ class Session(Choices, Searches):
         return f"{len(self._samples)} {self._noun}"
 
     @property
+    def store(self) -> TrialStore:
+        """Where this session's measurements are kept."""
+        return self._ledger.store
+
+    @property
     def score_name(self) -> str:
         return self.task.score_name
 
@@ -299,6 +304,14 @@ class Session(Choices, Searches):
         for trial in self.comparable_trials():
             if trial.quality is not None and not trial.recipe.is_baseline:
                 yield trial.recipe, trial.quality.cost
+
+    def find_recipe(self, hash_: str) -> Recipe | None:
+        """Return the recipe of this hash: a preset, one of the history, or one that was measured or chosen before."""
+        known = (*(node.recipe for node in self.history), *self.presets().values())
+        if (found := next((each for each in known if each.hash == hash_), None)) is not None:
+            return found
+        text = self._ledger.store.recipe(self.recipe.fingerprint, hash_)
+        return None if text is None else Recipe.from_json(text)
 
     def save(self, path: str | Path) -> Path:
         """Write a bundle: all that a page shows, for every recipe at hand. ``explorer.load`` opens it anywhere.

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,13 @@ create table if not exists trials (
     data text not null, device text not null, conditions text not null, n integer not null, result text not null,
     recipe_json text not null, facts text not null);
 create index if not exists trials_by_recipe on trials (recipe, kind, data, device, conditions);
+create table if not exists pages (page text primary key, saved real not null, model text not null, state text not null);
+create table if not exists recipes (
+    key text primary key, recipe text not null, model text not null, recipe_json text not null);
+create index if not exists recipes_by_hash on recipes (recipe, model);
 """
+MOST_PAGES = 1000
+"""Pages whose state is kept, those used last."""
 
 _INSERT = """
 insert into trials (created, kind, recipe, model, data, device, conditions, n, result, recipe_json, facts)
@@ -113,6 +119,40 @@ class TrialStore:
             # Results are read only where they are wanted: a latency holds a table of all ops.
             kept = [dict(row) for row in found if (row["kind"], row["conditions"]) in conditions]
         return [row | {"result": json.loads(row["result"])} for row in kept]
+
+    # Pages: what a person had chosen and opened, so that the page is found again as it was left
+
+    def keep_page(self, page: str, model: str, state: dict[str, Any], recipes: Mapping[str, tuple[str, str]]) -> None:
+        """Write a page's state over its former one, and recipes that it names: key -> hash and JSON text."""
+        with self._connect() as db:
+            db.executemany(
+                "insert or ignore into recipes values (?, ?, ?, ?)",
+                [(key, hash_, model, text) for key, (hash_, text) in recipes.items()],
+            )
+            db.execute(
+                "insert or replace into pages values (?, ?, ?, ?)", (page, time.time(), model, json.dumps(state))
+            )
+            db.execute("delete from pages where page not in (select page from pages order by saved desc limit ?)",
+                       (MOST_PAGES,))  # fmt: skip
+
+    def kept_page(self, page: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+        """Return a page's state and the recipes that it names, JSON text by key; None where there is no such page."""
+        with self._connect() as db:
+            row = db.execute("select state, model from pages where page = ?", (page,)).fetchone()
+            if row is None:
+                return None
+            found = db.execute("select key, recipe_json from recipes where model = ?", (row[1],)).fetchall()
+        return json.loads(row[0]), dict(found)
+
+    def recipe(self, model: str, hash_: str) -> str | None:
+        """Return the JSON text of a recipe of a model (its fingerprint) that was measured, or chosen on a page."""
+        with self._connect() as db:
+            row = db.execute(
+                "select recipe_json from trials where recipe = ?1 and model = ?2 union all"
+                " select recipe_json from recipes where recipe = ?1 and model = ?2 limit 1",
+                (hash_, model),
+            ).fetchone()
+        return row[0] if row else None
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

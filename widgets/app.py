@@ -12,6 +12,7 @@ import explorer as px
 from widgets.measuring import measure
 from widgets.sharing import state_of
 from widgets.state import PageState
+from widgets.views.address import Address
 from widgets.views.casts_panel import CastsPanel
 from widgets.views.compare_recipes import CompareRecipes
 from widgets.views.culprits_panel import CulpritsPanel
@@ -65,7 +66,8 @@ class Page(ipywidgets.VBox):
         # What floats at the side stands before what flows around it; in a narrow page the style puts the map first.
         main = ipywidgets.Box([beside, self.precision_map, below])
         main.add_class("px-main")
-        super().__init__([self.top_bar, self.recorded_mark, self.banner, self.delta_bar, main])
+        self.address = Address(self, (self.search_section, *self.sections))
+        super().__init__([self.address, self.top_bar, self.recorded_mark, self.banner, self.delta_bar, main])
         self.add_class("px-page")
 
     @property

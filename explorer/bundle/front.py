@@ -41,7 +41,7 @@ class RecordedSolver:
 
 
 def pack_front(frontier: Frontier) -> dict[str, Any]:
-    """The frontier as plain values; recipes by their hashes."""
+    """The frontier as plain values; a proposal's recipe has the reasons of its own."""
     return {
         "objective": frontier.objective,
         "limits": list(frontier.limits),
@@ -50,11 +50,9 @@ def pack_front(frontier: Frontier) -> dict[str, Any]:
     }
 
 
-def unpack_front(entry: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> Frontier:
+def unpack_front(entry: Mapping[str, Any]) -> Frontier:
     """The frontier of an entry."""
-    proposals, baselines = (
-        tuple(_unpack(each, recipes) for each in entry[name]) for name in ("proposals", "baselines")
-    )
+    proposals, baselines = (tuple(_unpack(each) for each in entry[name]) for name in ("proposals", "baselines"))
     low, high = entry["limits"]
     solver = RecordedSolver(entry["objective"], (*proposals, *baselines), (low, high))
     return Frontier(entry["objective"], proposals, baselines, solver)
@@ -62,17 +60,17 @@ def unpack_front(entry: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> Fro
 
 def _pack(proposal: Proposal) -> dict[str, Any]:
     return {name: getattr(proposal, name) for name in _PLAIN} | {
-        "recipe": proposal.recipe.hash,
+        "recipe": proposal.recipe.to_json(),
         "price": asdict(proposal.price),
         "quality": None if proposal.quality is None else proposal.quality.to_dict(),
         "latency": None if proposal.latency is None else proposal.latency.to_dict(),
     }
 
 
-def _unpack(entry: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> Proposal:
+def _unpack(entry: Mapping[str, Any]) -> Proposal:
     quality, latency = entry["quality"], entry["latency"]
     return Proposal(
-        recipe=recipes[entry["recipe"]],
+        recipe=Recipe.from_json(entry["recipe"]),
         price=Price(**entry["price"]),
         quality=None if quality is None else Quality.from_dict(quality),
         latency=None if latency is None else Latency.from_dict(latency),

@@ -77,7 +77,7 @@ def _contents(facts: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]],
         pairs={((a, b), (c, d)): float(cost) for a, b, c, d, cost in facts["pairs"]},
         ranges=observe.unpack(arrays[RANGES], asked) if RANGES in arrays else None,
         map=predict.unpack(arrays[MAP]) if MAP in arrays else None,
-        frontier=None if facts["frontier"] is None else unpack_front(facts["frontier"], recipes),
+        frontier=None if facts["frontier"] is None else unpack_front(facts["frontier"]),
         answers=unpack_answers(facts["answers"], arrays.get(SAMPLES, {})),
     )
 

@@ -128,6 +128,10 @@ class Recorded:
         """Return every recorded recipe by its hash."""
         return dict(self._contents.recipes)
 
+    def find_recipe(self, hash_: str) -> Recipe | None:
+        """Return the recorded recipe of this hash, or None."""
+        return self._contents.recipes.get(hash_)
+
     def presets(self) -> dict[str, Recipe]:
         return dict(self._contents.presets)
 

@@ -6,12 +6,14 @@ import base64
 import gzip
 import html
 import json
+import re
 from typing import Any
 
 from widgets.export.filming import Filmed
 from widgets.views.plot import library
 from widgets.views.view import STATIC, script, style
 
+EXPORT = re.compile(r"^export default ", re.MULTILINE)
 OPENED = ("SearchPanel", "Frontier")
 """Sections that are open when the file is opened."""
 POLICY = (
@@ -88,9 +90,9 @@ def _code(scripts: list[str]) -> str:
 
 
 def _as_function(at: int, text: str) -> str:
-    assert text.count("export default") == 1, "a view's module has one default export"
+    assert len(EXPORT.findall(text)) == 1, "a view's module has one default export"
     assert "</script" not in text, "a view's script would end the script that it stands in"
-    return f"VIEWS[{at}] = () => {{{text.replace('export default', 'return')}}};"
+    return f"VIEWS[{at}] = () => {{{EXPORT.sub('return ', text)}}};"
 
 
 def _styles(styles: list[str]) -> str:

@@ -10,12 +10,12 @@ import explorer as px
 from explorer.errors import BundleError
 from widgets import culprit_rows, messages, recipe_pair
 from widgets.app import Page
+from widgets.charts.errors import UNITS
 from widgets.charts.front import AXES
 from widgets.export.film import Film, Patch
 from widgets.inspector_words import facts_of
 from widgets.measuring import ask, measure
 from widgets.payloads import mark_of
-from widgets.views.errors_chart import UNITS
 
 MOST_RECIPES = 24
 """Recipes that can be switched to on the exported page: the measured ones, then presets, then proposals."""
