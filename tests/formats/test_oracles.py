@@ -1,5 +1,7 @@
 """Each format against ml_dtypes and gfloat: all codes, inputs where rounding is decided, ten million random ones."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import gfloat
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from tests.formats import oracles
 from tests.formats.conftest import ML_DTYPES
 from tests.formats.oracles import CODED, ELEMENTS, INFOS, MODES
 
+THREADS = 2  # the oracles are NumPy, on one thread each
 RANDOM_INPUTS = 10_000_000
 NO_DIFFERENCES = {"gfloat": 0, "ml_dtypes": 0}
+STEPS = {16: 7, 19: 61, 32: 1}  # of the boundaries of wide formats that FP64 inputs are made from, by bits
 CHUNK = 1 << 16  # gfloat is ten times quicker within a CPU's cache
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy on overflow and NaN
@@ -19,13 +23,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy on ov
 
 def compare(name, x, saturate, rounding="nearest"):
     """Differences from each oracle, over chunks of x: FP32 or FP64."""
-    found = dict(NO_DIFFERENCES)
-    for part in np.array_split(x, max(len(x) // CHUNK, 1)):
-        ours = round_to(torch.from_numpy(part), name, saturate, rounding).numpy()
-        found["gfloat"] += oracles.count_differences(ours, oracles.round_by_gfloat(name, part, saturate, rounding))
-        if name in ML_DTYPES and rounding == "nearest" and part.dtype == np.float32:  # it rounds FP64 twice
-            expected = oracles.round_by_ml_dtypes(name, part, saturate)
-            found["ml_dtypes"] += oracles.count_differences(ours, expected)
+    parts = np.array_split(x, max(len(x) // CHUNK, 1))
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(lambda part: compare_part(name, part, saturate, rounding), parts))
+    return {oracle: sum(each[oracle] for each in found) for oracle in NO_DIFFERENCES}
+
+
+def compare_part(name, part, saturate, rounding):
+    ours = round_to(torch.from_numpy(part), name, saturate, rounding).numpy()
+    expected = oracles.round_by_gfloat(name, part, saturate, rounding)
+    found = NO_DIFFERENCES | {"gfloat": oracles.count_differences(ours, expected)}
+    if name in ML_DTYPES and rounding == "nearest" and part.dtype == np.float32:  # it rounds FP64 twice
+        found["ml_dtypes"] = oracles.count_differences(ours, oracles.round_by_ml_dtypes(name, part, saturate))
     return found
 
 
@@ -73,7 +82,7 @@ class TestRounding:
     @pytest.mark.parametrize("saturate", [True, False])
     @pytest.mark.parametrize("rounding", MODES)
     def test_fp64_is_rounded_once(self, name, rounding, saturate):
-        points = oracles.boundaries(name)[:: 7 if oracles.bits_of(name) >= 16 else 1].astype(np.float64)
+        points = oracles.boundaries(name)[:: STEPS.get(oracles.bits_of(name), 1)].astype(np.float64)
         nudges = [0, 2.0**-40, -(2.0**-40), 2.0**-52, -(2.0**-52)]
         far = [1e300, -1e300, 5e-324, -5e-324, 2.0**-150, -(2.0**-150), 2.0**128, 2.0**-126 * (1 - 2.0**-30)]
         x = np.concatenate([*(points * (1 + nudge) for nudge in nudges), far])

@@ -53,24 +53,23 @@ def least_symmetric(group, largest):
     scale gives, with the best scale for it. Codes change only where |value| / scale passes a half."""
     size = group.double().abs()
     changes = sorted((step + 0.5) / float(v) for v in size if v > 0 for step in range(largest))
-    best = float(size.square().sum())
-    for low, high in itertools.pairwise([*changes, 2 * changes[-1]]):
-        codes = (size * (low + high) / 2).round().clamp(max=largest)
-        if codes.any():
-            best = min(best, float(size.square().sum() - (size @ codes) ** 2 / (codes @ codes)))
-    return best
+    bounds = torch.tensor([*changes, 2 * changes[-1]], dtype=torch.float64)
+    codes = (size * (bounds[:-1, None] + bounds[1:, None]) / 2).round().clamp(max=largest)
+    return least_of_codes(size, codes)
 
 
 def least_affine(group, largest):
     """The same with a float zero point: over every way to give sorted values codes that do not fall."""
     values = group.double().sort().values
-    best = float((values - values.mean()).square().sum())
-    for codes in itertools.combinations_with_replacement(range(largest + 1), len(values)):
-        q = torch.tensor(codes, dtype=torch.float64)
-        q, y = q - q.mean(), values - values.mean()
-        if q.any():
-            best = min(best, float(y @ y - (y @ q) ** 2 / (q @ q)))
-    return best
+    codes = list(itertools.combinations_with_replacement(range(largest + 1), len(values)))
+    q = torch.tensor(codes, dtype=torch.float64)
+    return least_of_codes(values - values.mean(), q - q.mean(1, keepdim=True))
+
+
+def least_of_codes(values, codes):
+    """The least squared error of values [n] as any of the rows of codes [rows, n], each times its best scale."""
+    explained = (codes @ values) ** 2 / codes.square().sum(1)
+    return float(values @ values - explained.nan_to_num(0.0).max())  # codes of zeros explain nothing
 
 
 @pytest.mark.parametrize(("format", "largest"), [("int4", 7), ("int2", 1)])
