@@ -1,7 +1,8 @@
 """What recipes cost in time: every call of a few plans, timed in place against one reference. (Effect: clock.)
 
 Times are kept by kernel and shapes, so that layers share them. Each run of plans includes the reference (FP32), and
-times are taken as fractions of its total: a machine that slows down meanwhile slows both.
+times are taken as fractions of its calls' sum: a machine that slows down meanwhile slows both. What they are fractions
+of is what the reference takes as a whole, without a clock read after each call.
 """
 
 from __future__ import annotations
@@ -9,22 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
 from explorer.errors import Cancelled
 from explorer.latency import LatencyTable
+from explorer.measure import exclusive
+from explorer.measure.timing import clock
 from explorer.progress import Progress
-from explorer.run import KernelCache, KernelError, Plan, keys_of, profile
+from explorer.run import KernelCache, KernelError, Plan, keys_of, lower, profile
 
 ROUNDS = 4
 TOGETHER = 4
 """So many plans take turns in one run, so that not too many packed weights are held at once."""
+WHOLE = 3
+"""In so many runs the reference is timed as a whole too."""
 
 
 @dataclass(eq=False)
 class CallTimes:
-    """Microseconds of calls by key, as measured; ``reference`` is the plan whose total they are fractions of.
+    """Microseconds of calls by key, as measured, in fractions of ``reference``, whose whole times are ``totals_us``.
 
     The only state are the times, which grow. ``table`` gets the same times, for predictions elsewhere.
     """
@@ -105,14 +111,22 @@ class CallTimes:
                     self._measure([plan], timed, rounds, cancel)
             return
         total = sum(reference.values())
-        if not timed:
-            self.totals_us.append(total)
+        if not timed and len(self.totals_us) < WHOLE:
+            self.totals_us.append(self._whole_us(plans[0], rounds, cancel))
         scale = median(self.totals_us) / total
         for plan, times in ((self.reference, reference), *zip(plans, found, strict=True)):
             for name, key in keys_of(plan).items():
                 if key not in timed:
                     self.shares.setdefault(key, []).append(times[name] / total)
             self.table.add(plan, {name: time * scale for name, time in times.items()})
+
+    def _whole_us(self, other: Plan, rounds: int, cancel: Any) -> float:
+        """What the reference takes, by turns with another plan so that caches are as they are beside others."""
+        timed = clock(self.reference.device)
+        calls = [partial(lower(plan, self.kernels), *self.inputs) for plan in (other, self.reference)]
+        with exclusive(self.reference.device, cancel):
+            times = [[timed(call) for call in calls][-1] for _ in range(rounds + 1)]
+        return median(times[1:]) * 1e6
 
 
 JOINED = " + "
