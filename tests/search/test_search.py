@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +68,13 @@ def test_the_front_falls_and_no_simpler_search_beats_it(front: Frontier) -> None
             assert ours.additive <= theirs.additive * (1 + 1e-6) or ours.cost <= theirs.cost * (1 + 1e-6)
     table = front.table()
     assert list(table["kind"][: len(used)]) == ["search"] * len(used) and table["measured_ms"].isna().all()
+
+
+def test_what_is_found_for_a_budget_is_never_worse_than_the_front(front: Frontier) -> None:
+    """A solver that a busy machine stops early may hand back what uses least."""
+    hurried = replace(front, solver=SimpleNamespace(at=lambda budget: front.proposals[0]))
+    for proposal in front.proposals:
+        assert hurried.at(proposal.bits).price.cost == proposal.price.cost
 
 
 def test_each_op_says_why(front: Frontier) -> None:
