@@ -67,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Trial:
-    """A whole recipe, priced before it was measured. first: the same of the first samples alone, predicted and measured."""
+    """A whole recipe, priced before it was measured. first: predicted and measured cost on the first samples alone."""
 
     price: Price
     measured: float

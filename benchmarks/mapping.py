@@ -28,10 +28,11 @@ from explorer.subject import Subject
 
 FILE = "mapping.jsonl"
 PRECISIONS = ("bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4", "mxfp4")
-PROBES, TOKENS, VOCABULARY, HEAD = 4, 64, 128, 32
-DEPTHS = {6: (384, 8), 12: (256, 9), 24: (192, 8)}
-"""Layers -> width and samples of a batch: layers x width^2 x batch, the work of a pass, is the same for all."""
-BATCHES, ROUNDS, PLAIN = 4, 3, 16
+PROBES, TOKENS, VOCABULARY, HEAD, WIDTH = 4, 64, 128, 32, 256
+DEPTHS = {6: 64, 12: 32, 24: 16}
+"""Layers -> samples of a batch: all work of a pass, products and what is done element by element, is the same for all.
+With 12 layers it is the batch that a session has by default."""
+BATCHES, ROUNDS, PLAIN = 2, 3, 16
 """Batches of a map, timed so many times; cells that are run in full to tell what brute force takes."""
 SLACK, FLATNESS, GAIN = 1.5, 1.15, 20.0
 
@@ -110,9 +111,9 @@ def _tell(name: str, value: float, unit: str, bar: str, met: bool, times: Times)
 
 
 def _time(layers: int, rounds: int) -> Times:
-    width, batch = DEPTHS[layers]
+    batch = DEPTHS[layers]
     torch.manual_seed(0)
-    model, tokens = Deep(layers, width).eval(), torch.randint(0, VOCABULARY, (BATCHES * batch, TOKENS))
+    model, tokens = Deep(layers, WIDTH).eval(), torch.randint(0, VOCABULARY, (BATCHES * batch, TOKENS))
     with TemporaryDirectory() as folder:
         session = px.open(
             model, inputs=tokens[:2], data=(tokens, tokens), task="causal-lm", device="cpu", batch_size=batch,

@@ -7,12 +7,18 @@ from typing import Any
 
 import torch
 
+from explorer.formats import fake_quantize
 from explorer.kernels import CARRIERS, StaticScale
 from explorer.run.execute import KernelCache, KernelError
 from explorer.run.plan import Step
 
 Casts = dict[tuple[str, str], Any]
 """Values by name and carrier, each as it was converted: what several ops read is converted once."""
+
+
+_IN_CODES = frozenset({"int8", "uint8"})
+"""Formats whose emulated kernels multiply codes. Those of all others multiply the values that codes stand for, and
+values that are rounded without codes are the same ones, found in fewer passes."""
 
 
 class Alone:
@@ -38,6 +44,11 @@ class Alone:
         carrier = CARRIERS[self.step.takes.get(name, "fp32")]
         if carrier.name == "fp32":
             return value
+        if self.step.emulated and carrier.scheme is not None and carrier.format not in _IN_CODES and value.is_cpu:
+            key = (name, f"{carrier.name}, as values")
+            if key not in casts:
+                casts[key] = fake_quantize(value, carrier.scheme)
+            return casts[key]
         key = (name, carrier.name)
         if key not in casts:
             casts[key] = carrier.convert(value, self._scales[name]) if carrier.static else carrier.convert(value)
