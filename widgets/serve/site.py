@@ -111,15 +111,14 @@ class VisitorSite(Voila):
 
     def visitors(self) -> list[str]:
         """The ids of the kernels that visitors sit before: all that run, but for those kept warm."""
-        waiting = self._warm_ids()
+        waiting = {found["kernel_id"] for found in self._pool()}
         return [kernel for kernel in self.kernel_manager.list_kernel_ids() if kernel not in waiting]
 
     def warm(self) -> int:
-        """How many kernels wait for a visitor."""
-        return len(self._warm_ids())
+        """How many kernels wait for a visitor, their page built."""
+        return sum(found["task"].done() for found in self._pool())
 
-    def _warm_ids(self) -> set[str]:
-        """Kernels of the pool, those of them too that are still starting: who starts is not sitting yet."""
+    def _pool(self) -> list[dict[str, Any]]:
+        """What Voila keeps of each kernel that no visitor has yet: its id, and the task that builds its page."""
         heated = getattr(self.kernel_manager, "_pools", {}).values()
-        done = [task.result() for pool in heated for task in pool if task.done() and not task.exception()]
-        return {found["kernel_id"] for found in done}
+        return [task.result() for pool in heated for task in pool if task.done() and not task.exception()]
