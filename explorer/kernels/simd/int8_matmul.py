@@ -42,9 +42,9 @@ class Int8Linear:
     def of_floats(self, x: Tensor, addend: Tensor | Quantized | None = None, post: Post = PLAIN) -> Tensor | Quantized:
         """Return what the call gives of ``x`` [..., K] FP32 with one scale a row, bit for bit, its rows cast inside.
 
-        For few rows, which each thread casts for itself. ``post`` asks for no tokens.
+        For few rows, which each thread casts for itself; ``post`` asks for no tokens.
         """
-        assert not post.tokens, "the scales of few rows are no work to share"
+        assert not post.tokens, "rows to write as codes are cast before"
         x = x if x.dtype is torch.float32 and x.is_contiguous() else x.detach().float().contiguous()
         rows = Rows(x, x.numel() // max(self.inputs, 1), self.scaled.weight.quads * 4, None)
         shape = (*x.shape[:-1], self.outputs)

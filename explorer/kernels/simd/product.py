@@ -31,11 +31,10 @@ FAR_BYTES, HIGH_SHARE_BYTES, HIGH_SHARE_ROWS = 1 << 21, 1 << 20, 264
 """A weight from this size on comes from beyond the second cache anew for each share: shares are higher then."""
 SHARES_PER_THREAD = 8
 """Shares that each thread should find, so that none waits long for the last."""
-
+CODES = torch.int8, torch.uint8
 
 WHOLE_SHARES, LOWEST_SHARE = 2, 24
 """Shares of whole rows that each thread should find, and the rows of such a share."""
-CODES = torch.int8, torch.uint8
 KEPT_BYTES = 1 << 19
 """A weight up to this size stays in the second cache beside the inputs and results of a share."""
 

@@ -122,6 +122,7 @@ def matmul(x: Tensor, weight: PackedWeight) -> Tensor:
     x may be FP32 where its rows are fewer than :data:`MANY_ROWS`: what is multiplied is that rounded to BF16.
     """
     call = weight.call_for(x.shape[:-1], torch.get_num_threads())
+    assert x.shape[-1] == weight.depth
     if call.missing:
         x = torch.nn.functional.pad(x, (0, call.missing))
     if not x.is_contiguous():
