@@ -97,7 +97,7 @@ def ask_modelopt(module: nn.Module, data: tuple[Tensor, Tensor], budget: float) 
 
 
 def judge_time(ours: list[float], theirs: list[float], all_cells: int) -> None:
-    """Tell the seconds of an analysis per layer and format; ours finds ``all_cells`` in that time, other ops' besides."""
+    """Tell the seconds of an analysis per layer and format; ours finds ``all_cells``, other ops' besides."""
     mine, middle = float(np.median(ours)), float(np.median(theirs))
     tell(
         "analysis per cell, against AutoQuantize", mine * 1e3, "ms", f"< {middle * 1e3:.3g} ms", mine < middle, FILE,

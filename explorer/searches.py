@@ -108,7 +108,7 @@ class Searches(Analyses):
         known = self._map if self._map is not None and self._map.probes == probes else None
         with terminal_progress(progress) as report:
             ask, extent = predict.Ask(names, probes), Extent(n, report, cancel)
-            keep(predict.kept_map(self.map_store, self.subject, ask, extent, known, keep))
+            keep(predict.predict_map(self.subject, ask, extent, known, keep, self.map_store))
         assert self._map is not None
         return self._map
 
@@ -117,6 +117,7 @@ class Searches(Analyses):
         precisions: Iterable[str] | None = None,
         probes: int = PROBES,
         n: int | None = None,
+        of: Literal["ops", "kv"] = "ops",
         *,
         progress: Progress | None = None,
         cancel: Any = None,
@@ -125,28 +126,17 @@ class Searches(Analyses):
 
         In nats of KL divergence per sample or token, or as squared error where outputs are no logits; 0 in FP32, NaN
         where a precision is not possible. See :meth:`predicted_map`, which also holds errors and interactions.
+
+        ``of="kv"``: of keeping the keys or the values of each attention in a format instead, with one scale per token
+        as a cache of them has, all emulated: ``<attention op>:k`` and ``:v`` x format. Empty without attention ops.
         """
+        if of == "kv":
+            formats = predict.KV_FORMATS if precisions is None else tuple(precisions)
+            with terminal_progress(progress) as report:
+                like = predict.Ask((), probes)
+                return predict.predict_kv(self.subject, formats, Extent(n, report, cancel), like).table()
         names = tuple(dict.fromkeys(precisions or self.precisions))
         return self.predicted_map(names, probes, n, progress=progress, cancel=cancel).only(names).table()
-
-    def kv_map(
-        self,
-        formats: Iterable[str] | None = None,
-        probes: int = PROBES,
-        n: int | None = None,
-        *,
-        progress: Progress | None = None,
-        cancel: Any = None,
-    ) -> pd.DataFrame:
-        """Return the predicted cost of keeping the keys or the values of each attention in a format: tensor x format.
-
-        One scale per token, as a cache of keys and values has; rows are ``<attention op>:k`` and ``:v``. All of it is
-        emulated. Empty for a model without attention ops.
-        """
-        names = tuple(formats) if formats is not None else predict.KV_FORMATS
-        with terminal_progress(progress) as report:
-            like = predict.Ask((), probes)
-            return predict.predict_kv(self.subject, names, Extent(n, report, cancel), like).table()
 
     def price(self, recipe: Recipe | None = None) -> Price | None:
         """Return what ``recipe`` (default the current one) is predicted to cost, with its band; runs nothing.
