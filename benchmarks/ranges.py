@@ -3,7 +3,6 @@ well forecasts from it tell what formats do. (Effect: processes, disk.)"""
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -19,15 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import Plain
+from benchmarks.ranges_forecast import KINDS, WITHIN_DB, judge
 from benchmarks.record import tell
-from explorer.formats import FORMATS, FloatSpec, Scheme, fake_quantize, find_scale, round_to
 from explorer.graph import ModelGraph, as_fp32, capture, fold_batch_norms, interpret
 from explorer.measure import Effort, find_device, time_rounds
 from explorer.measure.ratios import ratio_of_medians
 from explorer.observe import observe
-from explorer.observe.table import kind_of
 from explorer.observe.watch import choose_watched
-from explorer.ranges import Histogram, Runs, TensorRange, forecast
+from explorer.ranges import Histogram, Runs, TensorRange
 from explorer.samples import Samples
 from explorer.zoo import bundled
 
@@ -35,11 +33,9 @@ FILE = "ranges.jsonl"
 SECONDS = 40.0
 MOST, FASTER = 1.6, 4.0
 SHARE_OF_LARGEST, BYTES_PER_TENSOR = 0.15, 64 << 10
-WITHIN_DB, MOST_WITHIN, EQUAL_DB = 1.0, 0.95, 130.0
-"""Beyond EQUAL_DB, a tensor and its quantised twin are equal but for the FP32 rounding inside a scheme."""
+MOST_WITHIN = 0.95
 FORECAST_SAMPLES, WEIGHT_ELEMENTS = 2, 1 << 19
 """What forecasts are held against: what so many samples bring about, and so many elements of a weight, whole rows."""
-KINDS = [kind_of(name) for name in FORMATS if name not in ("e8m0", "fp32")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +131,7 @@ def tell_forecasts(name: str, case: Case) -> None:
     The ranges are those of a pass, with the runs that it keeps; tensors so small that these are all of them are
     forecast from their values, so the share among the others is told too.
     """
-    judged = [_judge(x, found) for x, found in _tensors(case)]
+    judged = [judge(x, found) for x, found in _tensors(case)]
     larger = [each for each in judged if not each.small]
     right, cells = sum(each.right for each in judged), len(judged) * len(KINDS)
     counted, shares = sum(each.counted for each in judged), sum(each.shares for each in judged)
@@ -149,31 +145,6 @@ def tell_forecasts(name: str, case: Case) -> None:
         f"{name}, forecast shares within one bin's mass of the counted", shares / counted, "of cells", "= 1",
         shares == counted, FILE, tensors=len(judged), cells=counted,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Of one tensor: how many formats' SQNR are right, of ``counted`` ones whose shares were counted how many are, and
-    whether it is small enough to be known whole."""
-
-    right: int
-    shares: int
-    counted: int
-    small: bool
-
-
-def _judge(x: Tensor, found: TensorRange) -> Judged:
-    """Each format put on the tensor, and what was forecast."""
-    right = shares = counted = 0
-    for kind in KINDS:
-        y = fake_quantize(x, kind) if isinstance(kind, Scheme) else round_to(x, kind)
-        expected = forecast(found, kind)
-        right += _near(expected.sqnr_db, _sqnr_db(x, y))
-        if not isinstance(kind, Scheme) or (kind.granularity == "tensor" and kind.symmetric):
-            counted += 1
-            shares += _shares_hold(x, y, kind, expected)
-    small = found.runs is not None and found.runs.are_all_of(found.histogram)
-    return Judged(right, shares, counted, small)
 
 
 def _case(model: nn.Module, x: Tensor, batch_size: int) -> Case:
@@ -237,31 +208,6 @@ def _tensors(case: Case) -> Iterator[tuple[Tensor, TensorRange]]:
 def _elements(case: Case) -> int:
     found = observe(case)  # type: ignore[arg-type]  # of a subject it reads graph and samples
     return sum(each.histogram.count for each in {id(x): x for x in found.values.values()}.values())
-
-
-def _near(expected: float, measured: float) -> bool:
-    if min(expected, measured) > EQUAL_DB or expected == measured:
-        return True
-    return abs(expected - measured) <= WITHIN_DB
-
-
-def _sqnr_db(x: Tensor, y: Tensor) -> float:
-    signal, noise = float(x.double().square().sum()), float((x.double() - y.double()).square().sum())
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf
-
-
-def _shares_hold(x: Tensor, y: Tensor, kind: Scheme | str, expected: Any) -> bool:
-    """Whether counting gives the forecast's shares of saturated and flushed elements, to within its margin."""
-    scheme = isinstance(kind, Scheme)
-    scaled = x.double() / (float(find_scale(x, kind)[0]) if scheme else 1.0)
-    spec = kind.element if isinstance(kind, Scheme) else FORMATS[kind]
-    high = spec.overflow_threshold if isinstance(spec, FloatSpec) else spec.largest + 0.5
-    saturated = float((scaled.abs() > high).double().mean())
-    flushed = float(((x != 0) & (y == 0)).double().mean())
-    room = expected.margin + 1e-9
-    return abs(expected.saturated - saturated) <= room and abs(expected.flushed - flushed) <= room
 
 
 def _extra_peak(case: Case) -> tuple[int, int, int, int]:
