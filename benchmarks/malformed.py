@@ -54,7 +54,8 @@ def main() -> None:
         works = _still_works(page)
     ok = not (found["raised"] or found["unanswered"] or found["corrupted"] or unforeseen.seen) and works
     tell("malformed: messages that raised, failed or changed anything", _bad(found, unforeseen), "messages",
-         f"0 of {COUNT}, and the page still works", ok, works=works, unforeseen=unforeseen.seen[:5], **found)  # fmt: skip
+         f"0 of {COUNT}, and the page still works", ok, works=works, unforeseen=unforeseen.seen[:5],
+         **found)  # fmt: skip
     tell("malformed: the slowest answer", 1000 * took, "ms", f"<= {LARGEST_MS:g}", 1000 * took <= LARGEST_MS)
 
 

@@ -13,7 +13,8 @@ if __name__ == "__main__":
     package.__path__ = [str(Path(__file__).resolve().parents[1])]
     sys.modules["widgets"] = package
     # This folder holds modules of the package, none of which must shadow another of the same name.
-    sys.path.pop(0)
+    if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+        sys.path.pop(0)
 
     from widgets.serve.site import VisitorSite
 

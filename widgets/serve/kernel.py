@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -93,5 +94,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # The notebook's folder is the working one; nothing there may stand in for a module.
-    sys.path.pop(0)
+    if Path(sys.path[0]) == Path.cwd():
+        sys.path.pop(0)
     main()
