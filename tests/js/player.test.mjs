@@ -29,8 +29,8 @@ test("only the page's own address is read and written", () => {
 
 const film = () => ({
   values: [{ choices: [0], emulated: [false] }, { choices: [1], emulated: [false] }, "", { models: [] }, {}, ["m"], [], "x"],
-  layout: Object.fromEntries(["page", "map", "top", "banner", "search", "inspector", "compare"].map((id) => [id, { kind: id === "page" ? "box" : "view", classes: [] }])),
-  nodes: { page: "page", map: "map", top: "top", banner: "banner", search: "search", inspector: "inspector", compare: "compare" },
+  layout: Object.fromEntries(["page", "map", "top", "banner", "search", "inspector", "compare", "mark"].map((id) => [id, { kind: id === "page" ? "box" : "view", classes: [] }])),
+  nodes: { page: "page", map: "map", top: "top", banner: "banner", search: "search", inspector: "inspector", compare: "compare", mark: "mark" },
   facts: { start: "a", model: "m", precisions: ["fp32", "int8"], ops: ["op"], presets: { small: "b" }, history: {}, json: { a: "{}" } },
   frames: Object.fromEntries(["a", "b"].map((hash, at) => [hash, { map: { plan: at }, top: { top: 3 }, search: { search: 4 } }])),
   variants: {}, inspections: {}, inspector: [], marks: {}, keys: { a: {}, b: {} }, pairs: {}, opened: [],

@@ -102,6 +102,7 @@ def _named(page: Page, parts: dict[str, Any]) -> dict[str, Any]:
     inspector, errors, frontier = (parts[name] for name in ("Inspector", "ErrorsChart", "Frontier"))
     return {
         "page": page, "top": page.top_bar, "map": page.precision_map, "banner": page.banner,
+        "mark": page.recorded_mark,
         "search": parts["SearchPanel"], "frontier": frontier.head, "front": frontier.head.plot,
         "errors": errors.head, "errorplot": errors.head.plot, "inspector": inspector.head,
         "compare": parts["CompareRecipes"],

@@ -178,6 +178,7 @@ export class Player {
     if (this.axis) this.patch((film.variants[hash] || {})[`axis:${this.axis}`]);
     const top = this.modelOf(this.node("top"));
     top.take({ top: { ...top.get("top"), can_undo: this.at > 0, can_redo: this.at + 1 < this.visited.length } });
+    this.modelOf(this.node("mark")).take({ recipes: Object.keys(film.frames).length });
     this.select(this.selection);
     this.compare();
   }
@@ -245,6 +246,8 @@ export class Player {
   }
 
   on_hello() {}
+
+  on_arrive() {}
 
   on_dismiss() {}
 
