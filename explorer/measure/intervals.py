@@ -18,7 +18,7 @@ def paired_interval(differences: ArrayLike) -> tuple[float, float]:
     Differences of -1, 0 and 1 (two right-or-wrong scores) get the adjusted Wald interval of Bonett and Price 2012,
     "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data": it does not
     collapse to a point when no sample changed. Others get Student's t. Fewer than two samples: the whole (-1, 1), or
-    infinite where the differences are not of that kind.
+    infinite where the differences are not of that kind; NaN where one of them is not finite.
     """
     values = np.asarray(differences, dtype=np.float64).reshape(-1)
     n = len(values)
@@ -30,6 +30,8 @@ def paired_interval(differences: ArrayLike) -> tuple[float, float]:
         middle = gained - lost
         half = Z95 * math.sqrt((gained + lost - middle**2) / (n + 2))
         return max(-1.0, middle - half), min(1.0, middle + half)
+    if not np.isfinite(values).all():
+        return math.nan, math.nan
     half = student(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return float(values.mean()) - half, float(values.mean()) + half
 

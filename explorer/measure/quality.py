@@ -166,9 +166,12 @@ def divergence(output: Tensor, baseline: Tensor) -> Tensor:
 
 
 def sqnr_db(signal: float, noise: float) -> float:
-    """Return 10 log10(signal / noise) of two sums of squares; infinite without noise, NaN where a sum is NaN."""
+    """Return 10 log10(signal / noise) of two sums of squares; infinite without noise, NaN where a sum is NaN, minus
+    infinite where the noise is infinite."""
     if math.isnan(noise) or math.isnan(signal):
         return math.nan
+    if math.isinf(noise):
+        return -math.inf
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal else -math.inf

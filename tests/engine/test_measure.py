@@ -136,3 +136,5 @@ def test_outputs_that_are_no_logits_have_a_squared_error_in_the_unit_of_the_map(
     expected = float((moved.double() - wanted.double()).square().sum(-1).mean())
     assert found.cost == pytest.approx(expected, rel=1e-9), "of a position, summed over the last dimension"
     assert found.cost_interval[0] < found.cost < found.cost_interval[1]
+    meter.add(torch.full((6, 5, 3), math.inf), wanted, wanted)
+    assert (meter.read().cost, meter.read().sqnr_db) == (math.inf, -math.inf), "Inf is a result to show"
