@@ -1,11 +1,11 @@
 """The predicted map: what each op costs in each precision, from one walk back per probe, and prices of recipes."""
 
 from explorer.predict.band import Band
-from explorer.predict.keep import MapStore, kept_map, pack, unpack
+from explorer.predict.keep import MapStore, fingerprint_of, pack, unpack
 from explorer.predict.kv import FORMATS as KV_FORMATS
 from explorer.predict.kv import predict_kv
 from explorer.predict.pairs import ambiguous_cells, strongest_pairs
-from explorer.predict.predict import PROBES, Ask, fingerprint_of, predict_map, survey, unit_of
+from explorer.predict.predict import PROBES, Ask, predict_map, survey, unit_of
 from explorer.predict.price import Measured, Price, Pricer
 from explorer.predict.products import elementwise, signed
 from explorer.predict.record import Cell, Estimate, Flow, PredictedMap, Seam
@@ -27,7 +27,6 @@ __all__ = [
     "ambiguous_cells",
     "elementwise",
     "fingerprint_of",
-    "kept_map",
     "pack",
     "predict_kv",
     "predict_map",

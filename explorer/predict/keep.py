@@ -9,18 +9,15 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.compare.runs import Extent
 from explorer.precision import find_precision
-from explorer.predict.predict import Ask, fingerprint_of, predict_map
 from explorer.predict.record import Flow, PredictedMap, Seam
-from explorer.recipe import BASELINE
 from explorer.subject import Subject
 from explorer.version import __version__
 
@@ -37,13 +34,13 @@ class MapStore:
     def __init__(self, folder: Path | str, device: str = "") -> None:
         self.folder, self._device = Path(folder), device
 
-    def find(self, subject: Subject, ask: Ask) -> PredictedMap | None:
-        """Return what is kept of the precisions asked for, cut to the probes asked for; None where nothing is."""
+    def find(self, subject: Subject, precisions: Iterable[str], probes: int) -> PredictedMap | None:
+        """Return what is kept of some precisions, cut to so many probes; None where nothing is."""
         found = None
-        for precision in ask.precisions:
+        for precision in precisions:
             part = _read(self._path(fingerprint_of(subject), precision, _scales(subject, precision)))
-            if part is not None and part.probes >= ask.probes:
-                part = part.only([precision], probes=ask.probes)
+            if part is not None and part.probes >= probes:
+                part = part.only([precision], probes=probes)
                 found = part if found is None else found.merge(part)
         return found
 
@@ -64,36 +61,9 @@ class MapStore:
         return self.folder / f"{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}.npz"
 
 
-def kept_map(
-    store: MapStore,
-    subject: Subject,
-    ask: Ask,
-    extent: Extent = Extent(),  # noqa: B008  a frozen value
-    known: PredictedMap | None = None,
-    partial: Callable[[PredictedMap], None] | None = None,
-) -> PredictedMap:
-    """Return :func:`predict_map`'s answer, in which what the store has is not computed again, and keep it there.
-
-    What was found before an interruption is kept too.
-    """
-    stored = store.find(subject, ask)
-    if known is None or (stored is not None and (known.fingerprint, known.probes) != (stored.fingerprint, ask.probes)):
-        known = stored
-    elif stored is not None:
-        known = known.merge(stored)
-    latest: list[PredictedMap] = []
-
-    def note(found: PredictedMap) -> None:
-        latest[:] = [found]
-        if partial is not None:
-            partial(found)
-
-    try:
-        latest[:] = [predict_map(subject, ask, extent, known, note)]
-    finally:
-        if latest:
-            store.add(latest[0].only([name for name in ask.precisions if name != BASELINE]))
-    return latest[0]
+def fingerprint_of(subject: Subject) -> str:
+    """Return what must be equal for products to belong together: model, data, batches."""
+    return f"{subject.graph.fingerprint}-{subject.samples.fingerprint}-{subject.samples.batch_size}"
 
 
 def _scales(subject: Subject, precision: str) -> str:

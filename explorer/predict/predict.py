@@ -10,6 +10,7 @@ import numpy as np
 
 from explorer.compare.runs import Extent, each_batch
 from explorer.precision import find_precision
+from explorer.predict.keep import MapStore, fingerprint_of
 from explorer.predict.probes import seed_of
 from explorer.predict.products import Contract, signed
 from explorer.predict.record import Cell, Flow, PredictedMap, Products, Seam, Unit
@@ -43,6 +44,7 @@ def predict_map(
     extent: Extent = Extent(),  # noqa: B008  a frozen value
     known: PredictedMap | None = None,
     partial: Callable[[PredictedMap], None] | None = None,
+    store: MapStore | None = None,
 ) -> PredictedMap:
     """Return what each op costs in each precision, predicted from the first samples (512, or all of fewer).
 
@@ -50,20 +52,34 @@ def predict_map(
     of precisions that it lacks all, of others what comes after its samples; its other precisions are handed on.
     ``partial`` gets the map after every batch;
     the first is a rough answer. A cell whose kernel fails, or whose error passes an op without a derivative, is refused
-    with the reason. Raises :class:`Cancelled`.
+    with the reason. What ``store`` has is not computed again, and what is found is kept there, also before an
+    interruption. Raises :class:`Cancelled`.
     """
     extent = Extent(SAMPLES if extent.n is None else extent.n, extent.progress, extent.cancel)
+    known = known if store is None else _join(known, store.find(subject, ask.precisions, ask.probes))
     draft = _Draft(subject, ask, known, extent.of(len(subject.samples)))
     sensitivity = Sensitivity(subject, Manner(ask.probes, ask.contract, ask.budget_bytes))
-    for index, (inputs, batch) in enumerate(each_batch(subject, extent, _TEXT)):
-        work = draft.missing_at(index * subject.samples.batch_size)
-        if work is None:
-            continue
-        draft.add(sensitivity.run(inputs, batch, seed_of(subject.samples.fingerprint, index), work, extent.cancel))
-        draft.refuse(sensitivity.failures)
-        if partial is not None:
-            partial(draft.read())
+    try:
+        for index, (inputs, batch) in enumerate(each_batch(subject, extent, _TEXT)):
+            work = draft.missing_at(index * subject.samples.batch_size)
+            if work is None:
+                continue
+            draft.add(sensitivity.run(inputs, batch, seed_of(subject.samples.fingerprint, index), work, extent.cancel))
+            draft.refuse(sensitivity.failures)
+            if partial is not None:
+                partial(draft.read())
+    finally:
+        if store is not None:
+            store.add(draft.read().only([name for name in ask.precisions if name != BASELINE]))
     return draft.read()
+
+
+def _join(known: PredictedMap | None, stored: PredictedMap | None) -> PredictedMap | None:
+    """What is known and what is stored; what is stored alone where they do not belong together."""
+    if known is None or stored is None:
+        return known or stored
+    same = (known.fingerprint, known.probes) == (stored.fingerprint, stored.probes)
+    return known.merge(stored) if same else stored
 
 
 class _Draft:
@@ -155,11 +171,6 @@ def empty_map(subject: Subject, ask: Ask) -> PredictedMap:
 def unit_of(subject: Subject) -> Unit:
     """Return what costs are in: nats of KL where outputs are logits, else squared error."""
     return "nats" if subject.task.logits else "squared error"
-
-
-def fingerprint_of(subject: Subject) -> str:
-    """Return what must be equal for products to belong together: model, data, batches."""
-    return f"{subject.graph.fingerprint}-{subject.samples.fingerprint}-{subject.samples.batch_size}"
 
 
 def survey(subject: Subject, precisions: tuple[str, ...]) -> tuple[dict[Cell, Step], dict[Cell, str]]:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explorer.compare.runs import Extent
-from explorer.predict import Ask, MapStore, PredictedMap, kept_map, predict_map
+from explorer.predict import Ask, MapStore, PredictedMap, predict_map
 from explorer.predict.sensitivity import Sensitivity
 from tests.predict.conftest import open_subject
 
@@ -90,7 +89,7 @@ def test_what_passes_an_op_without_a_derivative_is_refused_and_the_rest_predicte
     subject = open_subject(Detour(), torch.randn(11, 8), None, "regression", tmp_path / "t.sqlite")
     ask = Ask(("bf16", "int8"), budget_bytes=bytes_)
     store = MapStore(tmp_path)
-    found = kept_map(store, subject, ask)
+    found = predict_map(subject, ask, store=store)
     passed = next(op.id for op in subject.graph.rows if "halve" in op.id)
     for precision in ask.precisions:
         assert found.refusals["near/linear", precision] == f"its error passes {passed!r}, which has no derivative"
@@ -99,4 +98,4 @@ def test_what_passes_an_op_without_a_derivative_is_refused_and_the_rest_predicte
     assert found.cost(passed, "bf16").value > 0 and found.samples == 11
     assert np.isnan(found.table().loc["near/linear", "int8"])
     monkeypatch.setattr(Sensitivity, "run", lambda *_: pytest.fail("it was kept"))
-    assert kept_map(store, subject, ask, Extent()).refusals == found.refusals
+    assert predict_map(subject, ask, store=store).refusals == found.refusals

@@ -15,7 +15,7 @@ from explorer.compare.items import Batch
 from explorer.compare.runs import Extent, cost_by_sample
 from explorer.errors import Cancelled, DataError, PrecisionError
 from explorer.kernels import as_float
-from explorer.predict import Ask, MapStore, PredictedMap, Seam, elementwise, kept_map, predict_kv, predict_map
+from explorer.predict import Ask, MapStore, PredictedMap, Seam, elementwise, predict_kv, predict_map
 from explorer.predict.gradients import Tape, cut_segments, find_carrying
 from explorer.predict.products import Pull, signed
 from explorer.predict.sensitivity import Sensitivity
@@ -203,20 +203,20 @@ def test_what_was_found_before_a_cancel_is_gone_on_from(vit: Subject, map_: Pred
 
 def test_a_kept_map_runs_nothing(vit: Subject, map_: PredictedMap, tmp_path: Any, monkeypatch: Any) -> None:
     store = MapStore(tmp_path, "cpu")
-    assert store.find(vit, BASIC) is None
-    found = kept_map(store, vit, BASIC)
+    assert store.find(vit, BASIC.precisions, 4) is None
+    found = predict_map(vit, BASIC, store=store)
     other = Extent(progress=lambda *_: None)
     monkeypatch.setattr(Sensitivity, "run", lambda *_: pytest.fail("it was kept"))
-    again = kept_map(MapStore(tmp_path, "cpu"), vit, BASIC, other)
+    again = predict_map(vit, BASIC, other, store=MapStore(tmp_path, "cpu"))
     np.testing.assert_array_equal(again.table(), found.table())
     recipe = vit.baseline.recipe.with_precision(found.ops[:8], "bf16", "test")
     assert again.cost_of(recipe) == found.cost_of(recipe) == map_.cost_of(recipe)
     assert again.emulated == found.emulated and again.refusals == found.refusals
-    assert store.find(vit, Ask(("int8",), probes=2)).probes == 2  # type: ignore[union-attr]
-    assert MapStore(tmp_path, "cuda").find(vit, BASIC) is None
+    assert store.find(vit, ["int8"], 2).probes == 2  # type: ignore[union-attr]
+    assert MapStore(tmp_path, "cuda").find(vit, BASIC.precisions, 4) is None
     for file in tmp_path.iterdir():
         file.write_bytes(b"no map")
-    assert store.find(vit, BASIC) is None
+    assert store.find(vit, BASIC.precisions, 4) is None
 
 
 def test_causal_models_count_all_tokens(llama: Subject) -> None:
