@@ -9,7 +9,7 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.search.dominance import undominated
+from explorer.search.dominance import undominated, without_beaten
 from explorer.search.highs import Effort, Relaxed, relax, solve_integers
 from explorer.search.prices import Linear
 from explorer.search.problem import Choice, Problem, meets
@@ -44,8 +44,10 @@ class Solution:
 def cheapest(problem: Problem, budget: float) -> Solution | None:
     """Return the choice of least quality cost that uses up at most ``budget``; None where no choice does."""
     start = start_within(problem, budget)
-    kept = undominated(problem, math.inf if start is None else problem.quality_of(start))
-    return _solve(kept, _Goal(budget=budget))
+    if start is None:
+        return _solve(undominated(problem), _Goal(budget=budget))
+    kept = undominated(problem, problem.quality_of(start))
+    return _solve(kept, _Goal(budget=budget), without_beaten(problem, kept, start))
 
 
 def least(problem: Problem, most: float = math.inf) -> Solution | None:
@@ -73,15 +75,18 @@ class _Goal:
         return math.isinf(self.most) or meets(problem.quality_of(choice), self.most)
 
 
-def _solve(kept: Problem, goal: _Goal) -> Solution | None:
-    """Solve the relaxation, round it, and solve exactly what could still be better: by reduced costs, very little."""
+def _solve(kept: Problem, goal: _Goal, first: dict[str, str] | None = None) -> Solution | None:
+    """Solve the relaxation, round it, and solve exactly what could still be better: by reduced costs, very little.
+
+    first: an allowed choice, from which swaps set out where rounding finds none.
+    """
     if any(not kept.options(group) for group in range(len(kept.groups))):
         return None
     programme, objective = _pose(kept, goal)
     relaxed = relax(programme, objective)
     if relaxed is None:
         return None
-    found = _round(kept, programme, relaxed, goal)
+    found = _round(kept, programme, relaxed, goal) or first
     if found is not None and goal.of_quality:
         found = improve(kept, Linear(kept), found, goal.budget)
     best = math.inf if found is None else goal.value(kept, found)
