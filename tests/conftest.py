@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,44 @@ def own_trial_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRECISION_EXPLORER_HOME", os.fspath(tmp_path_factory.mktemp("trials")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def captured_once() -> Iterator[None]:
+    """Equal models are captured once for all sessions: it takes longer than most tests, and graphs never change."""
+    from explorer import opening
+
+    capture, known = opening.capture, {}
+
+    def find(module: Any, args: Any, kwargs: Any, name: str) -> Any:
+        key = repr((name, _contents(module), _value(dict(enumerate(args))), _value(dict(kwargs))))
+        if " at 0x" in key or "<locals>" in key:  # an address or a name that something else may have later
+            return capture(module, args, kwargs, name)
+        if key not in known:
+            known[key] = capture(module, args, kwargs, name)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "capture", find)
+        yield
+
+
+def _contents(module: Any) -> tuple[Any, ...]:
+    """All that decides what a module computes: of each of its parts the type, the tensors, the settings, the hooks."""
+    return tuple(
+        (name, type(part), *((key, _value(value)) for key, value in vars(part).items() if key != "_modules"))
+        for name, part in module.named_modules()
+    )
+
+
+def _value(x: Any) -> Any:
+    """A tensor by its dtype, shape and a digest of its numbers; anything else as it describes itself."""
+    import torch
+
+    if isinstance(x, torch.Tensor):
+        numbers = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return x.dtype, x.shape, hashlib.blake2b(numbers).hexdigest()
+    return tuple((key, _value(value)) for key, value in x.items()) if isinstance(x, dict) else repr(x)
 
 
 @pytest.fixture(scope="session")

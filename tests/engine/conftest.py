@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import explorer as px
-from explorer import opening
-from explorer.graph import ModelGraph, Op, capture, fold_batch_norms, interpret
+from explorer.graph import Op, capture, fold_batch_norms, interpret
 from explorer.kernels import StaticScale
 from explorer.measure import find_device
 from explorer.recipe import Recipe
@@ -180,25 +179,6 @@ def make_bench() -> type[Bench]:
 @pytest.fixture
 def llama_bench() -> Bench:
     return build_bench("llama")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def captured_once() -> Iterator[None]:
-    """Equal tiny ViTs are captured once for all sessions: it takes longer than most tests, and graphs never change."""
-    known: dict[Any, ModelGraph] = {}
-
-    def find(module: nn.Module, args: Any, kwargs: Any, name: str) -> ModelGraph:
-        if type(module) is not TinyViT or kwargs:
-            return capture(module, args, kwargs, name)
-        weights = tuple((key, x.dtype, x.numpy().tobytes()) for key, x in module.state_dict().items())
-        key = (name, module.training, weights, tuple((x.shape, x.dtype) for x in args))
-        if key not in known:
-            known[key] = capture(module, args, kwargs, name)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opening, "capture", find)
-        yield
 
 
 def vit_data(n: int = 70) -> tuple[Tensor, Tensor]:
