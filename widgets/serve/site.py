@@ -35,7 +35,7 @@ KEPT: dict[type, type] = {
     RequestInfoSocketHandler: Query,
 }
 """Of Voila's handlers, those that a page needs, and what stands in their place. What is not listed is not served."""
-CLIMBING = r".*(?:\.\.|%2e%2e|%2e\.|\.%2e|%00|%5c|\\|//).*"
+CLIMBING = r"(?i).*(?:\.\.|%2e%2e|%2e\.|\.%2e|%00|%5c|\\|//).*"
 
 
 class OurKernel(KernelSpecManager):
