@@ -71,17 +71,15 @@ class Frontier:
     def at(self, budget: float) -> Proposal:
         """Return the best proposal under ``budget``, solved anew from what is known: no pass over the data.
 
-        Never one that is predicted to cost more than a proposal of this front within the budget.
-        Once proposals were verified, what was measured within the budget takes its place where it is better. Raises
-        :class:`RecipeError` where nothing is possible under it, with the least that is.
+        Never one that is predicted to cost more than a proposal of this front within the budget. Once proposals were
+        verified, what was measured within the budget takes its place where it is better. Raises :class:`RecipeError`
+        where nothing is possible under it, with the least that is.
         """
         known = (each for each in self.proposals if each.amount(self.objective) <= budget)
         found = min((self.solver.at(budget), *known), key=lambda each: each.price.cost)
-        return (
-            found
-            if self.rivals is None
-            else better_than(self.rivals.priced(found), self.measured, self.objective, budget)
-        )
+        if self.rivals is None:
+            return found
+        return better_than(self.rivals.priced(found), self.measured, self.objective, budget)
 
     def amounts(self, recipe: Recipe) -> tuple[float, int, float]:
         """Return the predicted milliseconds (NaN where unknown), the bytes and the bits per weight of any recipe."""

@@ -44,12 +44,14 @@ def test_the_sum_is_what_the_table_says_of_plans_that_were_seen(vit: Case, searc
 
 def test_proposals_keep_to_their_budget_by_their_real_plan(searcher: Searcher) -> None:
     low, high = searcher.limits
-    costs = []
+    costs, times = [], []
     for share in (0.0, 0.3, 0.6, 1.0):
         budget = low + share * (high - low)
         proposal = searcher.at(budget)
         assert proposal.latency_ms <= budget * (1 + 1e-6)
         costs.append(proposal.price.cost)
+        times.append(proposal.latency_ms)
+    assert searcher.limits[0] <= min(times) * (1 + 1e-6), "what was found is within the limits"
     assert costs == sorted(costs, reverse=True)
     with pytest.raises(RecipeError, match="the least that is possible is"):
         searcher.at(low * 0.5)
@@ -124,7 +126,7 @@ def test_verifying_measures_in_turn_and_keeps_what_it_has(vit: Case, front: Fron
             stop.set()
         return found
 
-    meters = Meters(quality, lambda recipe, progress, cancel: None)  # type: ignore[arg-type, return-value]
+    meters = Meters(quality, lambda recipe, progress, cancel: SimpleNamespace())  # type: ignore[arg-type, return-value]
     parts: list[Frontier] = []
     goal = Goal("bits", precisions=("bf16", "int8"))
     unverified = search(subject, Known(vit.known.pricer, vit.known.table, meters), goal)
@@ -133,5 +135,9 @@ def test_verifying_measures_in_turn_and_keeps_what_it_has(vit: Case, front: Fron
     measured = [proposal for proposal in verified.proposals if proposal.quality is not None]
     assert [each.recipe.hash for each in measured] == seen and all(each.measured_cost >= 0 for each in measured)
     assert all(proposal.quality is None for proposal in unverified.proposals)
+    again = verified.verify()
+    assert len(seen) == len(set(seen)) == len(verified.proposals), "what was measured is not measured again"
+    kept = [each.measured_cost for each in again.proposals]
+    assert kept == sorted(kept, reverse=True), "what another one beats is left out"
     with pytest.raises(ExplorerError, match="nothing measures"):
         front.verify()
