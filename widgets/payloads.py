@@ -184,7 +184,8 @@ def _kl(state: PageState) -> dict[str, Any]:
     return {
         "kind": _quality_kind(quality), "n": int(quality.n), "total": int(quality.total),
         "value": number(quality.cost), "lo": number(quality.cost_interval[0]), "hi": number(quality.cost_interval[1]),
-        "unit": "nats" if quality.squared_error is None else "squared error", "broken": not math.isfinite(quality.sqnr_db),
+        "unit": "nats" if quality.squared_error is None else "squared error",
+        "broken": not math.isfinite(quality.sqnr_db),
         "agreement": number(quality.agreement), "predicted": predicted,
     }  # fmt: skip
 
