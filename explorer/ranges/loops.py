@@ -133,8 +133,8 @@ def _take_off_small(chunk: Any, shift: Any, facts: Any) -> None:
 
 @njit(nogil=True)
 def _count_chunk(address: Any, size: Any, job: Any, exponent: Any, thread: Any) -> Any:
-    """Count a chunk; ``exponent`` is of the window that its sums are likely in. Return the one that they are in, and the
-    patterns of the largest magnitude and of the largest positive element, 0 if there is none."""
+    """Count a chunk; ``exponent`` is of the window that its sums are likely in. Return the one that they are in, and
+    the patterns of the largest magnitude and of the largest positive element, 0 if there is none."""
     limbs, bins, facts, found, extremes, masks, held, picked, filled = thread
     low, anchor = find_window(exponent)
     if job[at.MOMENTS] == 2:
