@@ -28,7 +28,7 @@ class Owners:
     def follow(self, op: Op, values: Mapping[str, Any]) -> None:
         """Note whose the rows of an op's result are, given the values that it reads."""
         if (picked := find_picked(op)) is not None:
-            self._pick(op, picked[0], values)
+            self._pick(op, picked[0], values[picked[1]], values)
             return
         for name in op.refs:
             if name in self._rows and _height(self._graph, name) == _height(self._graph, op.name):
@@ -45,9 +45,8 @@ class Owners:
         counts = rows.bincount(minlength=self._size)
         return rows.argsort(stable=True) if bool((counts == counts[0]).all()) else rows[:0]
 
-    def _pick(self, op: Op, source: str, values: Mapping[str, Any]) -> None:
-        index, height = values[find_picked(op)[1]], _height(self._graph, source)  # type: ignore[index]
-        rows = len(values[source]) if "batch" in height else 0
+    def _pick(self, op: Op, source: str, index: Tensor, values: Mapping[str, Any]) -> None:
+        rows = len(values[source]) if "batch" in _height(self._graph, source) else 0
         if index.dim() != 1 or index.dtype == torch.bool or not rows or rows % self._size:
             return
         in_order = torch.arange(self._size, device=index.device).repeat_interleave(rows // self._size)
