@@ -52,7 +52,7 @@ def main() -> None:
         page.page_state.cancel()
         assert page.wait(120)
         works = _still_works(page)
-    ok = not (found["raised"] or found["unanswered"] or found["corrupted"] or unforeseen.seen) and works
+    ok = not (found["raised"] or found["unanswered"] or found["corrupted"] or unforeseen.seen) and all(works.values())
     tell("malformed: messages that raised, failed or changed anything", _bad(found, unforeseen), "messages",
          f"0 of {COUNT}, and the page still works", ok, works=works, unforeseen=unforeseen.seen[:5],
          **found)  # fmt: skip
@@ -106,16 +106,16 @@ def _facts(page: Any) -> tuple[Any, ...]:
     return page.session.recipe.hash, state.selection, state.filter, state.opening, id(state.session)
 
 
-def _still_works(page: Any) -> bool:
-    """Whether the page still takes a choice, measures it, and comes back from it."""
+def _still_works(page: Any) -> dict[str, bool]:
+    """Whether the page still takes a choice, measures it, and comes back from it, each by name."""
     state, session = page.page_state, page.session
     op = next(op for op in session.ops.index if op.endswith("mlp.fc1/linear"))
     messages.answer(state, {"id": 1, "type": "reset"})
     there = messages.answer(state, {"id": 2, "type": "set", "ops": [op], "precision": "int8"})
-    measured = page.wait(300) and state.quality is not None and state.quality.n == state.quality.total
-    chosen = session.recipe[op] == "int8"
-    back = messages.answer(state, {"id": 3, "type": "undo"})
-    return bool(there["ok"] and measured and chosen and back["ok"] and session.recipe[op] == "fp32")
+    works = {"set": there["ok"], "chosen": session.recipe[op] == "int8", "idle again": page.wait(600)}
+    works["measured"] = state.quality is not None and state.quality.n == state.quality.total
+    works["undo"] = messages.answer(state, {"id": 3, "type": "undo"})["ok"]
+    return works | {"back": session.recipe[op] == "fp32"}
 
 
 if __name__ == "__main__":
