@@ -9,7 +9,8 @@ from benchmarks.record import RUN
 
 PARTS = (
     "speed", "overhead", "formats", "ranges", "replaying", "sweeping", "mapping", "capturing", "page", "strips",
-    "kernels", "models", "repeatability", "agreement", "searching", "modelopt", "report",
+    "kernels", "models", "repeatability", "agreement", "searching", "modelopt", "serving",
+    "malformed", "report",
 )  # fmt: skip
 MOST_SECONDS = 1800.0
 
