@@ -85,7 +85,7 @@ def site_server(assets: Assets, site: Site, folder: Path) -> Server:
     """Voila behind our doors, with our notebooks, template and settings, whatever the user's own Jupyter has."""
     pages = {name: str(assets.notebook.parent / file) for name, file in PAGES.items()}
     command = (
-        *(sys.executable, str(assets.site), str(assets.notebook)),
+        *(sys.executable, str(assets.site), "widgets.serve.site", str(assets.notebook)),
         *(f"--Voila.ip={site.ip}", f"--Voila.port={site.port}", f"--Voila.base_url={site.base_url}", "--no-browser"),
         f"--Voila.config_file_paths={assets.voila_config}",
         f"--Voila.connection_dir_root={folder}",

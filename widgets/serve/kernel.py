@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import ipywidgets
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
@@ -26,12 +23,14 @@ Handler = Callable[[Any, Any, dict[str, Any]], None]
 
 
 class VisitorKernel(IPythonKernel):
-    """IPython's kernel, which checks every comm message before a widget hears of it."""
+    """IPython's kernel, which checks every comm message before a widget hears of it.
+
+    ipywidgets is imported by the page and not here: it looks for the kernel when it is imported, and where it cannot
+    be, the page says so.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # ipywidgets does this when it is imported in a kernel; here it was imported before there was one.
-        ipywidgets.register_comm_target()
         for kind in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[kind] = self._checked(kind, self.shell_handlers[kind])
 
@@ -58,6 +57,8 @@ def reason_against(kind: str, message: dict[str, Any], comms: dict[str, Any]) ->
     reason = refusal_of_comm(kind, content)
     if reason or kind == "comm_open":
         return reason
+    import ipywidgets
+
     widget = _widget_of(comms.get(content["comm_id"]))
     if widget is ipywidgets.Widget:
         return "" if kind == "comm_close" or content["data"]["method"] == "request_states" else "it is the control comm"
@@ -72,6 +73,8 @@ def _widget_of(comm: Any) -> Any:
 
 
 def _reason_against_change(widget: Any, data: dict[str, Any]) -> str:
+    import ipywidgets
+
     method, name = data["method"], type(widget).__name__
     if method == "request_state":
         return ""
@@ -90,10 +93,3 @@ def main() -> None:
     """Run the kernel that the site asked for on the command line."""
     limits.enforce_memory(limits.of_this_kernel())
     IPKernelApp.launch_instance(kernel_class=VisitorKernel)
-
-
-if __name__ == "__main__":
-    # The notebook's folder is the working one; nothing there may stand in for a module.
-    if Path(sys.path[0]) == Path.cwd():
-        sys.path.pop(0)
-    main()

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
@@ -24,6 +25,7 @@ from widgets.serve.doors import Health, KernelFacts, NoSuchPage, Page, Query, ar
 from widgets.serve.rules import MAX_TEXT_BYTES, MESSAGES
 
 KERNEL = "python3"
+START = Path(__file__).with_name("__main__.py")
 KEPT: dict[type, type] = {
     TemplateStaticFileHandler: TemplateStaticFileHandler,
     MultiStaticFileHandler: MultiStaticFileHandler,
@@ -47,7 +49,7 @@ class OurKernel(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         if kernel_name != KERNEL:
             raise NoSuchKernel(kernel_name)
-        argv = [sys.executable, "-m", "widgets.serve.kernel", "-f", "{connection_file}"]
+        argv = [sys.executable, str(START), "widgets.serve.kernel", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, name=KERNEL, display_name="Precision Explorer", language="python")
 
 
@@ -122,3 +124,8 @@ class VisitorSite(Voila):
         """What Voila keeps of each kernel that no visitor has yet: its id, and the task that builds its page."""
         heated = getattr(self.kernel_manager, "_pools", {}).values()
         return [task.result() for pool in heated for task in pool if task.done() and not task.exception()]
+
+
+def main() -> None:
+    """Run the site that the command line and the environment describe."""
+    VisitorSite.launch_instance()
