@@ -248,4 +248,4 @@ FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "remedy": {"finding", "remedy", "hash"},
     **search_messages.FIELDS,
 }
-QUIET = {"hello", "cancel", "select", "filter", "recipe_json"} | search_messages.QUIET
+QUIET = {"hello", "arrive", "cancel", "select", "filter", "recipe_json"} | search_messages.QUIET

@@ -10,6 +10,7 @@ from explorer.recipe import History
 from tests.widgets.small import ACT, FIRST
 from widgets.app import Page
 from widgets.links import Link, new_page_name, read_link
+from widgets.sharing import state_of
 
 MODELS = ("digits-vit", "adder-gpt")
 
@@ -47,6 +48,7 @@ def arrive(page: Page, /, **said: str) -> dict[str, Any]:
 def start(small: Any) -> History:
     """The small session as it was opened."""
     small.reset()
+    state_of(small).complain("")
     return History.of(small.recipe)
 
 
@@ -99,3 +101,10 @@ def test_another_models_page_is_left_alone(small: Any, start: History) -> None:
     arrive(page, page=name)
     assert small.recipe == start.current
     assert page.page_state.message == ""
+
+
+def test_arriving_takes_no_message_away(small: Any, start: History) -> None:
+    page = Page(small)
+    page.page_state.complain("its model could not be opened")
+    assert arrive(page)["ok"]
+    assert page.page_state.message == "its model could not be opened"
