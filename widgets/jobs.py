@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import threading
 import time
@@ -12,6 +13,8 @@ import explorer as px
 
 LOG = logging.getLogger("widgets")
 EVERY_S = 0.1
+END_S = 5.0
+"""How long a process that ends waits for what runs to notice."""
 
 
 class MainLoop:
@@ -107,6 +110,8 @@ class Jobs:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="widgets-worker", daemon=True)
                 self._thread.start()
+                # An interpreter that ends while the worker is in compiled code would abort.
+                atexit.register(self.end)
             self._wake.notify_all()
         return task
 
@@ -135,6 +140,11 @@ class Jobs:
         """Blocks until nothing runs or waits; for scripts and tests, not for the main loop."""
         with self._wake:
             return self._wake.wait_for(lambda: self._running is None and self._waiting is None, timeout)
+
+    def end(self) -> None:
+        """Cancels all there is and waits for it, for a few seconds at most."""
+        self.cancel()
+        self.wait(END_S)
 
     def _loop(self) -> None:
         while True:
