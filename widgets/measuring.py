@@ -192,14 +192,9 @@ def _reporter(state: PageState, task: Task, phase: str) -> Progress:
 
 
 def _weigh(state: PageState, session: Any, recipe: Any, task: Task) -> None:
-    try:
-        memory = session.memory(recipe)
-    except BundleError:
-        _mark(state, task, PARTS, NOT_RECORDED)
+    memory = _found(state, task, "memory", lambda: session.memory(recipe))
+    if memory is None:
         return
-    except Exception as error:
-        _mark(state, task, ["memory"], describe(error))
-        raise
 
     def take() -> None:
         state.memory = memory
@@ -215,21 +210,17 @@ def _evaluate(state: PageState, session: Any, recipe: Any, task: Task) -> None:
         state.remember()
         state.changed("measured")
 
-    try:
-        quality = session.evaluate(
+    def find() -> Any:
+        return session.evaluate(
             recipe,
             progress=_reporter(state, task, "quality"),
             cancel=task.cancel,
             partial=lambda quality: task.post_some("partial", lambda: take(quality)),
         )
-    except px.Cancelled:
-        raise
-    except BundleError:
-        _mark(state, task, PARTS, NOT_RECORDED)
+
+    quality = _found(state, task, "quality", find)
+    if quality is None:
         return
-    except Exception as error:
-        _mark(state, task, ["quality"], describe(error))
-        raise
     if state.predicted_map is not None:
         session.price(recipe)  # the measured recipe narrows the band: worked out here, so that a click finds it done
 
@@ -248,24 +239,33 @@ def _time(state: PageState, session: Any, recipe: Any, seconds: float, task: Tas
         state.refresh_costs()
         state.changed("measured", "times")
 
-    task.post(lambda: state.progress("timing: one run at a time on this machine"))
-    try:
-        latency = session.latency(
+    def find() -> Any:
+        return session.latency(
             recipe,
             seconds=seconds,
             within=LATENCY_WITHIN,
             progress=_reporter(state, task, "latency"),
             cancel=task.cancel,
         )
+
+    task.post(lambda: state.progress("timing: one run at a time on this machine"))
+    latency = _found(state, task, "latency", find)
+    if latency is not None:
+        task.post(lambda: take(latency))
+
+
+def _found(state: PageState, task: Task, part: str, find: Callable[[], Any]) -> Any:
+    """What ``find`` returns; None where a recorded session lacks it. Why there is none stands by the part."""
+    try:
+        return find()
     except px.Cancelled:
         raise
     except BundleError:
         _mark(state, task, PARTS, NOT_RECORDED)
-        return
+        return None
     except Exception as error:
-        _mark(state, task, ["latency"], describe(error))
+        _mark(state, task, [part], describe(error))
         raise
-    task.post(lambda: take(latency))
 
 
 def _enough(latency: Any) -> bool:
