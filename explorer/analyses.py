@@ -143,16 +143,18 @@ class Analyses:
         recipe: Recipe | None = None,
         n: int | None = None,
         *,
+        ops: Sequence[str] | None = None,
         progress: Progress | None = None,
         cancel: Any = None,
     ) -> pd.DataFrame:
         """Return the three errors of each op side by side (on 128 samples by default), and what becomes of its own.
 
-        behaviour: ``"heals"`` where what follows takes the error away, ``"amplifies"`` where it makes it larger.
+        behaviour: ``"heals"`` where what follows takes the error away, ``"amplifies"`` where it makes it larger. With
+        ``ops`` only these are looked at, which is quick; their behaviour is not told, for it takes all ops to judge.
         """
         with terminal_progress(progress) as report:
-            found = compare.errors(self.subject, self._asked(recipe), n, report, cancel)
-        return self._keep("errors", recipe, found)
+            found = compare.errors(self.subject, self._asked(recipe), n, report, cancel, ops)
+        return found if ops is not None else self._keep("errors", recipe, found)
 
     def first_nonfinite(
         self,
@@ -212,17 +214,19 @@ class Analyses:
         self,
         recipe: Recipe | None = None,
         *,
+        ops: Sequence[str] | None = None,
         progress: Progress | None = None,
         cancel: Any = None,
     ) -> tuple[diagnosis.Finding, ...]:
         """Return what goes wrong, the worst first: the op, a cause with its evidence, and remedies; empty if nothing.
 
-        Costs are measured on 64 samples spread over the data.
+        Costs are measured on 64 samples spread over the data; with ``ops`` only theirs, which is quick.
         """
         with terminal_progress(progress) as report:
             ranges = self.range_set(progress=report, cancel=cancel)
-            evidence = diagnosis.gather(self.subject, self._asked(recipe), ranges, progress=report, cancel=cancel)
-        return self._keep("diagnose", recipe, diagnosis.judge(evidence))
+            extent = compare.Extent(diagnosis.SAMPLES, report, cancel)
+            found = diagnosis.judge(diagnosis.gather(self.subject, self._asked(recipe), ranges, extent, ops))
+        return found if ops is not None else self._keep("diagnose", recipe, found)
 
     def preview(
         self,

@@ -6,21 +6,24 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from explorer.analyses import Analyses
 from explorer.errors import PrecisionError, RecipeError
 from explorer.kernels import Option
 from explorer.latency import LatencyTable
 from explorer.precision import find_precision
 from explorer.progress import Progress, terminal_progress, with_progress
-from explorer.recipe import History, HistoryNode, Recipe, Where, build_presets, is_exact, select
+from explorer.recipe import History, Past, Recipe, Where, build_presets, is_exact, select
 from explorer.run import METHOD, Calibration, Plan, calibrate
 from explorer.subject import Subject
+from explorer.tables import OpStates, cast_rows, casts_table, op_states, ops_table, row_links
 
 COLUMNS = ("fp32", "bf16", "fp16", "fp8", "int8", "int8_static", "w8", "w4")
 PLANS_KEPT = 64
 
 
-class Choices(Analyses):
+class Choices(Past, Analyses):
     """The part of a session that holds its recipe: set, apply, undo, redo, and a tree of all that was chosen."""
 
     def __init__(self, subject: Subject, times: LatencyTable) -> None:
@@ -29,12 +32,19 @@ class Choices(Analyses):
         self._history = History.of(subject.baseline.recipe)
         self._plans: dict[str, Plan] = {}
         self._calibration: Calibration | None = None
+        self._marked: tuple[Recipe, Calibration, Recipe] | None = None
 
     @property
     def recipe(self) -> Recipe:
         """The current recipe; one with static precisions knows under which scales, once there are any."""
-        current = self._history.current
-        return current.with_calibration(self._calibration) if self._calibration is not None else current
+        current, scales = self._history.current, self._calibration
+        if scales is None:
+            return current
+        # The same object each time: what follows from a recipe, its hash before all, is kept with it.
+        marked = self._marked
+        if marked is None or marked[0] is not current or marked[1] is not scales:
+            self._marked = marked = current, scales, current.with_calibration(scales)
+        return marked[2]
 
     @property
     def plan(self) -> Plan:
@@ -46,8 +56,8 @@ class Choices(Analyses):
         recipe = self.recipe if recipe is None else self._own(recipe)
         plan = self._plans.get(recipe.hash)
         if plan is None:
-            plan = self.subject.planner.plan(recipe)
             recent = list(self._plans.items())[-PLANS_KEPT:]
+            plan = self.subject.planner.plan(recipe, near=recent[-1][1] if recent else None)
             self._plans = {**dict(recent), recipe.hash: plan}
         # The hash leaves out reasons: an equal recipe chosen for another reason has the same plan.
         return plan if plan.recipe == recipe else replace(plan, recipe=recipe)
@@ -60,6 +70,41 @@ class Choices(Analyses):
     def presets(self) -> dict[str, Recipe]:
         """Return the named recipes: ``fp32``, ``bf16``, ``autocast-bf16``, ``int8-dynamic``, ..."""
         return build_presets(self.subject.graph, self.subject.planner.option)
+
+    # What the current recipe looks like
+
+    @property
+    def ops(self) -> pd.DataFrame:
+        """One row per op that has a precision, indexed by op id."""
+        return ops_table(self.plan)
+
+    @property
+    def op_states(self) -> OpStates:
+        """The columns of :attr:`ops` that change with the recipe, as lists."""
+        return op_states(self.plan)
+
+    def casts(self, recipe: Recipe | None = None) -> pd.DataFrame:
+        """Return one row per cast of the recipe's plan; ``time_us`` is NaN until its latency was measured."""
+        return casts_table(self.plan_of(recipe), self._latencies.time_us)
+
+    @property
+    def cast_rows(self) -> list[tuple[Any, ...]]:
+        """The rows of :meth:`casts` under the current recipe, as tuples."""
+        return cast_rows(self.plan, self._latencies.time_us)
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        """Edges among the rows of :attr:`ops`, looking through views."""
+        return row_links(self.subject.graph)
+
+    @property
+    def formats_out(self) -> dict[str, str]:
+        """Op id -> the format that flows out of it under the current recipe."""
+        return {step.op.id: step.gives for step in self.plan.steps if step.op.has_precision}
+
+    def predicted_latency_ms(self, recipe: Recipe | None = None) -> float | None:
+        """Return the sum of the per-op table for ``recipe``, or None while an op or cast of it was never timed."""
+        return self._latencies.predict_ms(self.plan_of(recipe))
 
     # Choosing
 
@@ -105,44 +150,6 @@ class Choices(Analyses):
             self._own(node.recipe)
         return self._move(history)
 
-    @property
-    def history(self) -> tuple[HistoryNode, ...]:
-        """Every recipe that was current, as a tree: a node per choice, with its parent and what changed in words."""
-        return self._history.nodes
-
-    @property
-    def node(self) -> HistoryNode:
-        """Where the current recipe stands in :attr:`history`."""
-        return self._history.node
-
-    def go_to(self, node_id: int) -> Recipe:
-        """Make the recipe of any node of :attr:`history` the current one; raise :class:`RecipeError` for an unknown id.
-
-        Nothing is lost by it: undo leads to that node's parents, redo back towards it.
-        """
-        return self._move(self._history.go_to(node_id))
-
-    def undo(self) -> Recipe:
-        """Return to the recipe from which the current one was made; at the first one, stay."""
-        return self._move(self._history.undo())
-
-    def redo(self) -> Recipe:
-        """Go on towards where one was last; with nothing made from here, stay."""
-        return self._move(self._history.redo())
-
-    @property
-    def onward(self) -> tuple[int | None, ...]:
-        """For each node of :attr:`history`, its child on the way to where one was last."""
-        return self._history.onward
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
-
     # Static scales
 
     @property
@@ -173,10 +180,6 @@ class Choices(Analyses):
 
     # Private
 
-    def _move(self, history: History) -> Recipe:
-        self._history = history
-        return history.current
-
     def _own(self, recipe: Recipe) -> Recipe:
         """Return ``recipe`` if it is for this model, in this graph's order of ops."""
         graph, asked = self.subject.graph, f"apply a recipe for {recipe.model!r}"
@@ -186,6 +189,6 @@ class Choices(Analyses):
                 f"its model has fingerprint {recipe.fingerprint}, {graph.name!r} has {graph.fingerprint}",
                 "a recipe made for this model with these weights",
             )
-        if odd := sorted(set(recipe.precisions) ^ {op.id for op in graph.rows}):
+        if odd := sorted(recipe.precisions.keys() ^ graph.row_ids):
             raise RecipeError(asked, f"op {odd[0]!r} is not in both recipe and model", "a recipe that names every op")
         return recipe

@@ -83,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_server_options(command: argparse.ArgumentParser, port: int) -> None:
-    pages = "explorer: a model and its precisions (default); formats: number formats, bit by bit; ranges: a workshop"
-    command.add_argument("--page", choices=sorted(serving.PAGES), default="explorer", help=pages)
+    pages = "; ".join(f"{name}: {page.title}" for name, page in serving.PAGES.items())
+    command.add_argument("--page", choices=list(serving.PAGES), default="explorer", help=pages)
     command.add_argument("--port", type=int, help=f"default: {port}, or the next that is free")
     command.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     command.add_argument("--verbose", action="store_true", help="show the server's own messages")

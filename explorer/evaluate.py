@@ -102,6 +102,11 @@ class Evaluator:
                 found.append(self.replay.run(executor, batch, inputs) if use_replay else executor.run(inputs))
             return found
 
+    def forget(self) -> None:
+        """Let go of the replay's live sets: the next evaluation runs from the start, with the same result."""
+        with self._lock:
+            self.replay.clear()
+
     def output_of_first_batch(self, plan: Plan, kernels: KernelCache) -> Tensor:
         """Return the output of the first batch: enough to check targets against."""
         inputs = dict(zip(self.graph.inputs, self.samples.batch(0), strict=True))

@@ -29,7 +29,7 @@ STEPS = ("loading the model", "capturing its graph", "preparing the kernels", "r
 
 
 def open(  # noqa: A001  explorer.open is the name users read best
-    model: str | Path | nn.Module,
+    model: str | Path | nn.Module | Loaded,
     inputs: Inputs | None = None,
     data: Any = None,
     task: str | Score | None = None,
@@ -45,8 +45,8 @@ def open(  # noqa: A001  explorer.open is the name users read best
 
     model: the name of a bundled model (``"digits-vit"``, ``"digits-cnn"``, ``"adder-gpt"``), of one with a planted
         fault (``"planted/fp16-overflow"``, ...), ``"hf:<name>"``, ``"timm:<name>"``, ``"torchvision:<name>"``, a local
-        folder or ``.safetensors``/state dict (with ``builder``, a function that returns the module to fill), or an
-        ``nn.Module`` in eval mode. A module is not changed.
+        folder or ``.safetensors``/state dict (with ``builder``, a function that returns the module to fill), an
+        ``nn.Module`` in eval mode, or what a loader of ``explorer.zoo`` returned. A module is not changed.
     inputs: example inputs of ``forward``: a tensor, a tuple, or a mapping by argument name; needed for a module.
     data: ``(x, y)``, a DataLoader of such batches, or None: then the inputs serve as data, without labels.
     task: ``"classification"``, ``"causal-lm"`` (labels [n, seq], -100 where not asked, aligned with the logits),
@@ -85,7 +85,7 @@ def _tell(report: Progress | None, done: int) -> None:
 
 
 def _load(
-    model: str | Path | nn.Module,
+    model: str | Path | nn.Module | Loaded,
     inputs: Inputs | None,
     data: Any,
     task: str | Score | None,
@@ -94,9 +94,15 @@ def _load(
 ) -> Loaded:
     if isinstance(model, nn.Module):
         return _from_module(model, inputs, data, task, name)
-    if not isinstance(model, (str, Path)):
+    if not isinstance(model, (str, Path, Loaded)):
         raise ModelError("open a model", f"it is {type(model).__name__}", "an nn.Module, a name or a path")
-    if str(model) in BUNDLED or str(model) in PLANTED:
+    if isinstance(model, Loaded):
+        if inputs is not None or builder is not None:
+            raise ModelError(
+                f"open {model.name!r}", "it was loaded with its own inputs", "px.open(loaded) without them"
+            )
+        loaded = model
+    elif str(model) in BUNDLED or str(model) in PLANTED:
         if inputs is not None or builder is not None:
             raise ModelError(f"open {model!r}", "a bundled model has its own inputs", "px.open(name) without them")
         loaded = load_bundled(str(model)) if str(model) in BUNDLED else load_planted(str(model))

@@ -30,7 +30,7 @@ from explorer.samples import Samples, check_targets
 from explorer.search import Meters
 from explorer.searches import Searches
 from explorer.subject import Subject
-from explorer.tables import casts_table, memory_table, ops_table, row_links
+from explorer.tables import memory_table
 from explorer.trials import TrialStore, trials_table
 
 REPLAY_BUDGET = 512 << 20
@@ -192,27 +192,6 @@ class Session(Choices, Searches):
         """
         return treat(remedy.remedies[0] if isinstance(remedy, Finding) else remedy, self)
 
-    # What the current recipe looks like
-
-    @property
-    def ops(self) -> pd.DataFrame:
-        """One row per op that has a precision, indexed by op id."""
-        return ops_table(self.plan)
-
-    def casts(self, recipe: Recipe | None = None) -> pd.DataFrame:
-        """Return one row per cast of the recipe's plan; ``time_us`` is NaN until its latency was measured."""
-        return casts_table(self.plan_of(recipe), self._latencies.time_us)
-
-    @property
-    def links(self) -> list[tuple[str, str]]:
-        """Edges among the rows of :attr:`ops`, looking through views."""
-        return row_links(self.graph)
-
-    @property
-    def formats_out(self) -> dict[str, str]:
-        """Op id -> the format that flows out of it under the current recipe."""
-        return {step.op.id: step.gives for step in self.plan.steps if step.op.has_precision}
-
     # Measuring
 
     def evaluate(
@@ -276,10 +255,6 @@ class Session(Choices, Searches):
         self._ledger.add_latency(plan.recipe, conditions_of(baseline.label, engine, cold), found)
         return found
 
-    def predicted_latency_ms(self, recipe: Recipe | None = None) -> float | None:
-        """Return the sum of the per-op table for ``recipe``, or None while an op or cast of it was never timed."""
-        return self._latencies.predict_ms(self.plan_of(recipe))
-
     def memory(self, recipe: Recipe | None = None) -> pd.DataFrame:
         """Return bytes of weights, scales and activations (peak) of ``recipe`` beside FP32's."""
         plan = self.plan_of(recipe)
@@ -330,6 +305,10 @@ class Session(Choices, Searches):
         if settle(choices, self.device, progress=progress, cancel=cancel):
             self._planner.forget_choices()
             self._plans = {}
+
+    def rest(self) -> None:
+        """Let go of what only makes the next measurement quicker; every number stays as it is."""
+        self._evaluator.forget()
 
     # Private
 

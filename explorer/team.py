@@ -1,5 +1,5 @@
 # mypy: disable-error-code="attr-defined,call-arg,no-untyped-call,untyped-decorator"
-"""Work shared among torch's own OpenMP threads. Importing this file imports Numba. (Effect: threads.)
+"""Work shared among torch's own OpenMP threads. Importing this file imports Numba. (Effect: threads, a lock file.)
 
 A pool of Numba's would share the cores with torch's, and each would wait for the other's threads to stop spinning. So
 the work is compiled as a C function, and torch's OpenMP library calls it in its team: every thread claims one share
@@ -9,14 +9,18 @@ after another until there is none.
 from __future__ import annotations
 
 import ctypes
+import getpass
 import hashlib
+import os
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from llvmlite import ir
-from numba import types
+from numba import cfunc, config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -42,6 +46,27 @@ def pointer(typing_context: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), generate
+
+
+def compiled(function: Any) -> Any:
+    """Return ``function`` of a block, compiled as work for :func:`run`, or read from Numba's cache.
+
+    One process at a time: Numba numbers what it compiles of a function in an index that it reads and writes without a
+    lock, so that of two kernels that start together one could find the other's code under its own number. The second
+    waits, and reads what the first compiled.
+    """
+    with FileLock(_lock_path()):
+        return cfunc(CALL, cache=True)(function)
+
+
+def _lock_path() -> Path:
+    """One file for each cache that processes may share."""
+    if config.CACHE_DIR:
+        folder = Path(config.CACHE_DIR)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / "compiling.lock"
+    user = getattr(os, "getuid", getpass.getuser)()  # in a container a user may have a number and no name
+    return Path(tempfile.gettempdir()) / f"precision-explorer-{user}-compiling.lock"
 
 
 def digest(*files: Path) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,11 +71,22 @@ def find_reformats(plan: Plan) -> tuple[tuple[Reformat, ...], Layouts]:
     strides depend on data is None, and nothing is said about who reads it.
     """
     demands = {step.op.id: _demand(step) for step in plan.steps}  # asked before: weights that have data answer
-    with FakeTensorMode() as mode, torch.no_grad():
+    with FakeTensorMode() as mode, torch.no_grad(), _quiet():
         tracer = _Tracer(plan, mode, demands)
         for position, step in enumerate(plan.steps):
             tracer.run(position, step)
     return tuple(tracer.found), tracer.values
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from logging, with its traceback, what an op raises without data: here it answers."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _demand(step: Step) -> Demand:

@@ -47,7 +47,7 @@ def load(path: str | Path) -> Recorded:
         raise BundleError(asked, f"its schema is {found!r}", f"a bundle of schema {SCHEMA!r}, saved by this version")
     arrays = {name: read_arrays(parts[name], name, asked) for name in (RANGES, MAP, SAMPLES) if name in parts}
     try:
-        recorded = Recorded(_contents(facts, arrays, asked))
+        recorded = Recorded(_contents(facts, arrays, asked), Path(path).absolute())
         _ = (
             recorded.ops,
             recorded.marked,

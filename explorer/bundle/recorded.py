@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import pandas as pd
@@ -20,8 +21,9 @@ from explorer.ledger import Known, Trial
 from explorer.measure import Device, Quality
 from explorer.observe import RangeSet
 from explorer.predict import Band, Measured, PredictedMap, Price, Pricer
-from explorer.recipe import History, HistoryNode, Recipe, Where, is_exact, select
+from explorer.recipe import History, Past, Recipe, Where, is_exact, select
 from explorer.search import Frontier
+from explorer.tables import OpStates
 from explorer.trials import trials_table
 
 IN_FULL = "explorer.open(...) with the model"
@@ -60,7 +62,7 @@ class RecordedSubject:
         raise BundleError("compute this anew", "a recorded exploration holds no model and no data", IN_FULL)
 
 
-class Recorded:
+class Recorded(Past):
     """A saved exploration: what a session showed, on the device and at the time that :attr:`provenance` names.
 
     It has a session's methods as far as pages use them. Recipes can be switched to where they were recorded, and any
@@ -69,8 +71,9 @@ class Recorded:
 
     recorded = True
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, file: Path | None = None) -> None:
         facts = contents.facts
+        self.file = file
         self._contents, self._history = contents, contents.history
         self.name, self.title, self.score_name, self.score_unit = (
             str(facts[name]) for name in ("name", "title", "score_name", "score_unit")
@@ -108,22 +111,6 @@ class Recorded:
     def recipe(self) -> Recipe:
         return self._history.current
 
-    @property
-    def history(self) -> tuple[HistoryNode, ...]:
-        return self._history.nodes
-
-    @property
-    def node(self) -> HistoryNode:
-        return self._history.node
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
-
     def recipes(self) -> dict[str, Recipe]:
         """Return every recorded recipe by its hash."""
         return dict(self._contents.recipes)
@@ -159,15 +146,6 @@ class Recorded:
         """Go to FP32 everywhere."""
         return self.apply(Recipe.baseline(self.name, self.recipe.fingerprint, self.recipe.precisions))
 
-    def go_to(self, node_id: int) -> Recipe:
-        return self._move(self._history.go_to(node_id))
-
-    def undo(self) -> Recipe:
-        return self._move(self._history.undo())
-
-    def redo(self) -> Recipe:
-        return self._move(self._history.redo())
-
     def misfit(self, recipe: Recipe) -> str:
         return ""
 
@@ -185,6 +163,17 @@ class Recorded:
             emulated=[step.emulated for step in steps],
             refusal=[step.refusal for step in steps],
         )
+
+    @property
+    def op_states(self) -> OpStates:
+        """The columns of :attr:`ops` that change with the recipe, as lists."""
+        ops, formats = self.ops, self.formats_out
+        return OpStates.of_table(ops, [formats[op] for op in ops.index])
+
+    @property
+    def cast_rows(self) -> list[tuple[Any, ...]]:
+        """The rows of :meth:`casts` under the current recipe, as tuples."""
+        return list(self.casts().itertuples(index=False, name=None))
 
     @property
     def links(self) -> list[tuple[str, str]]:
@@ -271,9 +260,9 @@ class Recorded:
     def boundaries(self, recipe: Recipe | None = None) -> Any:
         return self._answer("boundaries", recipe)
 
-    def errors(self, recipe: Recipe | None = None, **_: Any) -> pd.DataFrame:
+    def errors(self, recipe: Recipe | None = None, *, ops: Sequence[str] | None = None, **_: Any) -> pd.DataFrame:
         found: pd.DataFrame = self._answer("errors", recipe)
-        return found
+        return found if ops is None else found.loc[found.index.isin(list(ops))]
 
     def compare(self, recipe: Recipe | None = None, view: str = "local", **_: Any) -> pd.DataFrame:
         found: pd.DataFrame = self._answer(f"compare: {view}", recipe)
@@ -286,9 +275,11 @@ class Recorded:
     def culprits(self, recipe: Recipe | None = None, **_: Any) -> Any:
         return self._answer("culprits", recipe)
 
-    def diagnose(self, recipe: Recipe | None = None, **_: Any) -> tuple[Finding, ...]:
+    def diagnose(
+        self, recipe: Recipe | None = None, *, ops: Sequence[str] | None = None, **_: Any
+    ) -> tuple[Finding, ...]:
         found: tuple[Finding, ...] = self._answer("diagnose", recipe)
-        return found
+        return found if ops is None else tuple(each for each in found if each.op in ops)
 
     def preview(self, *_: Any, **__: Any) -> NoReturn:
         raise BundleError("try a remedy", "a recorded exploration holds no model", IN_FULL)
@@ -318,8 +309,7 @@ class Recorded:
 
     def _move(self, history: History) -> Recipe:
         self._plan(history.current)
-        self._history = history
-        return history.current
+        return super()._move(history)
 
     def _plan(self, recipe: Recipe) -> RecordedPlan:
         found = self._contents.plans.get(recipe.hash)

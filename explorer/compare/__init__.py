@@ -5,12 +5,14 @@ from explorer.compare.culprits import Culprits, culprits
 from explorer.compare.gaps import gaps
 from explorer.compare.histograms import OutputHistograms, error_histogram, output_histograms
 from explorer.compare.metrics import PairError, count_ulps, merge_all
+from explorer.compare.runs import Extent
 from explorer.compare.table import VIEWS, View, compare, describe_behaviours, errors
 
 __all__ = [
     "VIEWS",
     "Birth",
     "Culprits",
+    "Extent",
     "OutputHistograms",
     "PairError",
     "View",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from explorer.compare.items import floats_in, norm_by_item, samples_first, tokens_second, without_masks
+from explorer.compare.owners import Owners
 from explorer.compare.runs import Extent, in_step
-from explorer.errors import Cancelled
 from explorer.graph import ModelGraph, Op
 from explorer.run import Executor, Plan, Visit
 from explorer.subject import Subject
@@ -74,9 +74,7 @@ def find_departures(subject: Subject, plan: Plan, places: Sequence[Place], exten
     found: dict[Place, Departure] = {}
     text = "looking for where they diverge"
     for done, batch in enumerate(batches):
-        if extent.cancel is not None and extent.cancel.is_set():
-            raise Cancelled(text)
-        extent.tell(done, len(batches), text)
+        extent.step(done, len(batches), text)
         inside = [place for place in places if place.sample // size == batch]
         inputs = dict(zip(subject.graph.inputs, subject.samples.batch(batch), strict=True))
         watch = _Watch(subject.graph, inside, size, subject.samples.real(batch), _tokens(subject, inside))
@@ -102,12 +100,14 @@ class _Watch:
 
     def __init__(self, graph: ModelGraph, places: Sequence[Place], size: int, real: int, tokens: int) -> None:
         self._graph, self._size, self._real, self._tokens = graph, size, real, tokens
+        self._owners = Owners(graph, size)
         self._errors: dict[str, Tensor] = {}  # value -> [real or 1, tokens or 1]
         self.ways: Mapping[Place, _Way] = {place: _Way() for place in places}
 
     def see(self, wanted: Visit, given: Visit) -> None:
         """Take in an op's output under FP32 and under the plan."""
         op = given.step.op
+        self._owners.follow(op, dict(zip(wanted.step.site.inputs, wanted.inputs, strict=True)))
         reads = [self._errors[name] for name in op.refs if name in self._errors]
         before = torch.zeros(1, 1, dtype=torch.float64)
         for error in reads:
@@ -145,9 +145,11 @@ class _Watch:
 
     def _norm(self, op: Op, x: Tensor) -> Tensor:
         """Norm by place: [real, tokens], [real, 1] where tokens cannot be told apart, [1, 1] where samples cannot."""
-        if self._tokens and (found := tokens_second(x, op, self._size, self._tokens)) is not None:
+        order = self._owners.order(op.name)
+        in_order = self._tokens and order is None
+        if in_order and (found := tokens_second(x, op, self._size, self._tokens)) is not None:
             return norm_by_item(found[: self._real], 2)
-        by_sample = samples_first(x, op, self._size)
+        by_sample = samples_first(x, op, self._size, order)
         if by_sample is None:
             return norm_by_item(x, 0).reshape(1, 1)
         return norm_by_item(by_sample[: self._real], 1).unsqueeze(1)

@@ -37,11 +37,14 @@ def floats_in(value: Any) -> Iterator[Tensor]:
             yield as_float(part)
 
 
-def samples_first(x: Tensor, op: Op, batch: int) -> Tensor | None:
+def samples_first(x: Tensor, op: Op, batch: int, order: Tensor | None = None) -> Tensor | None:
     """Return ``x``, an output of ``op``, as [batch, ...], or None where it does not depend on the sample.
 
-    The batch may be any dimension, or the outer part of one (heads of all samples in a row).
+    The batch may be any dimension, or the outer part of one (heads of all samples in a row). order: of its rows, where
+    samples do not follow each other (:meth:`explorer.compare.owners.Owners.order`); None too where that is empty.
     """
+    if order is not None:
+        return x[order].reshape(batch, -1, *x.shape[1:]) if len(order) else None
     shape = op.output.shape if op.output is not None else ()
     if len(shape) != x.dim():  # another tensor of a tuple than the one whose shape was noted
         return x if x.dim() and len(x) == batch else None

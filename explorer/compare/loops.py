@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit
+from numba import carray, njit
 from torch import Tensor
 
-from explorer.team import CALL, claim, pointer, run
+from explorer.team import claim, compiled, pointer, run
 
 MANTISSA_BITS = 23
 _FRACTION = np.int32((1 << MANTISSA_BITS) - 1)
@@ -154,7 +154,7 @@ def _place(bits: Any, first_field: Any) -> Any:
     return -place if bits < 0 else place
 
 
-@cfunc(CALL, cache=True)
+@compiled
 def _compare_team(call: Any) -> None:
     """One thread's work on a block of INT64: shares claimed, x, y, elements, results, first field."""
     job = carray(call, (6,), np.int64)

@@ -42,6 +42,12 @@ class Extent:
         if self.progress is not None:
             self.progress(done, total, text)
 
+    def step(self, done: int, total: int, text: str) -> None:
+        """Tell before the next step; raises :class:`Cancelled` instead where that was asked for."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled(text)
+        self.tell(done, total, text)
+
 
 def each_batch(subject: Subject, extent: Extent, text: str) -> Iterator[tuple[dict[str, Tensor], Batch]]:
     """Yield the inputs of the first samples by name, batch by batch, reporting in samples.
@@ -50,9 +56,7 @@ def each_batch(subject: Subject, extent: Extent, text: str) -> Iterator[tuple[di
     """
     total, done = extent.of(len(subject.samples)), 0
     for inputs, count in subject.samples.first(total):
-        if extent.cancel is not None and extent.cancel.is_set():
-            raise Cancelled(text)
-        extent.tell(done, total, text)
+        extent.step(done, total, text)
         yield dict(zip(subject.graph.inputs, inputs, strict=True)), Batch(len(inputs[0]), count)
         done += count
     extent.tell(done, total, text)

@@ -2,7 +2,7 @@
 
 from explorer.diagnosis.evidence import Born, Calibrated, Evidence, Held, OpEvidence, Weights
 from explorer.diagnosis.findings import Finding, Remedy
-from explorer.diagnosis.gather import gather
+from explorer.diagnosis.gather import SAMPLES, gather
 from explorer.diagnosis.limits import LIMITS, Limit
 from explorer.diagnosis.rules import RULES, Rule, judge
 from explorer.diagnosis.treatment import Preview, apply, preview
@@ -10,6 +10,7 @@ from explorer.diagnosis.treatment import Preview, apply, preview
 __all__ = [
     "LIMITS",
     "RULES",
+    "SAMPLES",
     "Born",
     "Calibrated",
     "Evidence",

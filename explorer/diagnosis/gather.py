@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -22,7 +22,6 @@ from explorer.graph import ModelGraph, Op
 from explorer.graph.pairs import find_pairs
 from explorer.observe import RangeSet
 from explorer.precision import PRECISIONS, find_precision
-from explorer.progress import Progress
 from explorer.recipe import Recipe
 from explorer.run import Plan
 from explorer.samples import Samples
@@ -46,24 +45,27 @@ def gather(
     subject: Subject,
     recipe: Recipe,
     range_set: RangeSet,
-    n: int = SAMPLES,
-    progress: Progress | None = None,
-    cancel: Any = None,
+    extent: Extent = Extent(SAMPLES),  # noqa: B008  a frozen value
+    ops: Collection[str] | None = None,
 ) -> Evidence:
-    """Return the evidence of ``recipe``: costs on ``n`` samples spread over the data, tensors from ``range_set``.
+    """Return the evidence of ``recipe``: costs on samples of that number spread over the data, and its tensors.
 
     Ops are looked at closely where they cost at least the limit, or break the output; where the whole recipe costs
-    less, none is. Raises :class:`Cancelled`.
+    less, none is. With ``ops`` no other is, nor is the cost of others measured, but where a rule compares with them.
+    Raises :class:`Cancelled`.
     """
-    plan, few = subject.plan(recipe), thin_out(subject, n)
-    total = _total(subject, plan, range_set, progress, cancel)
-    costs = {} if total < limit("cost") else measure_costs(few, plan, Extent(None, progress, cancel))
-    worth = {op: found for op, found in costs.items() if found.cost >= limit("cost")}
+    cancel = extent.cancel
+    plan, few = subject.plan(recipe), thin_out(subject, extent.of(len(subject.samples)))
+    total = _total(subject, plan, range_set, extent)
+    every = Extent(None, extent.progress, cancel)
+    costs = {} if total < limit("cost") else measure_costs(few, plan, every, _compared(plan.graph, ops))
+    worth = {op: found for op, found in costs.items() if found.cost >= limit("cost") and (ops is None or op in ops)}
     breaking = [op for op, found in worth.items() if math.isinf(found.cost)]
     if math.isnan(total) or (math.isinf(total) and not breaking):
         born = _find_first(subject, recipe, range_set, math.isnan(total), cancel)
     else:
         born = {op: _find_birth(few, _alone(subject, recipe, op), range_set, cancel) for op in breaking}
+    born = {op: each for op, each in born.items() if ops is None or op in ops}
     worth |= {op: replace(costs.get(op, Costs(math.inf)), cost=math.inf) for op in born}
     calibrated = _calibrated(subject) if recipe.is_static and worth else None
     outside = find_outside(subject, plan, calibrated.n, cancel) if calibrated is not None else {}
@@ -80,6 +82,12 @@ def gather(
     )
 
 
+def _compared(graph: ModelGraph, ops: Collection[str] | None) -> Collection[str] | None:
+    """The ops whose costs are needed to judge ``ops``: a first or last product is judged beside the other products."""
+    products = [row.id for row in graph.rows if row.role == "compute"]
+    return ops if ops is None or not {*products[:1], *products[-1:]} & {*ops} else {*ops, *products}
+
+
 def thin_out(subject: Subject, n: int) -> Subject:
     """Return the subject with at most ``n`` of its samples, spread evenly over them, so that no part is missed."""
     samples = subject.samples
@@ -91,9 +99,11 @@ def thin_out(subject: Subject, n: int) -> Subject:
     return replace(subject, samples=Samples(inputs, targets, samples.batch_size))
 
 
-def measure_costs(subject: Subject, plan: Plan, extent: Extent) -> Mapping[str, Costs]:
-    """Return what each op that is not FP32 costs at the output of the model, lowered alone."""
-    local, isolated = find_local(subject, plan, extent), find_isolated(subject, plan, extent)
+def measure_costs(
+    subject: Subject, plan: Plan, extent: Extent, ops: Collection[str] | None = None
+) -> Mapping[str, Costs]:
+    """Return what each op that is not FP32 (of ``ops``) costs at the output of the model, lowered alone."""
+    local, isolated = find_local(subject, plan, extent, ops), find_isolated(subject, plan, extent, ops)
     return {
         op: Costs(
             cost_of(error.nonfinite, isolated.kl.get(op, math.nan), error.relative),
@@ -111,14 +121,14 @@ def cost_of(nonfinite: int, kl: float, relative: float) -> float:
     return kl if math.isfinite(kl) else relative**2 if math.isfinite(relative) else 0.0
 
 
-def _total(subject: Subject, plan: Plan, ranges: RangeSet, progress: Progress | None, cancel: Any) -> float:
+def _total(subject: Subject, plan: Plan, ranges: RangeSet, extent: Extent) -> float:
     """What the recipe costs on all samples: infinite where it gives NaN or Inf, NaN where the model itself does."""
     output = ranges.values.get(plan.graph.output.name)
     if output is not None and output.histogram.nan + output.histogram.inf > 0:
         return math.nan
     if plan.recipe.is_baseline:
         return 0.0
-    found = subject.evaluator.evaluate(plan, subject.baseline, subject.kernels, None, progress, cancel)
+    found = subject.evaluator.evaluate(plan, subject.baseline, subject.kernels, None, extent.progress, extent.cancel)
     cost = found.kl if subject.task.logits else 10 ** (-found.sqnr_db / 10)
     return cost if math.isfinite(cost) else math.inf
 

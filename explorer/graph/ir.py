@@ -118,6 +118,21 @@ class ModelGraph:
         return tuple(op for op in self.ops if op.has_precision)
 
     @cached_property
+    def row_ids(self) -> frozenset[str]:
+        """The ids of :attr:`rows`."""
+        return frozenset(op.id for op in self.rows)
+
+    @cached_property
+    def row_places(self) -> tuple[int, ...]:
+        """The positions of :attr:`rows` in the order of execution."""
+        return tuple(place for place, op in enumerate(self.ops) if op.has_precision)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Op id -> its position in the order of execution."""
+        return {op.id: place for place, op in enumerate(self.ops)}
+
+    @cached_property
     def by_id(self) -> Mapping[str, Op]:
         return {op.id: op for op in self.ops}
 

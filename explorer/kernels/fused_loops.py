@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit
+from numba import carray, njit
 from torch import Tensor
 
-from explorer.team import CALL, claim, pointer, run
+from explorer.team import claim, compiled, pointer, run
 
 SMALLEST_NORMAL = np.float32(np.finfo(np.float32).tiny)
 LARGEST = np.float32(np.finfo(np.float32).max)
@@ -81,7 +81,7 @@ def scale_share(
                 product[row, column] = np.float32(scaled + bias[column]).view(np.int32)
 
 
-@cfunc(CALL, cache=True)
+@compiled
 def _quantize_team(call: Any) -> None:
     job = carray(call, (ARRAYS + 3,))
     rows, columns, share = job[ROWS], job[COLUMNS], job[SHARE]
@@ -95,7 +95,7 @@ def _quantize_team(call: Any) -> None:
         first = claim(call) * share
 
 
-@cfunc(CALL, cache=True)
+@compiled
 def _scale_team(call: Any) -> None:
     job = carray(call, (ARRAYS + 5,))
     rows, columns, share = job[ROWS], job[COLUMNS], job[SHARE]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit
+from numba import carray, njit
 from torch import Tensor
 
-from explorer.team import CALL, claim, pointer, run
+from explorer.team import claim, compiled, pointer, run
 
 SMALL = 1 << 14
 """Elements below which waking the other threads costs more than their help."""
@@ -35,7 +35,7 @@ def pool_row(codes: Any, out: Any, row: int, settings: Any) -> None:
                         pixel[channel] = code if code > pixel[channel] else pixel[channel]
 
 
-@cfunc(CALL, cache=True)
+@compiled
 def _pool_team(call: Any) -> None:
     job = carray(call, (OUT + 1,))
     images, rows, columns, channels = job[IMAGES], job[ROWS], job[COLUMNS], job[CHANNELS]

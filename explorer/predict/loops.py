@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit
+from numba import carray, njit
 from torch import Tensor
 
-from explorer.team import CALL, claim, pointer, run
+from explorer.team import claim, compiled, pointer, run
 
 _CHUNK = 1024
 
@@ -57,7 +57,7 @@ def _dot(x: Any, y: Any) -> Any:
     return total
 
 
-@cfunc(CALL, cache=True)
+@compiled
 def _team(call: Any) -> None:
     """One thread's work on a block of INT64: samples claimed, results (of each its address and whether it is BF16),
     wanted, gradients, number of results, n, elements, probes, sums."""

@@ -46,7 +46,7 @@ class Pull:
 
     wanted: what FP32 has there, and the gradient of each probe: [n, elements], where n is 1 if the tensor does not
     depend on the sample: its gradient is then the sum over all samples. order: of its rows, where samples do not follow
-    each other (:meth:`explorer.predict.owners.Owners.order`).
+    each other (:meth:`explorer.compare.owners.Owners.order`).
     """
 
     wanted: Tensor
@@ -92,9 +92,6 @@ class Pull:
 
 def _by_sample(x: Tensor, op: Op, batch: Batch, order: Tensor | None) -> Tensor:
     """[count, elements], or [1, elements] where no dimension can be split into samples; contiguous."""
-    if order is None:
-        found = samples_first(x, op, batch.size)
-    else:
-        found = x[order].reshape(batch.size, -1) if len(order) else None
+    found = samples_first(x, op, batch.size, order)
     rows = x.reshape(1, -1) if found is None else found[: batch.count].reshape(batch.count, -1)
     return rows.contiguous()

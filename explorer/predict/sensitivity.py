@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.compare.items import Batch
+from explorer.compare.owners import Owners, find_picked
 from explorer.errors import Cancelled
 from explorer.formats import Quantized
 from explorer.graph import Op
@@ -31,7 +32,6 @@ from explorer.predict.gradients import (
     find_underivable,
     floats_of,
 )
-from explorer.predict.owners import Owners, find_picked
 from explorer.predict.probes import Probes
 from explorer.predict.products import Contract, Pull
 from explorer.predict.record import Cell, Products, Seam

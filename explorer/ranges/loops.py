@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from explorer import team, vectors
@@ -27,7 +27,7 @@ from explorer.ranges.mantissas import add_masks, find_filled
 from explorer.ranges.rows import copy_rows, find_rows, fold_channels, place_row
 from explorer.ranges.sums import add_below, add_found, find_exponent, find_window
 from explorer.ranges.sweeps import sweep_all, sweep_bins, sweep_twice
-from explorer.team import CALL, claim, pointer
+from explorer.team import claim, compiled, pointer
 
 MAGNITUDE = np.uint32(at.MAGNITUDE)
 INFINITY = np.uint32(at.INFINITY)
@@ -257,7 +257,7 @@ def _count_shares(call: Any, job: Any, start: Any) -> None:
 
 
 def _count_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def _count_team(call: Any) -> None:
         """One thread's part of counting a tensor."""
         assert sources >= 0

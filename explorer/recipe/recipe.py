@@ -112,12 +112,12 @@ class Recipe:
         """Return this recipe with ``ops`` in ``precision``."""
         chosen = set(ops)
         choice = Choice(precision, reason)
-        return replace(self, choices=tuple((op, choice if op in chosen else old) for op, old in self.choices))
+        return replace(self, choices=tuple((each[0], choice) if each[0] in chosen else each for each in self.choices))
 
     def with_calibration(self, scales: StaticScales | None) -> Recipe:
         """Return this recipe with the calibration that its numbers rest on; without one where no op is static."""
         if scales is None or not self.is_static:
-            return replace(self, calibration=None)
+            return self if self.calibration is None else replace(self, calibration=None)
         return replace(self, calibration=Calibrated(scales.fingerprint, scales.method, scales.n))
 
     def diff(self, other: Recipe) -> pd.DataFrame:

@@ -33,14 +33,13 @@ def select(graph: ModelGraph, where: Where) -> tuple[str, ...]:
 def is_exact(graph: ModelGraph, where: Where) -> bool:
     """Whether ``where`` names ops one by one, so that each of them must be able to take a precision."""
     parts = [where] if isinstance(where, str) else list(where)
-    ids = {op.id for op in graph.rows}
-    return all(part in ids for part in parts)
+    return all(part in graph.row_ids for part in parts)
 
 
 def _select_one(graph: ModelGraph, part: str) -> list[str]:
     if not isinstance(part, str):
         raise SelectionError(f"select {part!r}", f"it is a {type(part).__name__}", "an op id or a pattern (text)")
-    if part in {op.id for op in graph.rows}:
+    if part in graph.row_ids:
         return [part]
     found = [op.id for op in graph.rows if _matches(part, op.id, op.layer, op.kind, op.role, op.fold)]
     if found:

@@ -9,7 +9,8 @@ from explorer.run.execute import Executor, KernelCache, KernelError, Visit
 from explorer.run.faults import RunError, clear_faults
 from explorer.run.lower import Lowered, lower
 from explorer.run.memory import weigh
-from explorer.run.plan import Cast, Plan, Planner, Step
+from explorer.run.plan import Cast, Plan, Step
+from explorer.run.planner import Planner
 from explorer.run.profile import profile, time_calls
 from explorer.run.replay import Cut, Replay, choose_cuts
 from explorer.run.schedule import Call, Schedule, inside_of, keys_of, make_schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -23,8 +23,8 @@ from explorer.measure import Device
 from explorer.recipe import Recipe
 
 Shapes = Mapping[str, tuple[int, ...]]
-Made = Mapping[str, Kernel | None]
-"""The values that were made so far, in order, with the kernels that make them (None: views, integer ops)."""
+Made = Callable[[str], Kernel | None]
+"""The kernel that makes a value that was made before (None: views, integer ops, inputs)."""
 
 
 class Chooser:
@@ -34,13 +34,18 @@ class Chooser:
         self.graph, self.device, self.shapes = graph, device, shapes
         self.sites = {op.id: _site(graph, op, shapes) for op in graph.ops}
         self._selections: dict[tuple[str, str], Selection] = {}
+        self.places = {op.name: place for place, op in enumerate(graph.ops)}
+        self._following = {op.id: found for op in graph.rows if (found := self._activation(op)) is not None}
+        self._leading = {op.id: writer for op in graph.rows if (writer := self._code_writer(op)) is not None}
+        self._leaders = {written: op for op, (written, _) in self._leading.items()}
 
     def select(self, op: str, precision: str) -> Selection:
         """Return the kernel chosen for an op by itself in a precision, with the refusals on the way."""
         key = (op, precision)
-        if key not in self._selections:
-            self._selections[key] = choose(self.sites[op], precision, self.device)
-        return self._selections[key]
+        found = self._selections.get(key)
+        if found is None:
+            found = self._selections[key] = choose(self.sites[op], precision, self.device)
+        return found
 
     def option(self, op: str, precision: str) -> Option:
         return self.select(op, precision).option
@@ -51,9 +56,18 @@ class Chooser:
 
     def select_in(self, op: Op, recipe: Recipe, made: Made, fp32: str) -> Selection:
         """Return the kernel of an op in a recipe. ``fp32`` is what its FP32 ops are asked in: "fp32", or best FP32."""
-        precision = recipe[op.id]
+        precision = recipe.precisions[op.id]
         asked = fp32 if precision == "fp32" else precision
-        return self._follow(op, precision, made) or self._lead(op, recipe) or self.select(op.id, asked)
+        if precision == "fp32":
+            found = self._follow(op, made) or self._lead(op, recipe)
+            if found is not None:
+                return found
+        return self.select(op.id, asked)
+
+    def leaders_of(self, reader: Op) -> Iterator[str]:
+        """Yield the ids of ops whose kernel may depend on the precision of ``reader``: it reads what they could write
+        as codes."""
+        return (self._leaders[name] for name in reader.refs if name in self._leaders)
 
     def takes(self, op: Op, kernel: Kernel, made: Made) -> dict[str, str]:
         """Return the carrier in which an op's kernel takes each floating value that flows into it."""
@@ -63,26 +77,36 @@ class Chooser:
             takes |= dict.fromkeys(self._fused_term(site, made), "fp32")
         return takes
 
-    def _follow(self, op: Op, precision: str, made: Made) -> Selection | None:
-        """An activation right after a product that can take it in is computed by the function that the product uses."""
+    def _activation(self, op: Op) -> tuple[str, str, Selection] | None:
+        """Of an activation with a kernel of its own: its name, the value that it alone reads, and that kernel."""
         name = activation_of(op)
         alone = ACTIVATION_KERNELS.get((self.device.type, name))
-        if precision != "fp32" or alone is None:
+        return None if alone is None else (name, self._made_alone(op.refs[0]), Selection("fp32", alone, ()))
+
+    def _follow(self, op: Op, made: Made) -> Selection | None:
+        """An activation right after a product that can take it in is computed by the function that the product uses."""
+        if op.id not in self._following:
             return None
-        maker = made.get(self._made_alone(op.refs[0]))
-        return Selection(precision, alone, ()) if maker is not None and name in maker.fuses else None
+        name, value, found = self._following[op.id]
+        maker = made(value)
+        return found if maker is not None and name in maker.fuses else None
+
+    def _code_writer(self, op: Op) -> tuple[str, Selection] | None:
+        """The kernel that could write an op's result as codes, and the value that it would write."""
+        kernel = CODE_WRITERS.get((self.device.type, op.kind))
+        if kernel is None or kernel.refuse(self.sites[op.id], self.device):
+            return None
+        name = written_value(self.graph, op, kernel, self.shapes)
+        return (name, Selection("fp32", kernel, ())) if name and self.graph.output.name != name else None
 
     def _lead(self, op: Op, recipe: Recipe) -> Selection | None:
         """An op is computed by the kernel that can write codes where these, in one carrier, are all that is read."""
-        kernel = CODE_WRITERS.get((self.device.type, op.kind))
-        if recipe[op.id] != "fp32" or kernel is None or kernel.refuse(self.sites[op.id], self.device):
+        if op.id not in self._leading:
             return None
-        name = written_value(self.graph, op, kernel, self.shapes)
-        if not name or self.graph.output.name == name:
-            return None
+        name, found = self._leading[op.id]
+        assert found.kernel is not None
         carriers = {self._carrier_read(name, reader, recipe) for reader in self.graph.users.get(name, ())}
-        fuses = len(carriers) == 1 and writes(kernel, carriers.pop())
-        return Selection("fp32", kernel, ()) if fuses else None
+        return found if len(carriers) == 1 and writes(found.kernel, carriers.pop()) else None
 
     def _carrier_read(self, name: str, reader: Op, recipe: Recipe) -> str:
         """The carrier in which ``reader`` will take a value; none where it takes what comes, or cannot run."""
@@ -91,11 +115,10 @@ class Chooser:
 
     def _fused_term(self, site: Site, made: Made) -> tuple[str, ...]:
         """The term of a sum that its product's kernel can add to before it is ever stored: the later such one."""
-        order = {name: place for place, name in enumerate(made)}
         terms = [
-            (order[source], name)
+            (self.places[source], name)
             for name in site.inputs
-            if (maker := made.get(source := self._made_alone(name))) is not None and {"addend", "codes"} <= maker.fuses
+            if (maker := made(source := self._made_alone(name))) is not None and {"addend", "codes"} <= maker.fuses
         ]
         return (max(terms)[1],) if terms else ()
 

@@ -14,6 +14,7 @@ import torch
 from explorer.graph import Op, Ref
 from explorer.kernels import ACTIVATION_KERNELS, CARRIERS, NATIVE_DTYPES, Kernel, Post, activation_of, bind
 from explorer.run.choosing import find_joining, is_plain_sum, writes
+from explorer.run.nearby import by_place
 from explorer.run.plan import Cast, Plan, Step
 
 aten = torch.ops.aten
@@ -52,37 +53,34 @@ def find_fusions(plan: Plan) -> Mapping[int, Fusion]:
     would have written, and in FP32. The other term of a sum exists before the product runs; a sum of two terms rounds
     the same in either order.
     """
-    taken: set[int] = set()
-    found: dict[int, Fusion] = {}
-    for position, step in reversed(tuple(enumerate(plan.steps))):
-        kernel = step.kernel
-        if position in taken or kernel is None or not kernel.fuses or kernel.gives != "fp32":
-            continue
-        fusion = _fuse(plan, position, kernel)
-        if fusion is not None:
-            found[position] = fusion
-            taken.update(fusion.positions)
-    return found
+
+    def find(position: int) -> Fusion | None:
+        kernel = plan.steps[position].kernel
+        return _fuse(plan, position, kernel) if kernel and kernel.fuses and kernel.gives == "fp32" else None
+
+    return by_place(plan, "fusions", find)
 
 
-def find_inner_casts(plan: Plan, fusions: Mapping[int, Fusion]) -> Mapping[int, Cast]:
+def find_inner_casts(plan: Plan) -> Mapping[int, Cast]:
     """Return the casts that products do themselves in their own calls, by the position of the product.
 
     Each where the kernel says that it does so at its site (``Kernel.casts``), of a value in FP32 that nothing else
     reads: of one that several read the codes are shared. What the op before wrote as codes is no cast any more.
     """
-    written = {f"cast:{fusion.value}:{fusion.codes}" for fusion in fusions.values() if fusion.codes}
-    found: dict[int, Cast] = {}
-    for cast in plan.casts:
-        step = plan.step_of.get(cast.consumers[0])
-        if cast.id in written or step is None or step.kernel is None or not step.kernel.casts(step.site):
-            continue
-        position = plan.position_of[step.op.id]
-        fits = step.kernel.takes == cast.carrier and plan.format_of[cast.value] == "fp32"
-        alone = len(plan.graph.users[cast.value]) == 1 and plan.graph.output.name != cast.value
-        if fits and alone and not (position in fusions and fusions[position].post.tokens):
-            found[position] = cast
-    return found
+    fusions, graph = find_fusions(plan), plan.graph
+    written = {(fusion.value, fusion.codes) for fusion in fusions.values() if fusion.codes}
+
+    def find(position: int) -> Cast | None:
+        step, fusion = plan.steps[position], fusions.get(position)
+        kernel = step.kernel
+        if kernel is None or (fusion is not None and fusion.post.tokens) or not kernel.casts(step.site):
+            return None
+        alone = (n for n in step.takes if len(graph.users[n]) == 1 and graph.output.name != n)
+        slots = [(name, kernel.takes) for name in alone if plan.format_of[name] == "fp32"]
+        found = [plan.cast_of[slot] for slot in slots if slot in plan.cast_of and slot not in written]
+        return found[-1] if found else None
+
+    return by_place(plan, "inner casts", find)
 
 
 def _fuse(plan: Plan, product: int, kernel: Kernel) -> Fusion | None:

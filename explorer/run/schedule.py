@@ -10,6 +10,7 @@ from typing import Any
 from explorer.kernels import Post
 from explorer.run.execute import KernelCache
 from explorer.run.fuse import Fusion, find_fusions, find_inner_casts, find_overwrites
+from explorer.run.nearby import by_place
 from explorer.run.plan import Cast, Plan, Step
 
 Slot = tuple[str, str]
@@ -56,17 +57,24 @@ def make_schedule(plan: Plan, kernels: KernelCache) -> Schedule:
 
 def keys_of(plan: Plan) -> Mapping[str, str]:
     """Return id -> key of each call that a plan will make. Packs nothing, so that any recipe can be priced at once."""
-    fusions, inside = find_fusions(plan), inside_of(plan)
-    casts = find_inner_casts(plan, fusions)
-    keys = {step.op.id: _key(step, fusions.get(at), casts.get(at)) for at, step in enumerate(plan.steps)}
-    keys |= {cast.id: cast.key for cast in plan.casts}
-    return {name: key for name, key in keys.items() if name not in inside}
+    fusions, casts, inside = find_fusions(plan), find_inner_casts(plan), inside_of(plan)
+    found = by_place(plan, "keys", lambda at: _key(plan.steps[at], fusions.get(at), casts.get(at)))
+    names = [op.id for op in plan.graph.ops]
+    keys = {names[at]: key for at, key in found.items() if names[at] not in inside}
+    return keys | {cast.id: cast.key for cast in plan.casts if cast.id not in inside}
 
 
 def inside_of(plan: Plan) -> Mapping[str, str]:
     """Return id -> id of the op that does it besides its own, of every op and cast without a call of its own."""
+    if "inside" not in plan.kept:
+        plan.kept["inside"] = _find_inside(plan)
+    found: Mapping[str, str] = plan.kept["inside"]
+    return found
+
+
+def _find_inside(plan: Plan) -> Mapping[str, str]:
     fusions = find_fusions(plan)
-    casts = find_inner_casts(plan, fusions)
+    casts = find_inner_casts(plan)
     return {
         done: plan.steps[position].op.id
         for position in {**fusions, **casts}
@@ -84,6 +92,8 @@ def _done_by(fusion: Fusion | None, cast: Cast | None, plan: Plan) -> tuple[str,
 
 
 def _key(step: Step, fusion: Fusion | None, cast: Cast | None) -> str:
+    if fusion is None and cast is None:
+        return step.key
     words = ["" if cast is None else f"cast {cast.carrier}"]
     if fusion is not None:
         words += [fusion.addend_carrier, fusion.post.activation, fusion.codes]
@@ -96,7 +106,7 @@ class _Scheduler:
     def __init__(self, plan: Plan, kernels: KernelCache) -> None:
         self.plan, self.kernels = plan, kernels
         self.fusions, self.over = find_fusions(plan), find_overwrites(plan)
-        self.casts = find_inner_casts(plan, self.fusions)
+        self.casts = find_inner_casts(plan)
         self.fused = {p for fusion in self.fusions.values() for p in fusion.positions}
         self.calls: list[Call] = []
         self.slots = {self._home(name) for name in plan.graph.inputs}

@@ -58,7 +58,7 @@ class LatencyModel:
     def with_plan(self, plan: Plan) -> LatencyModel:
         """Return the model with the patterns that ``plan`` shows besides; this very one where there are none."""
         keys, fusions = keys_of(plan), find_fusions(plan)
-        casts = find_inner_casts(plan, fusions)
+        casts = find_inner_casts(plan)
         found = [
             self._pattern(plan, plan.steps[at], fusions.get(at), casts.get(at), keys) for at in {**fusions, **casts}
         ]

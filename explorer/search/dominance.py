@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from explorer.search.problem import ROUNDING, Choice, Condition, Problem
 
@@ -45,19 +46,19 @@ def without_beaten(problem: Problem, kept: Problem, choice: Choice) -> dict[str,
     It costs no more quality op by op and uses up no more.
     """
     found = dict(choice)
-    options = None
+    options = _options(problem)
     for index, ops in enumerate(problem.groups):
         if found[ops[0]] in kept.options(index):
             continue
-        options = options or _options(problem)
         mine = next(option for option in options[index] if option.name == found[ops[0]])
         better = min(option for option in options[index] if option.beats(mine))
         found |= dict.fromkeys(ops, better.name)
     return found
 
 
-def _options(problem: Problem) -> list[list[_Option]]:
-    """The options of each group."""
+@lru_cache(maxsize=4)
+def _options(problem: Problem) -> tuple[tuple[_Option, ...], ...]:
+    """The options of each group; kept, as one problem is solved under many budgets."""
     met, held = _conditions_met(problem), _held(problem)
 
     def option(index: int, name: str) -> _Option:
@@ -67,7 +68,7 @@ def _options(problem: Problem) -> list[list[_Option]]:
         quality, spent = (sum(table[op][name] for op in ops) for table in (problem.quality, problem.spent))
         return _Option(quality, spent, name, (tuple(terms), tuple(sizes)))
 
-    return [[option(index, name) for name in problem.options(index)] for index in range(len(problem.groups))]
+    return tuple(tuple(option(index, name) for name in problem.options(index)) for index in range(len(problem.groups)))
 
 
 def _conditions_met(problem: Problem) -> Mapping[tuple[str, str], list[int]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from explorer.search.spending import Spending
+
 Condition = tuple[str, frozenset[str]]
 """An op in one of some precisions."""
 Choice = Mapping[str, str]
@@ -136,8 +138,7 @@ class Problem:
 
     def spent_by(self, choice: Choice) -> float:
         """What ``choice`` uses up, all together."""
-        alone = sum(self.spent[op][choice[op]] for op in self.ops)
-        return self.fixed + alone + sum(term.paid(choice) for term in self._terms) + self._peak(choice)
+        return self.fixed + self._spending.of(choice) + self._peak(choice)
 
     def spent_more(self, choice: Choice, ops: Iterable[str], name: str) -> float:
         """What ``choice`` would use up beyond what it does if ``ops`` took precision ``name``."""
@@ -187,6 +188,10 @@ class Problem:
             for op in (*peak.alone, *(op for term in peak.shared for op in term.ops)):
                 found.setdefault(op, set()).add(place)
         return {op: tuple(sorted(places)) for op, places in found.items()}
+
+    @cached_property
+    def _spending(self) -> Spending:
+        return Spending(self)
 
     @cached_property
     def _terms(self) -> tuple[Shared | Joint, ...]:

@@ -51,7 +51,8 @@ class Programme:
     def limit(self, weights: Floats, most: float) -> None:
         """Add the row that what is chosen weighs at most so much, scaled to numbers near 1."""
         scale = 1.0 / max(float(np.abs(weights).max(initial=0.0)), abs(most), 1e-300)
-        self.add_row([(at, float(each) * scale) for at, each in enumerate(weights) if each], -math.inf, most * scale)
+        places = np.flatnonzero(weights)
+        self.add_row(zip(places.tolist(), (weights[places] * scale).tolist(), strict=True), -math.inf, most * scale)
 
     @property
     def matrix(self) -> Any:

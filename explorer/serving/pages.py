@@ -1,22 +1,39 @@
-"""What can be served, and where its files lie. Effects: looks at the installed package, copies a notebook."""
+"""What can be served, and where its files lie. Effects: looks at the installed package, copies notebooks."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import ExplorerError
 
-PAGES = {
-    "explorer": "explorer.ipynb",
-    "formats": "02_formats.ipynb",
-    "ranges": "03_ranges_and_casts.ipynb",
-    "map": "04_map_and_search.ipynb",
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that is a page: its file, what it is in a line, and the minutes that a reader of the course needs.
+
+    ``minutes`` is 0 for the page itself, which is no lesson.
+    """
+
+    file: str
+    title: str
+    minutes: int = 0
+
+
+PAGES: Mapping[str, Notebook] = {
+    "explorer": Notebook("explorer.ipynb", "The explorer: all views of a model"),
+    "start": Notebook("00_start.ipynb", "Start here: a model, a click, a measured answer", 10),
+    "recipe": Notebook("01_first_recipe.ipynb", "A first recipe: choose, measure, doubt", 20),
+    "formats": Notebook("02_formats.ipynb", "Number formats, bit by bit", 25),
+    "ranges": Notebook("03_ranges_and_casts.ipynb", "Ranges and casts: see what goes wrong before it does", 30),
+    "map": Notebook("04_map_and_search.ipynb", "The map and the search: predict, propose, verify", 30),
+    "own-model": Notebook("05_own_model.ipynb", "Your own model: open it, save it, share it", 20),
+    "quantise": Notebook("06_quantise.ipynb", "From FP32 to a recipe that you can hand over", 30),
 }
-"""What can be served: the name of a page, and its notebook."""
+"""What can be served, in the order in which it is listed: the name of a page, and its notebook."""
 
 Say = Callable[[str], None]
 """Shows a line to the person who started the server."""
@@ -48,9 +65,9 @@ def find_assets(page: str = "explorer") -> Assets:
         raise ServingError("find the page", "the package 'widgets' is not installed", "pip install precision-explorer")
     package = Path(spec.origin).parent
     serve, checkout = package / "serve", package.parent
-    installed = (serve / PAGES[page]).is_file()
+    installed = (serve / "course" / PAGES[page].file).is_file()
     return Assets(
-        notebook=(serve if installed else checkout / "notebooks") / PAGES[page],
+        notebook=(serve / "course" if installed else checkout / "notebooks") / PAGES[page].file,
         voila_config=serve if installed else checkout,
         site=package / "serve" / "__main__.py",
         templates=serve / "jupyter",
@@ -59,12 +76,18 @@ def find_assets(page: str = "explorer") -> Assets:
 
 
 def notebook_to_edit(notebook: Path, folder: Path | None, say: Say) -> Path:
-    """The notebook to open: the checkout's own, or a copy in the folder, for an installed package must not change."""
+    """The notebook to open: the checkout's own, or a copy in the folder, for an installed package must not change.
+
+    The others are copied too, for they lead to each other; what lies there already is the reader's work, and stays.
+    """
     if folder is None and notebook.parent.name == "notebooks":
         return notebook
-    mine = (folder or Path.cwd()).absolute() / notebook.name
-    if not mine.exists():
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(notebook, mine)
-        say(f"The notebook is here: {mine}")
-    return mine
+    mine = (folder or Path.cwd()).absolute()
+    mine.mkdir(parents=True, exist_ok=True)
+    wanted = [notebook.parent / page.file for page in PAGES.values()]
+    missing = [source for source in wanted if source.is_file() and not (mine / source.name).exists()]
+    for source in missing:
+        shutil.copyfile(source, mine / source.name)
+    if missing:
+        say(f"The notebooks are here: {mine}")
+    return mine / notebook.name

@@ -9,7 +9,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from explorer.limits import VARIABLE, Limits
@@ -83,7 +83,8 @@ def is_loopback(ip: str) -> bool:
 
 def site_server(assets: Assets, site: Site, folder: Path) -> Server:
     """Voila behind our doors, with our notebooks, template and settings, whatever the user's own Jupyter has."""
-    pages = {name: str(assets.notebook.parent / file) for name, file in PAGES.items()}
+    folder_of_pages = assets.notebook.parent
+    pages = {name: {**asdict(page), "file": str(folder_of_pages / page.file)} for name, page in PAGES.items()}
     command = (
         *(sys.executable, str(assets.site), "widgets.serve.site", str(assets.notebook)),
         *(f"--Voila.ip={site.ip}", f"--Voila.port={site.port}", f"--Voila.base_url={site.base_url}", "--no-browser"),

@@ -41,6 +41,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     most.add_argument("--job-seconds", type=float, default=VISITOR.job_seconds, metavar="SECONDS", help=job)
     upload = f"largest file that may be uploaded (default: {VISITOR.upload_bytes // MIB})"
     most.add_argument("--upload", type=int, default=VISITOR.upload_bytes // MIB, metavar="MIB", help=upload)
+    outside = "let visitors have models of hubs fetched to this machine, by name (weights only)"
+    most.add_argument("--models-from-outside", action="store_true", help=outside)
 
 
 def site_of(chosen: argparse.Namespace, port: int) -> Site:
@@ -50,6 +52,7 @@ def site_of(chosen: argparse.Namespace, port: int) -> Site:
         memory_bytes=chosen.memory * MIB,
         job_seconds=chosen.job_seconds,
         upload_bytes=chosen.upload * MIB,
+        models_from_outside=chosen.models_from_outside,
     )
     return Site(
         port=port,

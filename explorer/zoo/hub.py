@@ -18,18 +18,20 @@ _UNREACHABLE = {
     "URLError",
     "gaierror",
 }
-_REFUSED = {"GatedRepoError", "HTTPError", "HTTPStatusError", "RepositoryNotFoundError"}
+_REFUSED = {"GatedRepoError", "HTTPError", "HTTPStatusError", "RepositoryNotFoundError", "RevisionNotFoundError"}
+_NOT_ASKED = "LocalEntryNotFoundError"
+"""What the hub's library raises where it got no answer of the hub: one of a proxy on the way is none."""
 
 
 def hub_error(asked: str, error: BaseException, cache_variable: str) -> ModelError:
     """The ``ModelError`` for ``error``; ``cache_variable`` is the environment variable that moves the hub's cache."""
     names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
     reason = " ".join(str(error).split())[:400].rstrip(".")
-    if names & _REFUSED:
+    if names & _REFUSED and _NOT_ASKED not in names:
         return ModelError(
             asked,
             f"the hub does not give it out ({reason})",
-            "check the name and, for a private or gated model, that you are logged in",
+            "check the name, the revision and, for a private or gated model, that you are logged in",
         )
     if names & _UNREACHABLE:
         return ModelError(

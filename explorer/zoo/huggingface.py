@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import DataError, ModelError
+from explorer.zoo.fitting import some
 from explorer.zoo.hub import hub_error
 from explorer.zoo.loaded import Loaded, as_inputs, nonfinite, settled
+from explorer.zoo.made import token_ids
 from explorer.zoo.optional import optional
 
 EXAMPLE_SHAPE = (2, 16)
 """Sequences and tokens in the example inputs of a text model."""
 IMAGE_SIZE = 224
 """Height and width of example images where the configuration names none, as for ResNet."""
-NAMES_SHOWN = 5
 
 # The end of an architecture's name -> (the transformers class that loads it, the task).
 _CLASSES = {
@@ -31,9 +32,13 @@ _CLASSES = {
 
 
 def load_transformers(
-    source: str | Path, asked: str, inputs: Tensor | Sequence[Tensor] | None, local: bool = False
+    source: str | Path,
+    asked: str,
+    inputs: Tensor | Sequence[Tensor] | None,
+    revision: str = "",
+    local: bool = False,
 ) -> Loaded:
-    """The transformers model at ``source``: a hub name, or a folder where ``local``.
+    """The transformers model at ``source``: a hub name, or a folder where ``local``; ``revision``: the hub's.
 
     The class follows the configuration's ``architectures``: causal language model, sequence classification, image
     classification, else the bare model. Only safetensors are read and code from the hub is never run. Without
@@ -42,9 +47,10 @@ def load_transformers(
     transformers = optional("transformers", asked, "hf")
     given = None if inputs is None else as_inputs(asked, inputs)
     with _quiet(transformers), torch.random.fork_rng(devices=[]):
-        config = _config(transformers, source, asked, local)
+        where = {"local_files_only": local, **({"revision": revision} if revision else {})}
+        config = _config(transformers, source, asked, where)
         loader, task = _loader(config)
-        module, report = _model(transformers, loader, source, config, asked, local)
+        module, report = _model(transformers, loader, source, config, asked, where)
     examples, kwargs = (given, {}) if given is not None else _examples(module, asked)
     name = Path(source).resolve().name if local else str(source)
     return Loaded(
@@ -58,15 +64,30 @@ def load_transformers(
     )
 
 
-def _config(transformers: Any, source: str | Path, asked: str, local: bool) -> Any:
+def build_empty(folder: str | Path, asked: str) -> nn.Module:
+    """The model that the configuration in a local folder describes, on the meta device: shapes and no numbers."""
+    transformers = optional("transformers", asked, "hf")
+    with _quiet(transformers), torch.random.fork_rng(devices=[]), torch.device("meta"):
+        config = _config(transformers, folder, asked, {"local_files_only": True})
+        try:
+            built: nn.Module = getattr(transformers, _loader(config)[0]).from_config(config)
+        except Exception as error:
+            found = f"its config.json describes no model that can be built ({type(error).__name__}: {error})"
+            raise ModelError(asked, found[:400], "the config.json that was saved with the weights") from error
+    return built
+
+
+def _config(transformers: Any, source: str | Path, asked: str, where: Mapping[str, Any]) -> Any:
     try:
-        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **where)
     except Exception as error:
         raise hub_error(asked, error, "HF_HOME") from error
     if getattr(config, "quantization_config", None):
         raise ModelError(asked, "its weights are quantised already", "the unquantised model that it was made from")
     # A cache object in the output cannot be exported as a graph.
     config.use_cache = False
+    # A configuration may name a kernel to fetch and run; the library's own choice takes its place.
+    config._attn_implementation = None
     return config
 
 
@@ -80,7 +101,7 @@ def _loader(config: Any) -> tuple[str, str]:
 
 
 def _model(
-    transformers: Any, loader: str, source: str | Path, config: Any, asked: str, local: bool
+    transformers: Any, loader: str, source: str | Path, config: Any, asked: str, where: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The module and transformers' report of missing and unexpected keys."""
     try:
@@ -90,10 +111,10 @@ def _model(
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
-            local_files_only=local,
             output_loading_info=True,
             # Mismatches are reported here with their names, rather than in a log that the caller may not see.
             ignore_mismatched_sizes=True,
+            **where,
         )
     except Exception as error:
         raise hub_error(asked, error, "HF_HOME") from error
@@ -103,6 +124,9 @@ def _model(
             f"shapes of the weights differ from the configuration: {_some(report['mismatched_keys'])}",
             "the config.json that belongs to these weights",
         )
+    if len(report["missing_keys"]) >= sum(1 for _ in module.parameters()):
+        found = f"none of the model's weights is in the file, which holds {_some(report['unexpected_keys'])}"
+        raise ModelError(asked, found, "the config.json that belongs to these weights")
     return module, report
 
 
@@ -116,10 +140,11 @@ def _unmatched(report: dict[str, Any]) -> tuple[str, ...]:
 
 def _some(keys: Any) -> str:
     """The first few of ``keys``; a mismatched key comes with its two shapes."""
-    names = sorted(
-        f"{key[0]} {list(key[1])} against {list(key[2])}" if isinstance(key, tuple) else str(key) for key in keys
+    return some(
+        sorted(
+            f"{key[0]} {list(key[1])} against {list(key[2])}" if isinstance(key, tuple) else str(key) for key in keys
+        )
     )
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
 
 
 def _examples(module: nn.Module, asked: str) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
@@ -137,15 +162,9 @@ def _examples(module: nn.Module, asked: str) -> tuple[tuple[Tensor, ...], dict[s
         raise DataError(
             asked, f"no example inputs can be made up for {wanted!r}", f"inputs=(a tensor of {wanted},) from your data"
         )
-    ids = _token_ids(config.get_text_config(), generator)
+    text = config.get_text_config()
+    ids = token_ids(text.vocab_size, getattr(text, "pad_token_id", None), EXAMPLE_SHAPE, generator)
     return (ids,), {"decoder_input_ids": ids.clone()} if config.is_encoder_decoder else {}
-
-
-def _token_ids(config: Any, generator: torch.Generator) -> Tensor:
-    """Token ids ``[2, 16]`` within the vocabulary; never padding, which models treat apart."""
-    ids = torch.randint(0, config.vocab_size - 1, EXAMPLE_SHAPE, generator=generator)
-    padding = getattr(config, "pad_token_id", None)
-    return ids if padding is None else ids + (ids >= padding)
 
 
 @contextmanager

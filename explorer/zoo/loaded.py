@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,11 @@ class Loaded:
     """A model with everything a session needs to open it.
 
     ``module`` is new, in eval mode, FP32, and asks for no gradients. ``inputs`` and ``kwargs`` are example
-    arguments of its ``forward``. ``data`` is the test split ``(x, y)``, samples first, or None where only example
-    inputs are known. ``task`` is ``"classification"``, ``"causal-lm"`` (labels already aligned with the logits) or
-    ``"regression"``. ``show(i)`` says in a line what sample ``i`` of ``data`` is. ``warnings`` are sentences;
-    ``noun`` is what the samples are called (``test images``).
+    arguments of its ``forward``. ``data`` is the test split ``(x, y)``, samples first (``x`` a tuple where the model
+    takes several inputs, ``y`` None where there are no labels), or None where only example inputs are known. ``task``
+    is ``"classification"``, ``"causal-lm"`` (labels already aligned with the logits), ``"regression"`` or
+    ``"agreement"`` (no labels). ``show(i)`` says in a line what sample ``i`` of ``data`` is. ``warnings`` are
+    sentences; ``noun`` is what the samples are called (``test images``).
     """
 
     name: str
@@ -30,7 +32,7 @@ class Loaded:
     inputs: tuple[Tensor, ...]
     task: str
     kwargs: Mapping[str, Tensor] = field(default_factory=dict)
-    data: tuple[Tensor, Tensor] | None = None
+    data: tuple[Any, Tensor | None] | None = None
     batch_size: int = BATCH_SIZE
     show: Callable[[int], str] | None = None
     warnings: tuple[str, ...] = ()

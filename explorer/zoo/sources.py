@@ -13,14 +13,14 @@ from explorer.zoo.loaded import Loaded
 from explorer.zoo.statedict import SUFFIXES, load_state
 from explorer.zoo.vision import load_timm, load_torchvision
 
-_LIBRARIES: dict[str, Callable[[str, str, Tensor | Sequence[Tensor] | None], Loaded]] = {
+_LIBRARIES: dict[str, Callable[[str, str, Tensor | Sequence[Tensor] | None, str], Loaded]] = {
     "hf": load_transformers,
     "timm": load_timm,
     "torchvision": load_torchvision,
 }
 _FORMS = (
-    "'hf:<name>', 'timm:<name>', 'torchvision:<name>', a folder with config.json and safetensors, "
-    f"or a file of weights ({' '.join(SUFFIXES)}) with builder="
+    "'hf:<name>', 'timm:<name>', 'torchvision:<name>', each with '@<revision>' if wanted, "
+    f"a folder with config.json and safetensors, or a file of weights ({' '.join(SUFFIXES)}) with builder="
 )
 
 
@@ -33,7 +33,8 @@ def load_source(
 ) -> Loaded:
     """The model that ``spec`` names, in FP32, with ``data=None``.
 
-    ``spec`` is ``"hf:<name>"``, ``"timm:<name>"``, ``"torchvision:<name>"``, a local folder written by transformers'
+    ``spec`` is ``"hf:<name>"``, ``"timm:<name>"``, ``"torchvision:<name>"``, each with ``@<revision>`` where a certain
+    one is wanted (torchvision: the name of the weights), a local folder written by transformers'
     ``save_pretrained``, or a local state dict (``.safetensors``, ``.pt``, ``.pth``, ``.bin``). ``inputs`` replaces the
     made-up example inputs and is required for a state dict, as is ``builder``, which returns its empty module;
     ``task`` is the task of a state dict, the others know theirs.
@@ -47,7 +48,8 @@ def load_source(
         _no_builder(builder, asked)
         if not name:
             raise ModelError(asked, f"no name follows {library!r}", _FORMS)
-        return _LIBRARIES[library](name, asked, inputs)
+        name, _, revision = name.partition("@")
+        return _LIBRARIES[library](name, asked, inputs, revision)
     path = Path(spec).expanduser()
     if path.is_dir():
         _no_builder(builder, asked)

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import DataError, ModelError
+from explorer.zoo.fitting import Stored, check_fit
 from explorer.zoo.loaded import Loaded, as_inputs, nonfinite, settled
 
 PICKLED = (".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", *PICKLED)
-NAMES_SHOWN = 5
+WHOLE = "a complete file, written by safetensors.torch.save_file or save_pretrained"
+WEIGHT_KINDS = ("F64", "F32", "F16", "BF16")
+"""The dtypes, as safetensors calls them, that weights come in; smaller ones are codes, which need scales."""
 
 # Training scripts commonly wrap the state dict with an optimiser's state under one of these keys.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -46,10 +49,7 @@ def load_state(
             asked, "a file of weights does not say what the model takes", "inputs=(an example tensor with two samples,)"
         )
     examples = as_inputs(asked, inputs)
-    state = _read(path, asked)
-    module = _built(builder, asked)
-    _check(module, state, asked)
-    module.load_state_dict(state, strict=False)
+    module = fill(path, asked, builder, "the builder of the very model that was saved")
     return Loaded(
         name=path.stem,
         title=f"{type(module).__name__} from {path.name}",
@@ -58,6 +58,32 @@ def load_state(
         task=task,
         warnings=nonfinite(module),
     )
+
+
+def fill(path: Path, asked: str, builder: Callable[[], nn.Module], instead: str) -> nn.Module:
+    """The module that ``builder()`` makes, filled from the file; ``instead`` says what would work where they differ."""
+    state = _read(path, asked)
+    module = _built(builder, asked)
+    facts = {name: Stored(tuple(t.shape), str(t.dtype), t.is_floating_point()) for name, t in state.items()}
+    check_fit(module, facts, asked, instead)
+    module.load_state_dict(state, strict=False)
+    return module
+
+
+def read_header(path: Path, asked: str) -> dict[str, Stored]:
+    """The tensors of a safetensors file by name, from its header alone, once the library has checked that against the
+    file's length: offsets, sizes and dtypes agree. Raises ``ModelError`` for anything else."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            pieces = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+            return {
+                name: Stored(tuple(piece.get_shape()), piece.get_dtype(), piece.get_dtype() in WEIGHT_KINDS)
+                for name, piece in pieces.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ModelError(asked, f"the file is not readable as safetensors ({error})", WHOLE) from error
 
 
 def _built(builder: Callable[[], nn.Module], asked: str) -> nn.Module:
@@ -88,7 +114,7 @@ def _read(path: Path, asked: str) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise ModelError(asked, f"the file is not readable as safetensors ({error})", "a complete file") from error
+            raise ModelError(asked, f"the file is not readable as safetensors ({error})", WHOLE) from error
     found = _unpickled(path, asked)
     for key in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
@@ -128,36 +154,3 @@ def _reason(error: Exception) -> str:
     if "TorchScript" in str(error):
         telling = ["it is a TorchScript archive, which holds code"]
     return (telling or [line for line in lines if line] or ["it is empty"])[0].split(". ")[0].rstrip(".")
-
-
-def _check(module: nn.Module, state: dict[str, Tensor], asked: str) -> None:
-    """Raise ``ModelError`` where names, shapes or kinds of number differ between the module and the file."""
-    own = module.state_dict()
-    loaded = {own[name].data_ptr() for name in own.keys() & state.keys() if own[name].numel()}
-    # Tied weights may be stored once, under either name.
-    missing = [name for name in own if name not in state and own[name].data_ptr() not in loaded]
-    unexpected = [name for name in state if name not in own]
-    if missing or unexpected:
-        said = [f"{len(n)} {what} ({_some(n)})" for what, n in (("missing", missing), ("unexpected", unexpected)) if n]
-        raise ModelError(
-            asked,
-            "its keys differ from the built model's: " + " and ".join(said),
-            "the builder of the very model that was saved",
-        )
-    both = [(name, own[name], state[name]) for name in own if name in state]
-    shapes = [f"{n} {list(s.shape)} against {list(o.shape)}" for n, o, s in both if s.shape != o.shape]
-    if shapes:
-        raise ModelError(
-            asked, f"shapes in the file and the built model differ: {_some(shapes)}", "a builder with the saved sizes"
-        )
-    kinds = [f"{n} {s.dtype}" for n, o, s in both if o.is_floating_point() and not s.is_floating_point()]
-    if kinds:
-        raise ModelError(
-            asked,
-            f"the file holds integer codes where the model has floats: {_some(kinds)}",
-            "weights before quantising",
-        )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

@@ -134,6 +134,24 @@ def test_errors_puts_the_three_side_by_side(vit: Opened) -> None:
     assert list(table) == ERROR_COLUMNS
 
 
+def test_errors_of_some_ops_are_the_same_rows_without_the_others(vit: Opened) -> None:
+    subject, recipe_of = vit
+    recipe = recipe_of(MIXED)
+    whole, seen = errors(subject, recipe, 13), compare(subject, recipe, "cumulative", 13)
+    lowered = next(op for op in whole.index if recipe[op] == "bf16")
+    plain = next(op for op in reversed(seen.index) if recipe[op] == "fp32")
+    few = errors(subject, recipe, 13, ops=[plain, lowered])
+    assert list(few.index) == [op for op in seen.index if op in (plain, lowered)]
+    assert list(few.loc[lowered])[:-1] == list(whole.loc[lowered])[:-1]
+    row = few.loc[plain]
+    own = (row.precision, row.local_sqnr_db, row.isolated_sqnr_db, row.isolated_kl)
+    assert own == ("fp32", math.inf, math.inf, 0.0)
+    assert row.cumulative_sqnr_db == seen.sqnr_db[plain]
+    assert set(few.behaviour) == {""}
+    with pytest.raises(SelectionError, match="the errors of op 'nowhere'"):
+        errors(subject, recipe, 13, ops=["nowhere"])
+
+
 def test_the_histogram_of_an_error_is_that_of_the_difference(vit: Opened) -> None:
     subject, recipe_of = vit
     recipe = recipe_of({"blocks.1.fc2/linear": "int8"})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import explorer as px
+from explorer.compare import Extent
 from explorer.diagnosis import Held, gather, judge
 from explorer.diagnosis.births import REASONS, explain
 from explorer.diagnosis.findings import fill, tell_number, tell_share
@@ -148,12 +149,25 @@ def test_every_reason_of_a_birth_is_a_sentence_with_what_to_do() -> None:
     assert "300" in explain("exp", 300.0)[0]
 
 
+def test_a_diagnosis_of_some_ops_is_that_part_of_the_whole() -> None:
+    session = open_model("planted/outlier-channel")
+    recipe = session.presets()["int8-dynamic"]
+    whole = session.diagnose(recipe)
+    assert whole
+    calm = next(op for op in recipe.by_op if op != whole[0].op)
+    for op in (whole[0].op, calm):
+        assert session.diagnose(recipe, ops=[op]) == tuple(each for each in whole if each.op == op), op
+    assert session.diagnose(recipe, ops=[]) == ()
+    assert session.answers["diagnose", recipe.hash] == whole
+
+
 def test_gathering_can_be_cancelled_and_reports() -> None:
     session, told = open_model("planted/outlier-channel"), []
     recipe = session.presets()["int8-dynamic"]
     with pytest.raises(Cancelled):
-        gather(session.subject, recipe, session.range_set(), cancel=Flag())
-    gather(session.subject, recipe, session.range_set(), 32, lambda done, total, text: told.append((done, total)))
+        gather(session.subject, recipe, session.range_set(), Extent(64, cancel=Flag()))
+    report = Extent(32, lambda done, total, text: told.append((done, total)))
+    gather(session.subject, recipe, session.range_set(), report)
     assert told and all(0 <= done <= total for done, total in told)
 
 

@@ -289,3 +289,12 @@ def test_without_a_counter_there_is_no_energy(monkeypatch: pytest.MonkeyPatch) -
     assert energy_mj(pytest.fail, GPU) is None
     assert energy_mj(pytest.fail, CPU) is None
     assert peak_bytes(pytest.fail, CPU) is None
+
+
+def test_a_thread_that_holds_it_already_goes_on() -> None:
+    with exclusive(CPU), exclusive(CPU):
+        pass
+    cancel = threading.Event()
+    cancel.set()
+    with exclusive(CPU, cancel):
+        """It is free again after the inner one was left, too."""

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from explorer.compare.departures import Place, find_departures
+from explorer.compare.runs import Extent
 from explorer.predict import Ask, MapStore, PredictedMap, predict_map
 from explorer.predict.sensitivity import Sensitivity
 from tests.predict.conftest import open_subject
@@ -48,6 +50,23 @@ def test_rows_sorted_by_expert_count_for_their_own_sample(tmp_path: Any, bytes_:
     for cell in cells:
         scale = float(np.abs(plain.products[cell]).max())
         np.testing.assert_allclose(mixed.products[cell], plain.products[cell], rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_samples_sorted_by_expert_diverge_for_themselves(tmp_path: Any) -> None:
+    """The same function, sorted or not: where each sample leaves FP32's way, and how far it is off there."""
+    found = []
+    for sorts in (True, False):
+        torch.manual_seed(2)
+        subject = open_subject(Experts(sorts), torch.randn(11, 5, 8), None, "regression", tmp_path / f"{sorts}.sqlite")
+        recipe = subject.baseline.recipe.with_precision(["up/linear"], "w8", "test")
+        places = [Place(sample) for sample in range(11)]
+        found.append(find_departures(subject, subject.plan(recipe), places, Extent()))
+    mixed, plain = found
+    assert {each.op for each in plain.values()} == {"up/linear"}
+    assert len({round(each.sqnr_db, 3) for each in plain.values()}) > 5
+    for place, each in plain.items():
+        assert mixed[place].op == each.op
+        assert mixed[place].sqnr_db == pytest.approx(each.sqnr_db, abs=1e-3)
 
 
 def test_an_op_that_nothing_can_be_walked_back_through_costs_nan_in_words(tmp_path: Any) -> None:

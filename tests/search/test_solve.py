@@ -10,7 +10,7 @@ import pytest
 
 from explorer.search.problem import Problem, meets
 from explorer.search.solve import GAP, cheapest, least
-from tests.search.conftest import random_problem
+from tests.search.conftest import NAMES, random_problem
 
 
 def enumerate_choices(problem: Problem) -> list[tuple[float, float]]:
@@ -88,6 +88,15 @@ def test_what_a_change_uses_more_is_the_difference() -> None:
             after = choice | dict.fromkeys(group, name)
             more = problem.spent_more(choice, group, name)
             assert more == pytest.approx(problem.spent_by(after) - problem.spent_by(choice), abs=1e-12)
+
+
+def test_what_a_choice_uses_is_the_sum_of_its_terms() -> None:
+    problem = random_problem(3)
+    for names in product(NAMES, repeat=len(problem.ops)):
+        choice = dict(zip(problem.ops, names, strict=True))
+        terms = sum(term.paid(choice) for term in (*problem.shared, *problem.joint))
+        alone = sum(problem.spent[op][name] for op, name in choice.items())
+        assert problem.spent_by(choice) == pytest.approx(problem.fixed + alone + terms, rel=1e-12)
 
 
 def test_terms_without_an_effect_change_nothing() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, njit
 
 from explorer.kernels.simd.attend import LANES, attend, encode, turn_in, turn_out
 from explorer.kernels.simd.job import (
@@ -45,7 +45,7 @@ from explorer.kernels.simd.job import (
     WEIGHTS_AT,
 )
 from explorer.kernels.simd.loops import address_of, digest_sources, take_number
-from explorer.team import CALL, claim, pointer
+from explorer.team import claim, compiled, pointer
 
 SOURCES = ("activations", "attend", "attention_loops", "epilogue", "job", "quantise")
 ONE = 0x3F800000
@@ -94,7 +94,7 @@ def attend_block(call: int, job: Any, batch: int, block: int, scratch: int) -> N
 
 
 def _attention_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def attention_team(call: Any) -> None:
         """One thread's part of an attention."""
         assert sources >= 0

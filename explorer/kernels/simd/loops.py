@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -59,7 +59,7 @@ from explorer.kernels.simd.job import (
 )
 from explorer.kernels.simd.quantise import quantize_row
 from explorer.kernels.simd.tile import FAR, NEAR, accumulate
-from explorer.team import CALL, claim, digest, pointer
+from explorer.team import claim, compiled, digest, pointer
 from explorer.vectors import Vectors
 
 TALLEST = HEIGHTS[0]
@@ -197,7 +197,7 @@ def digest_sources(names: tuple[str, ...]) -> int:
 
 
 def _product_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def product_team(call: Any) -> None:
         """One thread's part of an INT8 product, linear or convolution, whose fields :mod:`.job` lists."""
         assert sources >= 0
@@ -231,7 +231,7 @@ def _product_of(sources: int) -> Any:
 
 
 def _elementwise_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def elementwise_team(call: Any) -> None:
         """One thread's part of activation and quantisation, element by element."""
         assert sources >= 0
@@ -247,7 +247,7 @@ def _elementwise_of(sources: int) -> Any:
 
 
 def _quantize_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def quantize_team(call: Any) -> None:
         """One thread's part of quantising rows [ROWS, GROUP_WIDTH] of X: codes to OUT, scales to ROW_SCALE."""
         assert sources >= 0

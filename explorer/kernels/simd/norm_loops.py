@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray, cfunc
+from numba import carray
 
 from explorer.kernels.simd.job import PLACES, ROWS, SHARE
 from explorer.kernels.simd.loops import address_of, digest_sources
 from explorer.kernels.simd.normalise import normalise
-from explorer.team import CALL, claim
+from explorer.team import claim, compiled
 
 SOURCES = ("activations", "epilogue", "job", "norm_loops", "normalise", "quantise")
 
 
 def _norm_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def norm_team(call: Any) -> None:
         """One thread's part of a layer norm."""
         assert sources >= 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from explorer import vectors
@@ -42,7 +42,7 @@ from explorer.kernels.simd.weight_only_job import (
     X,
 )
 from explorer.kernels.simd.weight_only_tile import UNIT, WIDE, emit_tile
-from explorer.team import CALL, claim, digest, pointer, start
+from explorer.team import claim, compiled, digest, pointer, start
 
 __all__ = ["int4_matmul", "int8_matmul", "pack_rows", "start"]
 
@@ -99,7 +99,7 @@ def pack_row(x: int, pieces: int, meta: int, blocks: int, block: int, offset: in
 
 
 def _pack_of(sources: int) -> Any:
-    @cfunc(CALL, cache=True)
+    @compiled
     def pack_rows(call: Any) -> None:
         """One thread's part of :func:`pack_row`: it claims row after row."""
         assert sources >= 0
@@ -160,7 +160,7 @@ def _matmul_of(bits: int, sources: int) -> Any:
     wide, tall = emit_tile(bits, 1, WIDE), emit_tile(bits, TALL, TALL_PANELS)
     panel_bytes = 64
 
-    @cfunc(CALL, cache=True)
+    @compiled
     def matmul(call: Any) -> None:
         assert sources >= 0
         job = carray(call, (PLACES,))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from explorer.kernels.triton.launch import device_key
+from explorer.measure import holding
 
 _FORMAT = 1
 _ROUND_MS = 15
@@ -69,7 +70,7 @@ Measure = Callable[[Callable[[], object]], float]
 
 
 def measure_cold(run: Callable[[], object]) -> float:
-    """Median milliseconds of ``run`` on the GPU, its caches emptied before each call.
+    """Median milliseconds of ``run`` on the GPU, caches emptied before each call, while nothing else is timed there.
 
     Inf where it does not fit the GPU, or Triton cannot build it.
     """
@@ -77,7 +78,8 @@ def measure_cold(run: Callable[[], object]) -> float:
     from triton.testing import do_bench
 
     try:
-        return float(do_bench(run, warmup=_ROUND_MS // 3, rep=_ROUND_MS, return_mode="median"))
+        with holding("cuda"):
+            return float(do_bench(run, warmup=_ROUND_MS // 3, rep=_ROUND_MS, return_mode="median"))
     except TritonError:
         return math.inf
 
