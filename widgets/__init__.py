@@ -2,6 +2,7 @@
 
 from widgets.app import Page, explore
 from widgets.format_lab import FormatLab
+from widgets.question import Question
 from widgets.views.casts_panel import CastsPanel
 from widgets.views.compare_recipes import CompareRecipes
 from widgets.views.culprits_panel import CulpritsPanel
@@ -29,6 +30,7 @@ __all__ = [
     "Inspector",
     "Page",
     "PrecisionMap",
+    "Question",
     "RecipePanel",
     "SearchPanel",
     "TimeTable",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import explorer as px
+from widgets.bad_message import BadMessage as BadMessage
 from widgets.state import describe
 
 LOG = logging.getLogger("widgets")
@@ -16,10 +17,6 @@ Fields = dict[str, Any]
 Reply = dict[str, Any]
 Act = Callable[[str, Fields], Reply | None]
 """Carries out a message of a known type with exactly its fields; what it returns joins the reply."""
-
-
-class BadMessage(ValueError):
-    """A message that no view of ours sends: of an unknown type, or with missing, superfluous or wrong fields."""
 
 
 def reply_to(content: object, known: Mapping[str, set[str]], act: Act) -> Reply:

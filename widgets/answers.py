@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-KEPT = 64
+KEPT = 256
 Run = Callable[..., Any]
 """``run(session, recipe, progress=..., cancel=...)`` gives the answer; called in the worker."""
 
@@ -41,7 +41,7 @@ class Answers:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], Answer] = {}
         self._asked: dict[tuple[str, str], Ask] = {}
-        self._following: dict[str, Ask] = {}
+        self._following: dict[tuple[str, str], Ask] = {}
         self._recipe = ""
 
     def turn_to(self, recipe: str) -> None:
@@ -56,10 +56,19 @@ class Answers:
     def add(self, ask: Ask) -> None:
         """Takes a question; a former answer to it is forgotten, unless the question follows the recipe."""
         if ask.follows:
-            self._following[ask.topic] = ask
+            self._following[ask.topic, ask.about] = ask
             return
         self._known.pop((ask.topic, ask.about, self._recipe), None)
         self._asked[ask.topic, ask.about] = ask
+
+    def followed(self, topics: Collection[str]) -> list[tuple[str, str]]:
+        """The questions of some topics that are asked for every recipe: (topic, about)."""
+        return [key for key in self._following if key[0] in topics]
+
+    def unfollow(self, topic: str, about: str) -> None:
+        """Asks a question no more; what is known of it stays."""
+        self._following.pop((topic, about), None)
+        self._asked.pop((topic, about), None)
 
     def drop(self) -> list[str]:
         """Takes back what was not answered, for this recipe; returns the topics."""
@@ -82,7 +91,7 @@ class Answers:
         known = self._known.get((topic, about, self._recipe))
         if known is not None:
             return known
-        waits = (topic, about) in self._asked or topic in self._following
+        waits = (topic, about) in self._asked or (topic, about) in self._following
         return Answer("waiting") if waits else Answer()
 
     def latest(self, topic: str, about: str = "") -> Any:

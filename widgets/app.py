@@ -22,6 +22,7 @@ from widgets.views.findings_panel import FindingsPanel
 from widgets.views.frontier import Frontier
 from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import Inspector
+from widgets.views.load_panel import LoadPanel
 from widgets.views.message_banner import MessageBanner
 from widgets.views.precision_map import PrecisionMap
 from widgets.views.recipe_panel import RecipePanel
@@ -30,6 +31,7 @@ from widgets.views.search_panel import SearchPanel
 from widgets.views.section import Section
 from widgets.views.time_table import TimeTable
 from widgets.views.top_bar import TopBar
+from widgets.views.tour import Tour
 
 SECTIONS: tuple[tuple[str, Callable[[Any], ipywidgets.Widget]], ...] = (
     ("Findings: what goes wrong, why, and what to do", FindingsPanel),
@@ -52,9 +54,13 @@ class Page(ipywidgets.VBox):
         self.top_bar = TopBar(self)
         self.recorded_mark = RecordedMark(self)
         self.banner = MessageBanner(self)
+        self.load_panel = LoadPanel(self)
+        self.tour = Tour(self)
+        # Views hear of a change in this order: the numbers first, then the map, which has marked a click already and
+        # has thousands of rows to look through.
         self.delta_bar = DeltaBar(self)
-        self.precision_map = PrecisionMap(self)
         self.recipe_panel = RecipePanel(self)
+        self.precision_map = PrecisionMap(self)
         self.time_table = TimeTable(self)
         # Beside the map, so that one sees the proposal move under the slider.
         self.search_section = Section("Search: the best recipe under a budget", partial(SearchPanel, self))
@@ -67,7 +73,16 @@ class Page(ipywidgets.VBox):
         main = ipywidgets.Box([beside, self.precision_map, below])
         main.add_class("px-main")
         self.address = Address(self, (self.search_section, *self.sections))
-        super().__init__([self.address, self.top_bar, self.recorded_mark, self.banner, self.delta_bar, main])
+        above = [
+            self.address,
+            self.top_bar,
+            self.recorded_mark,
+            self.banner,
+            self.load_panel,
+            self.tour,
+            self.delta_bar,
+        ]
+        super().__init__([*above, main])
         self.add_class("px-page")
 
     @property

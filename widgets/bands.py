@@ -63,16 +63,21 @@ def judged_tensors(session: Any, recipe: Any, range_set: Any) -> Iterator[Judged
     """
     plan = session.plan_of(recipe)
     for step in plan.steps:
-        if step.kernel is None:
-            continue
-        given = is_product(step) and next((name for name in step.site.operands if name in range_set.values), None)
-        if given:
-            carrier = step.takes.get(given, "fp32")
-            fixed = plan.scales.get(given) if CARRIERS[carrier].static else None
-            shape = plan.shapes.get(given, ())
-            yield JudgedTensor(step.op.id, given, "input", carrier, fixed, shape[-1] if shape else 1)
-        if step.op.name in range_set.values and (not given or step.gives == "fp16"):
-            yield JudgedTensor(step.op.id, step.op.name, "output", step.gives or "fp32")
+        yield from tensors_of(plan, step, range_set)
+
+
+def tensors_of(plan: Any, step: Any, range_set: Any) -> Iterator[JudgedTensor]:
+    """Those of one op of a plan, by its step."""
+    if step.kernel is None:
+        return
+    given = is_product(step) and next((name for name in step.site.operands if name in range_set.values), None)
+    if given:
+        carrier = step.takes.get(given, "fp32")
+        fixed = plan.scales.get(given) if CARRIERS[carrier].static else None
+        shape = plan.shapes.get(given, ())
+        yield JudgedTensor(step.op.id, given, "input", carrier, fixed, shape[-1] if shape else 1)
+    if step.op.name in range_set.values and (not given or step.gives == "fp16"):
+        yield JudgedTensor(step.op.id, step.op.name, "output", step.gives or "fp32")
 
 
 def is_product(step: Any) -> bool:

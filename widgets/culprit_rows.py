@@ -40,7 +40,7 @@ def culprits(state: PageState) -> Row:
     if answer.state != "ready":
         return {**about, "baseline": state.shown.is_baseline}
     words = vocabulary_of(state.session)
-    about["kind"] = "emulated" if bool(state.shown.ops["emulated"].any()) else "measured"
+    about["kind"] = "emulated" if state.shown.emulated else "measured"
     rows = [_row(row, answer.value.inputs(int(row["sample"])), words) for row in answer.value.table.to_dict("records")]
     return {**about, "baseline": state.shown.is_baseline, "rows": rows[:MOST]}
 

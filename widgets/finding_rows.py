@@ -32,8 +32,8 @@ def findings(state: PageState) -> Row:
     answer = state.answers.read(QUESTION.topic)
     about = {
         "state": answer.state, "error": text(answer.error), "hash": state.shown.recipe.hash,
-        "changed": int((state.shown.ops["precision"] != "fp32").sum()), "ops": len(state.shown.ops),
-        "fail": "measured" if not bool(state.shown.ops["emulated"].any()) else "emulated",
+        "changed": sum(name != "fp32" for name in state.shown.states.precision), "ops": len(state.shown.place),
+        "fail": "emulated" if state.shown.emulated else "measured",
     }  # fmt: skip
     if answer.state != "ready":
         return about

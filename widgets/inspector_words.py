@@ -11,7 +11,7 @@ from widgets.charts.channels import OUTLIER, find_outliers
 from widgets.inspection import ASSIGNED, Judged, Seen, formats_offered, words_for
 from widgets.plain import text
 from widgets.plots import short
-from widgets.state import Shown
+from widgets.shown import Shown
 
 ORDERS = {"size": "largest first", "place": "in their order"}
 POOR_DB = 20.0

@@ -15,6 +15,7 @@ from typing import Any
 import explorer as px
 from explorer.recipe import History, HistoryNode
 from widgets.links import Link, new_page_name, read_link
+from widgets.loading import link_of, offer_link, reopen
 from widgets.measuring import measure, open_model
 from widgets.state import PageState, describe
 
@@ -22,6 +23,8 @@ LOG = logging.getLogger("widgets")
 VERSION = 1
 KEPT = frozenset({"model", "recipe", "filter", "selection"})
 Changed = Callable[[], None]
+Kept = tuple[dict[str, Any], dict[str, str]]
+"""A page's state, and the recipes that it names."""
 
 
 class Writer:
@@ -61,7 +64,7 @@ class Keeper:
     def __init__(self, state: PageState, sections: Sequence[Any], changed: Changed) -> None:
         self._state, self._sections, self._changed = state, sections, changed
         self._writer = Writer()
-        self._wanted = Link()
+        self._wanted = self._tried = self._later = Link()
         self.name = ""
         for section in sections:
             section.head.observe(lambda _: self._keep(), "opened")
@@ -72,8 +75,9 @@ class Keeper:
         state = self._state
         if not self.name or state.shown is None or state.opening:
             return ""
-        model = state.session.name if state.session.name in state.models else ""
-        return Link(model, state.shown.recipe.hash, self.name).query
+        # A recording is named by the address that serves it: the model of its name would be another session.
+        model, inputs = ("", "") if getattr(state.session, "recorded", False) else link_of(state)
+        return Link(model, state.shown.recipe.hash, self.name, inputs).query
 
     def flush(self) -> bool:
         """Blocks until all is written; for scripts and tests."""
@@ -88,7 +92,7 @@ class Keeper:
         self.name = link.page or self.name or new_page_name()
         self._wanted = link
         session = self._state.session
-        if link.model and not (session is not None and session.name == link.model):
+        if link.model and not link.asks_to_load and not (session is not None and session.name == link.model):
             open_model(self._state, link.model)
         elif session is not None:
             wrong = "; ".join(words for words in (wrong, self._follow()) if words)
@@ -98,10 +102,16 @@ class Keeper:
     def hear(self, topics: frozenset[str]) -> None:
         """Follows the link once its model is open; keeps what changed."""
         if "model" in topics and self._state.session is not None:
+            later = self._kept(self._later.page)
+            if later is not None and later[0]["model"] == self._state.session.recipe.fingerprint:
+                self.name, self._wanted, self._later = self._later.page, self._later, Link()
             words = self._follow()
             if words:
                 self._state.complain(f"The address asks for what could not be shown: {words}.")
         if topics & KEPT:
+            waits = self._wanted != Link() and self._wanted == self._tried
+            if waits and "recipe" in topics and "model" not in topics and not self._state.opening:
+                self._give_up()  # somebody works with the model on show, and not with the one that was asked for
             self._keep()
             self._changed()
 
@@ -110,19 +120,50 @@ class Keeper:
     def _follow(self) -> str:
         wanted, self._wanted = self._wanted, Link()
         try:
-            restored = self._restore(wanted.page) if wanted.page else False
+            kept = self._kept(wanted.page)
+            if wanted.asks_to_load or (kept is not None and kept[0].get("source")):
+                words, waits = self._load(wanted, kept)
+                if waits:
+                    return words
+            restored = self._restore(kept)
             if wanted.recipe:
                 self._show_recipe(wanted.recipe, restored)
         except (px.ExplorerError, KeyError, TypeError, ValueError, IndexError) as error:
             return describe(error)
         return ""
 
-    def _restore(self, page: str) -> bool:
+    def _kept(self, page: str) -> Kept | None:
+        """What was kept under a page's name, by this version."""
+        store = getattr(self._state.session, "store", None)
+        kept: Kept | None = store.kept_page(page) if store is not None and page else None
+        return kept if kept is not None and kept[0].get("version") == VERSION else None
+
+    def _load(self, wanted: Link, kept: Kept | None) -> tuple[str, bool]:
+        """Opens again what the load panel had opened, or offers what the address names; once for each address.
+
+        Returns what could not be done, in words, and whether the page waits for another model than the one on show.
+        """
+        state, source = self._state, kept[0].get("source") if kept else None
+        if (kept and kept[0]["model"] == state.session.recipe.fingerprint) or self._tried == wanted:
+            return "", False
+        if not source and (wanted.model, wanted.inputs) == link_of(state):
+            return "", False
+        self._tried = self._wanted = wanted
+        words = reopen(state, source) if source else offer_link(state, wanted.model, wanted.inputs)
+        if words and source:
+            self._give_up()
+        return words, True
+
+    def _give_up(self) -> None:
+        """The page goes on under another name, so that what was kept under its former one stays as it was left."""
+        if self._wanted.page:
+            self.name, self._later = new_page_name(), self._wanted
+        self._wanted = Link()
+
+    def _restore(self, kept: Kept | None) -> bool:
         """Whether the page was kept, for this model, and is as it was left."""
         state, session = self._state, self._state.session
-        store = getattr(session, "store", None)
-        kept = store.kept_page(page) if store is not None else None
-        if kept is None or kept[0].get("version") != VERSION or kept[0]["model"] != session.recipe.fingerprint:
+        if kept is None or kept[0]["model"] != session.recipe.fingerprint:
             return False
         facts, recipes = kept
         nodes = tuple(
@@ -130,7 +171,7 @@ class Keeper:
             for at, (parent, key, words) in enumerate(facts["nodes"])
         )
         session.take_history(History(nodes, tuple(facts["onward"]), int(facts["at"])))
-        known = state.shown.ops.index if state.shown is not None else ()
+        known = state.shown.place if state.shown is not None else ()
         state.filter = str(facts["filter"])
         state.selection = tuple(op for op in facts["selection"] if op in known)
         self._changed_recipe()
@@ -164,7 +205,8 @@ class Keeper:
             return
         history, page, model = session.history, self.name, session.recipe.fingerprint
         facts = {
-            "version": VERSION, "model": model, "at": session.node.id, "onward": list(session.onward),
+            "version": VERSION, "model": model, "source": self._source(),
+            "at": session.node.id, "onward": list(session.onward),
             "filter": state.filter, "selection": list(state.selection),
             "open": [section.head.title for section in self._sections if section.head.opened],
         }  # fmt: skip
@@ -177,3 +219,8 @@ class Keeper:
             store.keep_page(page, model, {**facts, "nodes": nodes}, named)
 
         self._writer.put(write)
+
+    def _source(self) -> dict[str, Any]:
+        """What opens the model on show again, where the load panel opened it; nothing secret is in it."""
+        loading = self._state.loading
+        return loading.source if loading.origin_of(self._state.session) is not None else {}

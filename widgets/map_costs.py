@@ -87,7 +87,7 @@ def costs(state: PageState) -> tuple[dict[str, Any], bytes]:
 def _measured(state: PageState) -> list[list[Any]]:
     """[op, precision, cost (None where not finite), n] of every cell that was measured, by number."""
     assert state.shown is not None
-    rows = {op: at for at, op in enumerate(state.shown.ops.index[:MAX_OPS])}
+    rows = {op: at for op, at in state.shown.place.items() if at < MAX_OPS}
     columns = {name: at for at, name in enumerate(state.session.precisions)}
     inside = [(op, name, *seen) for (op, name), seen in state.measured_cells.items() if op in rows and name in columns]
     return [[rows[op], columns[name], number(cost), int(n)] for op, name, cost, n in inside[:MAX_MEASURED]]
@@ -99,4 +99,4 @@ def proposed(state: PageState) -> bytes:
         return b""
     columns = {name: at for at, name in enumerate(state.session.precisions[:NOBODY])}
     chosen = state.proposal.recipe
-    return bytes(columns.get(chosen[op], NOBODY) for op in state.shown.ops.index[:MAX_OPS])
+    return bytes(columns.get(chosen[op], NOBODY) for op in list(state.shown.place)[:MAX_OPS])

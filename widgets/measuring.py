@@ -14,6 +14,7 @@ from widgets.jobs import Task
 from widgets.predicting import can_predict, first_samples, predict, search, solve, verify
 from widgets.searching import asked_now
 from widgets.state import PageState, describe
+from widgets.taking_away import take_away
 
 LATENCY_SECONDS = (0.5, 1.5)
 """How long the first look takes, which is shown at once, and the longer one where the first leaves something open."""
@@ -27,10 +28,16 @@ RECORDED = ".pxb"
 """How the file of a recorded exploration ends."""
 
 
-def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = None) -> None:
+def open_model(
+    state: PageState,
+    name: str,
+    opener: Callable[..., Any] | None = None,
+    ended: Callable[[Exception | None], None] | None = None,
+) -> None:
     """Opens a bundled model in the worker; the former model stays until the new one is there.
 
     ``opener(name, progress=...)`` does it (default ``explorer.open``); a cancelled opening ends at its next step.
+    ``ended(error)`` hears of its success or failure, which it shows itself; without it a failure stands in the banner.
     """
     state.opening = name
     state.complain("")
@@ -41,10 +48,19 @@ def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = 
                 raise px.Cancelled(f"open {name}")
             task.post(lambda: state.progress(f"Opening {name}: {text}\u2026", done, total))
 
-        session = (opener or _open)(name, progress=report)
+        try:
+            session = (opener or _open)(name, progress=report)
+        except Exception as error:
+            if ended is None or isinstance(error, px.Cancelled):
+                raise
+            failure = error
+            task.post(lambda: _stay(state, ended, failure))
+            return
 
         def take() -> None:
             state.adopt(session)
+            if ended is not None:
+                ended(None)
             measure(state)
 
         task.post(take)
@@ -52,6 +68,14 @@ def open_model(state: PageState, name: str, opener: Callable[..., Any] | None = 
     state.jobs.submit(f"Opening {name}", work)
     state.progress(f"Opening {name}\u2026")
     state.changed("model-kept")
+
+
+def _stay(state: PageState, ended: Callable[[Exception | None], None], error: Exception) -> None:
+    """The model on show goes on as if nothing had been asked."""
+    state.opening = ""
+    ended(error)
+    state.changed("model-kept")
+    measure(state)
 
 
 def _open(name: str, progress: Progress) -> Any:
@@ -72,8 +96,7 @@ def measure(state: PageState) -> None:
     elif not state.jobs.busy_with(step.key):
         state.jobs.submit("Measuring", step.work, step.key, then=lambda: measure(state))
         if not step.quiet:
-            state.progress("measuring")
-            state.changed("measured")
+            state.progress("measuring", also=("measured",))
 
 
 def ask(state: PageState, question: Ask) -> None:
@@ -104,6 +127,8 @@ def _next_step(state: PageState) -> Step | None:
     about = (id(session), recipe.hash)
     if state.search.moved:
         return Step(("solve", id(state.search.frontier)), lambda task: solve(state, task), quiet=True)
+    if state.taking.state == "working":
+        return Step(("taking", state.taking.what), lambda task: take_away(state, session, task))
     if question := state.answers.next_asked():
         return _answer_step(state, question, about)
     return _first_sight(state) or _numbers(state) or _asked_search(state) or _the_rest(state)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import explorer as px
-from widgets import boundary_rows, culprit_rows, finding_rows, search_messages
+from widgets import boundary_rows, culprit_rows, finding_rows, search_messages, share_messages
 from widgets.answering import Act, BadMessage, Fields, Reply, reply_to, text_field, whole_field
 from widgets.measuring import ask, measure, open_model
 from widgets.plain import text
@@ -57,7 +57,7 @@ def _ops(state: PageState, fields: Fields) -> list[str]:
         raise BadMessage(f"ops must be a list of at most {MAX_OPS} op ids")
     _session(state)
     assert state.shown is not None
-    known = state.shown.ops.index
+    known = state.shown.place
     for op in ops:
         if op not in known:
             raise BadMessage(f"this model has no op {op[:80]!r}")
@@ -139,7 +139,7 @@ def _hello(state: PageState, fields: Fields) -> None:
 
 def _measure(state: PageState, fields: Fields) -> None:
     _session(state)
-    state.errors = {}
+    state.try_again()
     measure(state)
 
 
@@ -233,6 +233,7 @@ ACTIONS: dict[str, Callable[[PageState, Fields], Reply | None]] = {
     "preview": _preview,
     "remedy": _apply_remedy,
     **search_messages.ACTIONS,
+    **share_messages.ACTIONS,
 }
 FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "set": {"ops", "precision"},
@@ -247,5 +248,6 @@ FIELDS: dict[str, set[str]] = {name: set() for name in ACTIONS} | {
     "preview": {"finding", "remedy", "hash"},
     "remedy": {"finding", "remedy", "hash"},
     **search_messages.FIELDS,
+    **share_messages.FIELDS,
 }
-QUIET = {"hello", "arrive", "cancel", "select", "filter", "recipe_json"} | search_messages.QUIET
+QUIET = {"hello", "arrive", "cancel", "select", "filter", "recipe_json"} | search_messages.QUIET | share_messages.QUIET

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from explorer.tables import CAST_COLUMNS
 from widgets import timings
-from widgets.plain import number, text
+from widgets.plain import MAX_TEXT, number, text
 from widgets.remedies import goes_back_next
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from widgets.state import PageState, Shown
+    from widgets.shown import Shown
+    from widgets.state import PageState
 
 MAX_OPS = 5000
 MAX_LINKS = 20000
 MAX_CASTS = 5000
-MAX_CHOICES = 1500
+MAX_CHOICES = 300
+DIRECTION, EMULATED, INSIDE = map(CAST_COLUMNS.index, ("direction", "emulated", "inside"))
 PENDING: dict[str, Any] = {"kind": "pending"}
 
 
@@ -59,6 +63,7 @@ def _op(op: str, row: pd.Series[Any]) -> dict[str, Any]:
         "id": op,
         "layer": text(row["layer"]),
         "kind": text(row["kind"], 60),
+        "role": text(row["role"], 20),
         "fold": fold,
         "fold_kind": fold.rsplit("/", 1)[-1],
         "sub": subtitle(row),
@@ -85,30 +90,47 @@ def _sizes(shape: str) -> list[str]:
 
 
 def plan(session: Any, shown: Shown) -> dict[str, Any]:
-    """What changes with the recipe: choices, formats that flow, kernels and casts, by op number."""
-    ops = shown.ops.iloc[:MAX_OPS]
-    place = {op: at for at, op in enumerate(ops.index)}
+    """What changes with the recipe: choices, formats that flow, kernels, by op number; the casts of each op's output.
+
+    The first of ``casts`` is those of the model's inputs, so that a choice changes rows of its neighbourhood alone.
+    """
+    states, place = shown.states, shown.place
     order = {precision: at for at, precision in enumerate(session.precisions)}
     return {
         "model": text(session.name),
         "hash": text(shown.recipe.hash, 80),
-        "choices": [order.get(precision, -1) for precision in ops["precision"]],
-        "flows": [text(shown.flows.get(op, ""), 40) for op in ops.index],
-        "kernels": [text(kernel, 120) for kernel in ops["kernel"]],
-        "emulated": [bool(flag) for flag in ops["emulated"]],
-        "refusals": [text(refusal) for refusal in ops["refusal"]],
-        "casts": [_cast(cast, place) for cast in shown.casts.iloc[:MAX_CASTS].to_dict("records")],
+        "choices": [order.get(precision, -1) for precision in states.precision[:MAX_OPS]],
+        "flows": _texts(states.gives[:MAX_OPS], 40),
+        "kernels": _texts(states.kernel[:MAX_OPS], 120),
+        "emulated": [bool(each) for each in states.emulated[:MAX_OPS]],
+        "refusals": _texts(states.refusal[:MAX_OPS], MAX_TEXT),
+        "casts": _casts_by_source(shown.cast_rows[:MAX_CASTS], place),
     }
 
 
-def _cast(cast: Any, place: dict[str, int]) -> dict[str, Any]:
+def _texts(values: list[Any], most: int) -> list[str]:
+    """Each as :func:`text`: thousands of ops share a handful of words."""
+    cut = {value: text(value, most) for value in set(values)}
+    return [cut[value] for value in values]
+
+
+def _casts_by_source(casts: list[tuple[Any, ...]], place: Mapping[str, int]) -> list[list[dict[str, Any]]]:
+    rows: list[list[dict[str, Any]]] = [[] for _ in range(min(len(place), MAX_OPS) + 1)]
+    for cast in casts:
+        at = place.get(cast[0], -1) + 1
+        if at < len(rows):
+            rows[at].append(_cast(cast, place))
+    return rows
+
+
+def _cast(cast: tuple[Any, ...], place: Mapping[str, int]) -> dict[str, Any]:
+    _, consumers, from_, to, direction, _, _, time_us, _, _ = cast
     return {
-        "source": place.get(cast["source"], -1),
-        "consumers": [place[op] for op in cast["consumers"] if op in place],
-        "from": text(cast["from"], 40),
-        "to": text(cast["to"], 40),
-        "direction": text(cast["direction"], 20),
-        "time_us": number(cast["time_us"]),
+        "consumers": [at for op in consumers if (at := place.get(op, MAX_OPS)) < MAX_OPS],
+        "from": text(from_, 40),
+        "to": text(to, 40),
+        "direction": text(direction, 20),
+        "time_us": number(time_us),
     }
 
 
@@ -117,7 +139,8 @@ def recipe(shown: Shown | None, precisions: tuple[str, ...]) -> dict[str, Any]:
     if shown is None:
         return {}
     counts = shown.recipe.counts
-    chosen = [(op, precision) for op, precision in shown.ops["precision"].items() if precision != "fp32"]
+    every = zip(shown.place, shown.states.precision, strict=True)
+    chosen = [(op, precision) for op, precision in every if precision != "fp32"]
     return {
         "hash": text(shown.recipe.hash, 80),
         "counts": [[precision, int(counts[precision])] for precision in precisions if counts.get(precision)],
@@ -138,7 +161,7 @@ def delta(state: PageState) -> dict[str, Any]:
         "kl": _kl(state),
         "latency": timings.latency(state, shown),
         "memory": _memory(state),
-        "casts": _casts(shown.casts, state.latency),
+        "casts": _casts(shown.cast_rows, state.latency),
     }
     if mark_of(state.session):
         found = {name: _as_recorded(part) for name, part in found.items()}
@@ -227,15 +250,15 @@ def _memory(state: PageState) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _casts(casts: pd.DataFrame, latency: Any) -> dict[str, Any]:
-    inside = int((casts["inside"] != "").sum())
+def _casts(casts: list[tuple[Any, ...]], latency: Any) -> dict[str, Any]:
     rows = [] if latency is None else latency.table[latency.table["kernel"] == "cast"].to_dict("records")
     timed = [number(row["time_us"]) for row in rows if not text(row.get("inside"))]
     whole = len(rows) == len(casts) > 0 and None not in timed
-    kind = "predicted" if not whole else "emulated" if bool(casts["emulated"].any()) else "measured"
+    directions, emulated, inside = (tuple(cast[at] for cast in casts) for at in (DIRECTION, EMULATED, INSIDE))
+    kind = "predicted" if not whole else "emulated" if any(emulated) else "measured"
     return {
-        "kind": kind, "count": len(casts), "down": int((casts["direction"] == "down").sum()),
-        "up": int((casts["direction"] == "up").sum()), "inside": inside,
+        "kind": kind, "count": len(casts), "down": directions.count("down"), "up": directions.count("up"),
+        "inside": sum(map(bool, inside)),
         "time_us": sum(us or 0.0 for us in timed) if whole else None,
     }  # fmt: skip
 

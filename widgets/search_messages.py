@@ -42,7 +42,7 @@ def lock(state: PageState, fields: Fields) -> None:
     _open(state)
     assert state.shown is not None
     ops, on = fields["ops"], fields["on"]
-    known = state.shown.ops.index
+    known = state.shown.place
     if not isinstance(ops, list) or len(ops) > MAX_OPS or not all(isinstance(op, str) and op in known for op in ops):
         raise BadMessage("ops must be a list of ids of this model's ops")
     if not isinstance(on, bool):

@@ -57,7 +57,7 @@ def _precisions(state: PageState) -> list[list[Any]]:
 def _by_hand(state: PageState) -> int:
     """How many ops have a precision that a person chose."""
     assert state.shown is not None
-    return int((state.shown.ops["reason"] == "user").sum())
+    return state.shown.states.reason.count("user")
 
 
 def _proposal(state: PageState) -> Row | None:
@@ -66,9 +66,9 @@ def _proposal(state: PageState) -> Row | None:
     if proposal is None:
         return None
     assert state.shown is not None
-    now = state.shown.ops["precision"]
+    now = state.shown.states.precision
     counts = proposal.recipe.counts
-    changes = sum(proposal.recipe[op] != precision for op, precision in now.items())
+    changes = sum(proposal.recipe[op] != precision for op, precision in zip(state.shown.place, now, strict=True))
     emulated = _emulated(state, proposal.recipe)
     return {
         **_spent(proposal), "price": price(proposal.price), "changes": changes, "ops": len(now), "emulated": emulated,
@@ -80,7 +80,7 @@ def _proposal(state: PageState) -> Row | None:
 def _emulated(state: PageState, recipe: Any) -> int:
     """How many ops of a recipe no real kernel of this device runs."""
     assert state.shown is not None
-    return sum((op, recipe[op]) in offers(state).emulated for op in state.shown.ops.index)
+    return sum((op, recipe[op]) in offers(state).emulated for op in state.shown.place)
 
 
 def _points(state: PageState) -> list[Row]:

@@ -118,7 +118,7 @@ def offers(state: PageState) -> Offers:
     """What the page's session offers, looked up once."""
     if state.search.offers is None:
         assert state.shown is not None
-        options = {op: state.session.options(op) for op in state.shown.ops.index}
+        options = {op: state.session.options(op) for op in state.shown.place}
         cells = [(op, name, one) for op, each in options.items() for name, one in each.items() if one.possible]
         real = {name for _, name, one in cells if not one.emulated}
         state.search.offers = Offers(
@@ -144,5 +144,5 @@ def asked_now(state: PageState) -> Asked:
 def held(state: PageState) -> Mapping[str, str]:
     """The locked ops with the precisions that they have now."""
     assert state.shown is not None
-    chosen = state.shown.ops["precision"]
-    return {op: str(chosen[op]) for op in chosen.index if op in state.search.locked}
+    every = zip(state.shown.place, state.shown.states.precision, strict=True)
+    return {op: precision for op, precision in every if op in state.search.locked}

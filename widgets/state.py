@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,13 @@ from widgets import timings
 from widgets.answers import Answers
 from widgets.bands import Band, JudgedTensor
 from widgets.jobs import Jobs, MainLoop, Overdue, Task
+from widgets.loading_state import Loading
 from widgets.map_costs import Cells, CostTable
 from widgets.op_times import OpTime, read_op_times
 from widgets.searching import Searching, renew
+from widgets.shown import Shown, show
+from widgets.strips import BandRows
+from widgets.taking import Taking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,21 +41,6 @@ class Job:
     total: int = 0
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the engine says at once about the current recipe; read once per change, shared by all views."""
-
-    recipe: Any
-    ops: pd.DataFrame
-    flows: Mapping[str, str]
-    casts: pd.DataFrame
-    predicted_ms: float | None
-
-    @property
-    def is_baseline(self) -> bool:
-        return bool((self.ops["precision"] == "fp32").all())
-
-
 @dataclass(frozen=True, eq=False)
 class CameFrom:
     """The session that was on show before a remedy put another form of the model in its place.
@@ -64,27 +53,16 @@ class CameFrom:
     words: str
 
 
-def show(session: Any) -> Shown:
-    """Reads the session's present recipe and what follows from it without running anything."""
-    return Shown(
-        session.recipe,
-        session.ops,
-        session.formats_out,
-        session.casts(),
-        session.predicted_latency_ms(),
-    )
-
-
 class PageState:
     """Everything that views show and messages change; touched on the main loop only.
 
     Topics told to listeners: model, model-kept, recipe, measured, times, ranges, bands, map, search, frontier, job,
-    message, selection, filter, and the topics of questions (see ``answers``).
+    load, message, selection, filter, and the topics of questions (see ``answers``).
     """
 
     def __init__(self, models: tuple[str, ...] = px.MODELS) -> None:
         self.main = MainLoop()
-        self.jobs = Jobs(self.main, self._job_ended, limits.of_this_kernel().job_seconds)
+        self.jobs = Jobs(self.main, self._job_ended, limits.of_this_kernel().job_seconds, self._rest)
         self.models = models
         self.session: Any = None
         self.shown: Shown | None = None
@@ -104,6 +82,7 @@ class PageState:
         self.ranges_whole = False
         """Whether the ranges are those of all the samples that the page looks at, or could not be found."""
         self.bands: dict[JudgedTensor, Band] = {}
+        self.band_rows = BandRows()
         self.banded: set[str] = set()
         """The recipes (their hashes) whose bands are all known."""
         self.predicted_map: Any = None
@@ -117,6 +96,8 @@ class PageState:
         """The predicted quality cost of the recipe on show, once there is a map."""
         self.price_error = ""
         self.search = Searching()
+        self.loading = Loading()
+        self.taking = Taking()
         self.answers = Answers()
         self.came_from: CameFrom | None = None
         self.selection: tuple[str, ...] = ()
@@ -173,7 +154,8 @@ class PageState:
 
     def recipe_changed(self) -> None:
         """Reads the session again after its recipe changed, with what is already known about it."""
-        self.shown = show(self.session)
+        assert self.shown is not None
+        self.shown = show(self.session, self.shown.model)
         self.errors = {}
         # What was chosen is measured before what a page that has just opened shows first.
         self.range_tried = self.map_tried = True
@@ -186,7 +168,7 @@ class PageState:
 
     def scales_changed(self) -> None:
         """Forgets what was measured under other static scales, and reads the session again."""
-        self._seen, self.banded = {}, set()
+        self._seen, self.banded, self.band_rows = {}, set(), BandRows()
         self._forget_map()
         self.answers.forget()
         self.recipe_changed()
@@ -226,10 +208,8 @@ class PageState:
         assert self.shown is not None
         self.latency, self.timed = latency, read_op_times(latency.table)
         self.eager_ms = timings.eager_ms(latency)
-        precision = dict(self.shown.ops["precision"].items())
-        for op, time in self.timed.items():
-            if op in precision:
-                self.times[op, precision[op]] = time
+        place, precisions = self.shown.place, self.shown.states.precision
+        self.times |= {(op, precisions[place[op]]): time for op, time in self.timed.items() if op in place}
 
     def take_ranges(self, found: Any, error: str = "", *, whole: bool = True) -> None:
         """Shows other ranges (or why there are none), whose formats are to be forecast anew."""
@@ -238,7 +218,7 @@ class PageState:
 
     def _set_ranges(self, found: Any, error: str, whole: bool) -> None:
         self.range_set, self.range_error, self.ranges_whole = found, error, whole
-        self.bands, self.banded = {}, set()
+        self.bands, self.banded, self.band_rows = {}, set(), BandRows()
 
     def take_map(self, found: Any, costs: CostTable, *, samples: int) -> None:
         """Shows what cells cost; ``samples``: from how many the map is whole now."""
@@ -280,6 +260,13 @@ class PageState:
         """What is proposed for the budget of the slider, or None."""
         return self.search.proposal
 
+    def try_again(self) -> None:
+        """Forgets what failed, so that it counts as missing: numbers of the recipe, ranges, the map."""
+        self.errors, self.map_error = {}, ""
+        if self.range_error:
+            self._set_ranges(None, "", whole=False)
+        self.changed("ranges", "map")
+
     def _forget_map(self) -> None:
         self.predicted_map, self.costs, self.price, self.price_error = None, None, None, ""
         self.map_samples, self.map_tried, self.map_error = 0, False, ""
@@ -288,8 +275,8 @@ class PageState:
     def refresh_costs(self) -> None:
         """Reads again what a measurement taught the engine: cast times and predicted latency."""
         assert self.shown is not None
-        casts, predicted = self.session.casts(), self.session.predicted_latency_ms()
-        self.shown = replace(self.shown, casts=casts, predicted_ms=predicted)
+        rows, predicted = self.session.cast_rows, self.session.predicted_latency_ms()
+        self.shown = replace(self.shown, cast_rows=rows, predicted_ms=predicted)
 
     @property
     def missing(self) -> bool:
@@ -314,17 +301,18 @@ class PageState:
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
-    def progress(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Shows how far the running job is."""
+    def progress(self, text: str, done: int = 0, total: int = 0, also: tuple[str, ...] = ()) -> None:
+        """Shows how far the running job is, and tells what else has changed with it: each telling draws every view."""
         self.job = Job("running", text, done, total)
-        self.changed("job")
+        self.changed("job", *also)
 
     def cancel(self) -> None:
         """Asks the running job to stop, and drops what waits; it says when it has."""
         if dropped := self.answers.drop():
             self.changed(*dropped)
         self.search.wanted = ""
-        self.changed("search")
+        self.taking = Taking()
+        self.changed("search", "taking")
         if self.jobs.cancel():
             self.job = Job("cancelling", f"cancelling: {self.job.text}", self.job.done, self.job.total)
             self.changed("job")
@@ -341,6 +329,12 @@ class PageState:
             verb = f"Opening {was_opening} failed" if was_opening else f"{task.name} failed"
             self.complain(f"{verb}: {describe(error)}")
         self.changed("job", "measured", *(["model-kept"] if was_opening else []))
+
+    def _rest(self) -> None:
+        """Gives back what an idle page does not use; a visitor's also what only makes the next click quicker."""
+        if self.loading.limits.served and hasattr(self.session, "rest"):
+            self.session.rest()
+        limits.give_back_memory()
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Blocks until the worker is idle; for scripts and tests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.ranges import Histogram
-from widgets.bands import Band, JudgedTensor, judged_tensors
+from widgets.bands import Band, JudgedTensor, judged_tensors, tensors_of
 from widgets.plain import number, text
 
 if TYPE_CHECKING:
@@ -104,19 +104,40 @@ def bands(state: PageState) -> dict[str, Any]:
     """
     if state.range_set is None or state.shown is None:
         return {"ops": [], "words": []}
-    found: dict[str, list[Band]] = {}
-    for tensor in judged_tensors(state.session, state.shown.recipe, state.range_set):
-        if tensor in state.bands:
-            found.setdefault(tensor.op, []).append(state.bands[tensor])
-    words = {band.words: at for at, band in enumerate(_by_words(found))}
-    return {
-        "ops": [_band(found[op], words) if op in found else None for op in state.shown.ops.index[:MAX_OPS]],
-        "words": [text(each, 80) for each in words],
-    }
+    rows, words = state.band_rows.read(state.session.plan_of(state.shown.recipe), state.range_set, state.bands)
+    return {"ops": rows[:MAX_OPS], "words": [text(each, 80) for each in words]}
 
 
-def _by_words(found: Mapping[str, list[Band]]) -> list[Band]:
-    return list({band.words: band for each in found.values() for band in each}.values())
+class BandRows:
+    """The rows of :func:`bands`: after a click only those are written anew whose op has another step in the plan.
+
+    Made anew itself where ranges or static scales are others. A word keeps its number when more are found.
+    """
+
+    def __init__(self) -> None:
+        self._steps: Sequence[Any] = ()
+        self._bands: Mapping[JudgedTensor, Band] = {}
+        self._rows: list[Any] = []
+        self._open: set[int] = set()
+
+    def read(self, plan: Any, range_set: Any, known: Mapping[JudgedTensor, Band]) -> tuple[list[Any], Sequence[str]]:
+        """A row for each op of the plan with a kernel, as far as its bands are ``known``, and the words they number."""
+        words = {each: at for at, each in enumerate(dict.fromkeys(band.words for band in known.values()))}
+        for at in self._stale(plan.steps, known):
+            tensors = list(tensors_of(plan, plan.steps[at], range_set))
+            found = [known[tensor] for tensor in tensors if tensor in known]
+            self._rows[at] = _band(found, words) if found else None
+            (self._open.discard if len(found) == len(tensors) else self._open.add)(at)
+        self._steps, self._bands = plan.steps, known
+        rows = [row for row, step in zip(self._rows, plan.steps, strict=True) if step.kernel is not None]
+        return rows, list(words)
+
+    def _stale(self, steps: Sequence[Any], known: Mapping[JudgedTensor, Band]) -> Collection[int]:
+        if len(steps) != len(self._steps):
+            self._rows = [None] * len(steps)
+            return range(len(steps))
+        changed = {at for at, (now, then) in enumerate(zip(steps, self._steps, strict=True)) if now is not then}
+        return changed if known is self._bands else changed | self._open
 
 
 def _band(each: list[Band], words: Mapping[str, int]) -> list[Any]:

@@ -8,7 +8,8 @@ from widgets.op_times import OpTime
 from widgets.plain import number, text
 
 if TYPE_CHECKING:
-    from widgets.state import PageState, Shown
+    from widgets.shown import Shown
+    from widgets.state import PageState
 
 MAX_ROWS = 300
 PERCENTILES = ("p50", "p90", "p99")
@@ -17,7 +18,7 @@ PERCENTILES = ("p50", "p90", "p99")
 def latency(state: PageState, shown: Shown) -> dict[str, Any]:
     """The latency card's numbers; whatever an older measurement does not hold is None or left out."""
     found = state.latency
-    emulated = int(shown.ops["emulated"].sum())
+    emulated = shown.emulated
     guess = {"predicted_ms": number(shown.predicted_ms), "emulated_ops": emulated}
     if found is None:
         kind = "emulated" if emulated else "predicted" if guess["predicted_ms"] else "pending"
@@ -46,8 +47,16 @@ def times(state: PageState) -> dict[str, Any]:
     """Each op's measured time in its present precision, or None: [now, best FP32, emulated, floor, inside, holds]."""
     if state.shown is None:
         return {"ops": []}
-    found = [state.times.get((str(op), precision)) for op, precision in state.shown.ops["precision"].items()]
+    every = zip(state.shown.place, state.shown.states.precision, strict=True)
+    found = [state.times.get(each) for each in every]
     return {"ops": [_entry(one) if one else None for one in found]}
+
+
+def _waiting_for(state: PageState) -> str:
+    """Why there are no times yet."""
+    if state.shown is None:
+        return "opening"
+    return "running" if state.job.state != "idle" else "recorded" if getattr(state.session, "marked", "") else "idle"
 
 
 def time_table(state: PageState) -> dict[str, Any]:
@@ -57,8 +66,7 @@ def time_table(state: PageState) -> dict[str, Any]:
     """
     found = state.latency
     if state.shown is None or found is None:
-        busy = state.job.state != "idle"
-        return {"state": "opening" if state.shown is None else "running" if busy else "idle", "rows": []}
+        return {"state": _waiting_for(state), "rows": []}
     records = [row for row in found.table.to_dict("records") if text(row["id"]) in state.timed]
     rows = [_row(row, state.timed[text(row["id"])]) for row in records]
     own = sorted((row for row in rows if not row["inside"]), key=lambda row: -row["us"])

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.browser.driving import (
     ARTIFACTS,
     WINDOW,
     Visit,
     as_new,
+    browsing,
     lab_environment,
-    launch,
+    leave,
     open_in_lab,
     open_in_voila,
     serving,
@@ -36,10 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # and the page's code under test would hand its callbacks to it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = launch(playwright)
+    with browsing() as running:
         yield running
-        running.close()
 
 
 # One server for all files: the kernel that it heats for the next visitor is then used, too.
@@ -72,7 +71,7 @@ def visits(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callabl
     yield fresh
     for number, seen in enumerate(made):
         _keep_picture(seen, request.node.name, number)
-        _close(seen)
+        leave(seen.page)
     assert [url for seen in made for url in seen.foreign] == []
     assert [error for seen in made for error in seen.errors] == []
 
@@ -83,7 +82,7 @@ def kept_pages() -> Iterator[dict[str, Visit]]:
     kept: dict[str, Visit] = {}
     yield kept
     for seen in kept.values():
-        _close(seen)
+        leave(seen.page)
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def shared_page(browser: Browser, kept_pages: dict[str, Visit], request: pytest.
             as_new(seen.page)
         else:
             if seen is not None:
-                _close(kept_pages.pop(place))
+                leave(kept_pages.pop(place).page)
             seen = kept_pages[place] = visit(browser.new_context(viewport=WINDOW))
             OPENERS[place](seen.page, request.getfixturevalue(place))
         used.append(seen)
@@ -123,12 +122,6 @@ def open_page(visits: Callable[..., Visit], request: pytest.FixtureRequest) -> O
         return seen.page
 
     return opened
-
-
-def _close(seen: Visit) -> None:
-    """As a person who closes the tab: the page then ends its kernel, which would slow the next test down."""
-    seen.page.close(run_before_unload=True)
-    seen.page.context.close()
 
 
 def _keep_picture(seen: Visit, test: str, number: int) -> None:

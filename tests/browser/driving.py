@@ -9,12 +9,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    ViewportSize,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
@@ -39,6 +51,9 @@ KERNEL_IDLE = """() => {
 }"""
 ANSWER_MS = 20_000
 """An answer takes milliseconds; two shared cores may be busy with a kernel that another test has just asked for."""
+LIBRARY_BYTES = 1_000_000
+"""Plotly comes gzipped in one message, larger than this; nothing else on the page is."""
+LEAVE_MS = 2_000
 PAGE_MS = 60_000
 """A cold page imports torch, opens a model and captures it, on two cores that a server shares."""
 
@@ -50,6 +65,15 @@ def launch(playwright: Playwright) -> Browser:
     """The browser on PATH, or else the one that Playwright installed."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A running browser. While Playwright's synchronous interface is open, an event loop counts as running here."""
+    with sync_playwright() as playwright:
+        running = launch(playwright)
+        yield running
+        running.close()
 
 
 @contextmanager
@@ -119,6 +143,28 @@ def visit(context: BrowserContext) -> Visit:
     page.on("console", on_console)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     return seen
+
+
+def count_libraries(page: Page) -> list[int]:
+    """The sizes of the messages that can only be plotly, as they come."""
+    found: list[int] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: found.append(len(frame)) if len(frame) > LIBRARY_BYTES else None)
+
+    page.on("websocket", listen)
+    return found
+
+
+def leave(page: Page) -> None:
+    """Close a page as a person closes a tab, and wait until it has told the site to end its kernel.
+
+    A context that is closed at once may take that message along; a kernel that stays holds a gigabyte or two.
+    """
+    told = page.context.expect_event("request", lambda request: "/api/shutdown/" in request.url, timeout=LEAVE_MS)
+    with suppress(PlaywrightTimeout), told:  # a page without a kernel tells nobody
+        page.close(run_before_unload=True)
+    page.context.close()
 
 
 def open_in_voila(page: Page, address: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.driving import PAGE_MS, Visit, serving
+from tests.browser.walk import look_at, take
 
 READY = "[data-testid=format-lab][data-ready=true]"
 
@@ -46,6 +47,7 @@ def test_a_number_through_every_format(open_lab: Callable[..., Page]) -> None:
     _bad_input(page, number)
     _grid(page, number)
     _sections(page)
+    look_at(page, lambda theme, size: take(page, page, f"lab-{theme}-{size}"))
 
 
 def _bits(page: Page, number: Locator) -> None:

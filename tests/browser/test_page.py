@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -71,7 +72,7 @@ def both_baselines(page: Page) -> None:
     split = page.get_by_test_id("latency-split").inner_text()
     kernels, precision = (float(gain) for gain in re.findall(r"([\d.]+)×", split))
     assert kernels * precision == pytest.approx(float(numbers(page)["delta-latency"].rstrip("×")), rel=0.02)
-    expect(page.get_by_test_id("throughput")).to_contain_text("samples/s")
+    expect(page.get_by_test_id("delta-latency").get_by_test_id("throughput")).to_contain_text("samples/s")
     details = page.get_by_test_id("delta-latency-details")
     details.locator("summary").click()
     expect(details).to_contain_text("the model as you run it")
@@ -262,6 +263,34 @@ def test_what_the_numbers_come_from(shared_page: Open) -> None:
     expect(cell(page, "blocks.1.attn/matmul", "bf16")).to_have_attribute("data-chosen", "true")
     undo(page)
     expect(cell(page, "blocks.1.attn/matmul", "fp16")).to_have_attribute("data-chosen", "true")
+
+
+def test_a_killed_kernel_is_told_and_nothing_that_was_shown_is_lost(shared_page: Open) -> None:
+    page = shared_page("voila")
+    choose(page, FC1, "int8")
+    measured(page)
+    before = numbers(page)
+    choose(page, "blocks.1.mlp.fc1/linear", "int8")
+    expect(page.get_by_test_id("job-progress")).to_have_attribute("data-state", "running")
+    _kernel_of(page).kill()
+    ended = page.get_by_test_id("ended")
+    expect(ended).to_contain_text("killed", timeout=5000)
+    cell(page, FC1, "bf16").click()
+    expect(cell(page, FC1, "int8")).to_have_attribute("data-chosen", "true")
+
+    ended.get_by_test_id("reload").click()
+    expect(ended).to_have_count(0)
+    expect(page.locator(READY)).to_be_visible(timeout=MEASURE_MS)
+    expect(cell(page, "blocks.1.mlp.fc1/linear", "int8")).to_have_attribute("data-chosen", "true")
+    undo(page)
+    measured(page)
+    assert numbers(page) == before
+
+
+def _kernel_of(page: Page) -> psutil.Process:
+    """The process of the page's kernel, which has its id in its command line."""
+    kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    return next(each for each in psutil.process_iter(["cmdline"]) if kernel in " ".join(each.info["cmdline"] or ()))
 
 
 def test_closing_the_tab_ends_its_kernel(voila: str, shared_page: Open) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.driving import Visit, brightness, open_in_voila
+from tests.browser.driving import Visit, brightness, count_libraries, open_in_voila
 from tests.browser.test_page import FC1, MEASURE_MS, choose
 
-LIBRARY_BYTES = 1_000_000
-"""Plotly comes gzipped in one message, larger than this; nothing else on the page is."""
 CONTRAST = 4.5
 """Of text and what is behind it, for people with weak eyes: WCAG 2.2, success criterion 1.4.3."""
 
@@ -84,14 +82,3 @@ def test_inspector_and_errors_chart_draw_with_one_plotly(voila: str, visits: Cal
     contrasts = page.evaluate(CONTRASTS, WORDS)
     assert len(contrasts) > 20
     assert [each for each in contrasts if each[2] < CONTRAST] == []
-
-
-def count_libraries(page: Page) -> list[int]:
-    """The sizes of the messages that can only be plotly, as they come."""
-    found: list[int] = []
-
-    def listen(socket: WebSocket) -> None:
-        socket.on("framereceived", lambda frame: found.append(len(frame)) if len(frame) > LIBRARY_BYTES else None)
-
-    page.on("websocket", listen)
-    return found

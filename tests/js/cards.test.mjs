@@ -15,27 +15,35 @@ const OLD = {
   drift: null, engine: "", energy_mj: null, peak_bytes: null,
 };
 const by = (payload) => Object.fromEntries(cards({ ...NOTHING, ...payload }).map((card) => [card.id, card]));
+const said = (card) => card.facts.join(" \u00b7 ");
 
 test("every card has its test id and a known kind, even when nothing is known", () => {
   for (const card of cards(NOTHING)) {
     assert.equal(card.kind, "pending");
     assert.equal(card.n, "");
-    assert.equal(card.sub, "measuring\u2026");
+    assert.equal(said(card), "measuring\u2026");
   }
   assert.deepEqual(cards(NOTHING).map((card) => card.id), ["delta-quality", "delta-kl", "delta-latency", "delta-memory", "delta-casts"]);
+});
+
+test("once the session has stopped nothing is said to be measured, and what is known stays", () => {
+  for (const [state, words] of [["ended", "not measured: the session ended"], ["lost", "not measured: no connection"]]) {
+    for (const card of cards({ ...NOTHING, state })) assert.deepEqual([said(card), card.tag, card.big], [words, "missing", "\u2013"]);
+    assert.match(said(by({ state, quality: QUALITY })["delta-quality"]), /n = 397$/);
+  }
 });
 
 test("the score says difference, interval and n", () => {
   const card = by({ quality: QUALITY })["delta-quality"];
   assert.equal(card.title, "Accuracy");
   assert.equal(card.big, "98.0 %");
-  assert.equal(card.sub, "\u22120.2 points, 95 % between \u22120.6 and +0.2 \u00b7 n = 397");
+  assert.equal(said(card), "\u22120.2 points against FP32 \u00b7 95 % between \u22120.6 and +0.2 \u00b7 n = 397");
   assert.equal(card.tone, "");
   assert.equal(card.n, 397);
 });
 
 test("a partial score says how much of the data it saw", () => {
-  assert.match(by({ quality: { ...QUALITY, n: 64 } })["delta-quality"].sub, /first 64 of 397$/);
+  assert.match(said(by({ quality: { ...QUALITY, n: 64 } })["delta-quality"]), /first 64 of 397$/);
 });
 
 test("a score whose whole interval is below zero is bad, above zero good", () => {
@@ -45,7 +53,7 @@ test("a score whose whole interval is below zero is bad, above zero good", () =>
 
 test("the FP32 recipe is called the baseline, and gains by kernels alone", () => {
   const card = by({ baseline: true, quality: { ...QUALITY, difference: 0 }, latency: LATENCY });
-  assert.equal(card["delta-quality"].sub, "FP32 baseline \u00b7 n = 397");
+  assert.equal(said(card["delta-quality"]), "FP32 baseline \u00b7 n = 397");
   assert.equal(card["delta-latency"].split, "from kernels alone: every op is in FP32");
   assert.equal(card["delta-latency"].also, null);
 });
@@ -53,8 +61,8 @@ test("the FP32 recipe is called the baseline, and gains by kernels alone", () =>
 test("a latency says both speed-ups, each with its baseline and interval", () => {
   const card = by({ latency: LATENCY })["delta-latency"];
   assert.deepEqual([card.big, card.over, card.tone], ["2.41\u00d7", "over your eager FP32", "good"]);
-  assert.equal(card.sub, "95 % 2.35\u00d7 to 2.47\u00d7 \u00b7 from 92.6 ms");
-  assert.deepEqual(card.also, { big: "2.01\u00d7", over: "over best FP32", tone: "good", sub: "95 % 1.95\u00d7 to 2.06\u00d7 \u00b7 from 77.2 ms" });
+  assert.equal(said(card), "95 % 2.35\u00d7 to 2.47\u00d7 \u00b7 from 92.6 ms");
+  assert.deepEqual(card.also, { big: "2.01\u00d7", over: "over best FP32", tone: "good", facts: ["95 % 1.95\u00d7 to 2.06\u00d7", "from 77.2 ms"] });
   assert.equal(card.split, "= 1.20\u00d7 from better kernels \u00d7 2.01\u00d7 from lower precision");
   assert.equal(card.rate, "38.4 ms a batch \u00b7 833 samples/s");
   assert.equal(card.warning, "");
@@ -71,7 +79,7 @@ test("kernels and precisions that gain nothing are not called better", () => {
 test("an interval that holds 1 tells nothing apart", () => {
   const card = by({ latency: { ...LATENCY, over_eager: { value: 1.02, low: 0.97, high: 1.06 } } })["delta-latency"];
   assert.equal(card.tone, "");
-  assert.match(card.sub, /no clear difference \u00b7/);
+  assert.match(said(card), /no clear difference \u00b7/);
 });
 
 test("a machine that drifted is named with how far, in either direction", () => {
@@ -105,7 +113,7 @@ test("with emulated ops there is no speed to show, whatever was timed", () => {
   const card = by({ latency: { ...LATENCY, kind: "emulated", emulated_ops: 3 } })["delta-latency"];
   assert.equal(card.kind, "emulated");
   assert.deepEqual([card.big, card.also, card.split], ["no real speed", undefined, undefined]);
-  assert.match(card.sub, /3 ops have no kernel here, so the time means nothing/);
+  assert.match(said(card), /3 ops have no kernel here, so the time means nothing/);
   assert.equal(card.tone, "quiet");
 });
 
@@ -116,7 +124,7 @@ test("a latency that is only predicted says so", () => {
 });
 
 test("a failed measurement is shown in its card", () => {
-  assert.equal(by({ latency: { ...PENDING, error: "out of memory" } })["delta-latency"].sub, "out of memory");
+  assert.equal(said(by({ latency: { ...PENDING, error: "out of memory" } })["delta-latency"]), "out of memory");
 });
 
 test("outputs without logits have a squared error, and none rather than an endless wait", () => {
@@ -134,14 +142,14 @@ test("weights count their scales, casts their directions and time", () => {
     casts: { kind: "measured", count: 24, down: 13, up: 11, time_us: 1100 },
   });
   assert.equal(card["delta-memory"].big, "3.4 MB");
-  assert.equal(card["delta-memory"].sub, "of 10.7 MB \u00b7 100 kB of it scales \u00b7 activations peak 9.1 MB of 16.8 MB, predicted");
-  assert.equal(card["delta-casts"].sub, "13 down, 11 up \u00b7 1.10 ms");
+  assert.equal(said(card["delta-memory"]), "of 10.7 MB in FP32 \u00b7 100 kB of it scales \u00b7 activations peak 9.1 MB of 16.8 MB, predicted");
+  assert.equal(said(card["delta-casts"]), "13 down, 11 up \u00b7 1.10 ms in all");
 });
 
 test("an unknown kind is never passed on as a word", () => {
   const fused = { kind: "measured", count: 3, down: 3, up: 0, time_us: 20, inside: 2 };
-  assert.equal(by({ casts: fused })["delta-casts"].sub, "3 down, 0 up \u00b7 20.0 \u00b5s \u00b7 2 done inside other calls");
-  assert.equal(by({ casts: { ...fused, inside: 3, time_us: 0 } })["delta-casts"].sub, "3 down, 0 up \u00b7 3 done inside other calls");
+  assert.equal(said(by({ casts: fused })["delta-casts"]), "3 down, 0 up \u00b7 20.0 \u00b5s in all \u00b7 2 done inside other calls");
+  assert.equal(said(by({ casts: { ...fused, inside: 3, time_us: 0 } })["delta-casts"]), "3 down, 0 up \u00b7 3 done inside other calls");
   assert.equal(by({ casts: { kind: "guess", count: 0 } })["delta-casts"].kind, "pending");
 });
 
@@ -151,14 +159,14 @@ const KL = { kind: "measured", n: 397, total: 397, value: 2.9e-4, agreement: 1, 
 test("a KL is predicted at once, with its band, and says that it is being measured", () => {
   const card = by({ kl: { kind: "predicted", predicted: PRICE } })["delta-kl"];
   assert.deepEqual([card.kind, card.big], ["predicted", "2.4e-4"]);
-  assert.equal(card.sub, "9 of 10 between 1.8e-4 and 3.1e-4 \u00b7 measuring\u2026");
+  assert.equal(said(card), "9 of 10 between 1.8e-4 and 3.1e-4 \u00b7 measuring\u2026");
   const beyond = by({ kl: { kind: "predicted", predicted: { ...PRICE, valid: false } } })["delta-kl"];
-  assert.match(beyond.sub, /so large a cost is predicted only roughly/);
+  assert.match(said(beyond), /so large a cost is predicted only roughly/);
   assert.equal(by({ kl: { kind: "predicted", predicted: { ...PRICE, unit: "squared error" } } })["delta-kl"].title, "Squared error");
 });
 
 test("a measured KL stands beside its prediction and says whether it lies in the band", () => {
-  const sub = (more) => by({ kl: { ...KL, ...more } })["delta-kl"].sub;
+  const sub = (more) => said(by({ kl: { ...KL, ...more } })["delta-kl"]);
   assert.match(sub({}), /^predicted 2\.4e-4, inside its band \u00b7 same answer on 100\.0 %/);
   assert.match(sub({ value: 9e-4 }), /outside its band of 1\.8e-4 to 3\.1e-4/);
   assert.match(sub({ n: 64 }), /^predicted 2\.4e-4 \u00b7/);

@@ -53,6 +53,20 @@ test("arcs that overlap get different tracks, arcs that meet share one, and too 
   assert.equal(packArcs(Array.from({ length: 9 }, () => ({ from: 0, to: 9 }))).length, TRACKS);
 });
 
+test("skip connections have the tracks before what else is read from further up, and what has no room is told", () => {
+  const links = [...chain(9), [0, 6], [1, 7], [2, 8], [3, 8], [0, 8]];
+  const lanes = laneRows(rows(9), links, Array(9).fill("fp32"), [], new Set([8]));
+  const sources = new Set(lanes.flatMap((lane) => lane.arcs.map((arc) => arc.source)));
+  assert.deepEqual([...sources].sort(), [0, 2, 3]);
+  assert.deepEqual(lanes.map((lane) => lane.left), [0, 1, 0, 0, 0, 0, 0, 1, 0]);
+});
+
+test("an arc ends at a closed layer that holds its end, and flows in the format of its source", () => {
+  const some = [{ open: false, ops: [0] }, { open: false, ops: [1] }, { open: false, ops: [2, 3, 4] }];
+  const lanes = laneRows(some, [...chain(5), [0, 3]], ["bf16", "fp32", "fp32", "fp32", "fp32"], []);
+  assert.deepEqual(lanes.map((lane) => lane.arcs.map((arc) => [arc.part, arc.format])), [[["start", "bf16"]], [["through", "bf16"]], [["end", "bf16"]]]);
+});
+
 test("links backwards, to hidden rows or within one row draw nothing", () => {
   const lanes = laneRows([{ open: false, ops: [0, 1] }, { open: false, ops: [2] }], [[2, 0], [0, 1], [7, 2]], ["fp32", "fp32", "fp32"], []);
   assert.ok(lanes.every((lane) => lane.arcs.length === 0));

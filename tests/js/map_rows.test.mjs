@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { columnsOf, shortName, timesOf } from "../../widgets/static/map_rows.js";
+import { columnsOf, cellName, shortName, timesOf } from "../../widgets/static/map_rows.js";
 import { cellWords, kernelWords } from "../../widgets/static/map_tip.js";
 
 const HOST = [300, 400, false, 210, "", 1];
@@ -39,6 +39,13 @@ test("a cell names its kernel, or why there is none", () => {
   assert.match(cell({}), /Real kernel: simd int8/);
   assert.match(cell({ emulated: true, reason: "needs AVX512" }), /emulated here\nNo real kernel: needs AVX512/);
   assert.match(cell({ possible: false, reason: "it has no weights" }), /Not possible: it has no weights/);
+});
+
+test("a cell's name holds what is seen in it", () => {
+  assert.equal(cellName("fc1: int8. Predicted 6.0e-7 nats.", "6e-7"), "fc1: int8. Predicted 6.0e-7 nats. 6e-7");
+  assert.equal(cellName("fc1: int8, chosen", "int8"), "fc1: int8, chosen");
+  assert.equal(cellName("fc1: int8_static, chosen", "static"), "fc1: int8_static, chosen. static");
+  assert.equal(cellName("fc1: int8", ""), "fc1: int8");
 });
 
 test("narrow cells shorten long names, columns do not", () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evaluate, plotlyOnce } from "../../widgets/static/plot_library.js";
-import { clickOf, onPaper } from "../../widgets/static/plot_parts.js";
+import { clickOf, enlarged, fitted, onPaper, titlesOf, wrapped } from "../../widgets/static/plot_parts.js";
+import { keepStill } from "../../widgets/static/plot_still.js";
 
 const later = () => {
   const parts = {};
@@ -57,7 +58,67 @@ test("what is saved is dark on white, and the figure on show stays as it is", ()
   assert.equal(figure.layout.paper_bgcolor, "rgba(0,0,0,0)");
 });
 
-test("a click names a curve and a point, or nothing", () => {
-  assert.deepEqual(clickOf({ points: [{ curveNumber: 2, pointNumber: 7 }, { curveNumber: 0, pointNumber: 1 }] }), { curve: 2, point: 7 });
-  for (const event of [undefined, {}, { points: [] }, { points: [{ curveNumber: 0, pointNumber: [1, 2] }] }]) assert.equal(clickOf(event), null);
+test("a click says what its point stands for, or nothing", () => {
+  assert.equal(clickOf({ points: [{ customdata: "fc1/linear" }, { customdata: "fc2/linear" }] }), "fc1/linear");
+  for (const event of [undefined, {}, { points: [] }, { points: [{ pointNumber: 1 }] }, { points: [{ customdata: [1, 2] }] }]) assert.equal(clickOf(event), null);
+});
+
+test("a figure for a projector has larger type, marks and lines, and its values where they were", () => {
+  const figure = { data: [{ x: [1, 2], y: [3, 4], marker: { size: [4, 6], line: { width: 1 } } }], layout: { height: 300, margin: { l: 10 }, xaxis: { range: [1, 2] }, annotations: [{ x: 5, font: { size: 10 } }] } };
+  const { data, layout } = enlarged(figure, 2);
+  assert.deepEqual(data, [{ x: [1, 2], y: [3, 4], marker: { size: [8, 12], line: { width: 2 } } }]);
+  assert.deepEqual(layout, { height: 600, margin: { l: 20 }, font: { size: 24 }, xaxis: { range: [1, 2] }, annotations: [{ x: 5, font: { size: 20 } }] });
+  assert.equal(enlarged(figure, 1), figure);
+});
+
+test("a figure stands still while a pointer aims at it or presses, and what came meanwhile is drawn once", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const [box, page] = [new EventTarget(), new EventTarget()];
+  let drawn = 0;
+  const still = keepStill(box, () => { drawn += 1; }, page);
+  const [on, off] = [(name) => box.dispatchEvent(new Event(name)), () => page.dispatchEvent(new Event("pointerup"))];
+  still.change();
+  assert.equal(drawn, 1, "nobody is there");
+  on("pointermove");
+  still.change();
+  still.change();
+  t.mock.timers.tick(1400);
+  on("pointermove");
+  t.mock.timers.tick(1400);
+  assert.equal(drawn, 1);
+  t.mock.timers.tick(200);
+  assert.equal(drawn, 2, "the pointer rests");
+  on("pointermove");
+  on("pointerdown");
+  still.change();
+  on("pointerleave");
+  t.mock.timers.tick(5000);
+  assert.equal(drawn, 2, "it is pressed");
+  off();
+  assert.equal(drawn, 2, "plotly has not heard of the click yet");
+  t.mock.timers.tick(1);
+  assert.equal(drawn, 3);
+  on("pointermove");
+  still.change();
+  on("pointerleave");
+  assert.equal(drawn, 4);
+  off();
+  t.mock.timers.tick(5000);
+  assert.equal(drawn, 4, "a button that was pressed elsewhere");
+  on("pointermove");
+  still.change();
+  still.stop();
+  t.mock.timers.tick(5000);
+  on("pointerleave");
+  assert.equal(drawn, 4);
+});
+
+test("a title of an x axis has lines that fit into a narrow plot; values, other titles and long words stay", () => {
+  const title = "ops in the order of execution (on 64 of 397 samples)";
+  const figure = { data: [], layout: { font: { size: 12 }, xaxis: { title: { text: title }, range: [0, 1] }, yaxis: { title: { text: title } } } };
+  assert.equal(titlesOf(fitted(figure, 700)), titlesOf(figure));
+  const { xaxis, yaxis } = fitted(figure, 360).layout;
+  assert.equal(xaxis.title.text, "ops in the order of execution<br>(on 64 of 397 samples)");
+  assert.deepEqual([xaxis.range, yaxis.title.text], [[0, 1], title]);
+  assert.equal(wrapped("one two<br>three blocks.0.attn.qkv/linear", 8), "one two<br>three<br>blocks.0.attn.qkv/linear");
 });

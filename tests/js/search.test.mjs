@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bandWords, besideWords, offWords } from "../../widgets/static/price_words.js";
-import { POSITIONS, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, valueAt, verdict } from "../../widgets/static/search_words.js";
+import { POSITIONS, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, valueAt, verdictOf } from "../../widgets/static/search_words.js";
 
 const PRICE = { cost: 2.4e-4, low: 1.8e-4, high: 3.1e-4, trials: 5, valid: true, words: "" };
 const PROPOSAL = { latency_ms: 41.2, memory_bytes: 3.4e6, bits: 10.1, price: PRICE, changes: 12, ops: 28, emulated: 0 };
@@ -50,8 +50,8 @@ test("a measured point says whether it lies in its band", () => {
   assert.equal(pointWords({ ...point, kl: null }, "latency").measured, "NaN");
   assert.equal(pointWords(PROPOSAL, "latency").measured, "");
   assert.equal(pointWords({ ...point, lo: 2.2e-4, hi: 3.1e-4 }, "latency").interval, "95 % 2.2e-4 to 3.1e-4, on 397 samples");
-  assert.equal(verdict([point, { ...point, kl: 9e-4 }, PROPOSAL]), "1 of 2 measured costs lies inside its band");
-  assert.equal(verdict([PROPOSAL]), "");
+  assert.equal(verdictOf([point, { ...point, kl: 9e-4 }, PROPOSAL]), "1 of 2 measured costs lies inside its band");
+  assert.equal(verdictOf([PROPOSAL]), "");
 });
 
 test("costs that are next to nothing are not judged by their bands", () => {
@@ -59,7 +59,7 @@ test("costs that are next to nothing are not judged by their bands", () => {
   assert.equal(pointWords(tiny, "latency").mark, "tiny");
   assert.match(pointWords(tiny, "latency").inside, /both next to nothing$/);
   assert.equal(pointWords({ ...tiny, kl: 4.6e-4 }, "latency").mark, "bad", "a large cost where nothing was expected is no trifle");
-  assert.equal(verdict([tiny, tiny]), "2 measured costs are next to nothing");
+  assert.equal(verdictOf([tiny, tiny]), "2 measured costs are next to nothing");
 });
 
 test("a prediction beside what was measured says how far off it was, however wide its band", () => {

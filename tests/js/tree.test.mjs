@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arrange, closedAtFirst, filterOps, flatten, opsBetween, standing, windowOf } from "../../widgets/static/tree.js";
+import { arrange, closedAtFirst, flatten, standing } from "../../widgets/static/tree.js";
 
 const op = (layer, kind, fold = "", id = `${layer}/${kind}`) => ({ id, layer, kind, fold });
 
@@ -68,38 +68,12 @@ test("a large model starts with all but its first layers closed", () => {
   assert.ok(flatten(items, closedAtFirst(items)).length < 80);
 });
 
-test("the filter matches parts of ids, kinds and the present precision, and stars", () => {
-  const { ops } = vit(2);
-  const now = ops.map((one) => (one.kind === "linear" ? "int8" : "fp32"));
-  const count = (text) => filterOps(ops, now, text)?.size ?? null;
-  assert.equal(count("  "), null);
-  assert.equal(count("linear"), 9);
-  assert.equal(count("blocks.0 linear"), 4);
-  assert.equal(count("INT8"), 9);
-  assert.equal(count("blocks.*.mlp.fc?"), 4);
-  assert.equal(count("(no such)"), 0);
-  assert.equal(count("a+b[c"), 0);
-});
-
 test("filtering opens what holds a match and drops the rest", () => {
   const { ops, links } = vit(2);
-  const keep = filterOps(ops, [], "fc1");
+  const keep = new Set(ops.flatMap((one, at) => (one.layer.endsWith("fc1") ? [at] : [])));
   const rows = flatten(arrange(ops, links), new Set(["blocks.0", "blocks.1"]), keep);
   assert.deepEqual(rows.map((row) => row.label), ["blocks.0", "mlp.fc1", "blocks.1", "mlp.fc1"]);
   assert.deepEqual(rows[0].ops, rows[1].ops);
-});
-
-test("few rows are all drawn; of many only those in sight and a margin", () => {
-  assert.deepEqual(windowOf(0, 500, 28, 100), { first: 0, last: 100 });
-  const { first, last } = windowOf(28 * 1000, 560, 28, 2000);
-  assert.deepEqual([first, last], [988, 1032]);
-  assert.deepEqual(windowOf(1e9, 560, 28, 2000).last, 2000);
-  assert.deepEqual(windowOf(0, 560, 28, 0), { first: 0, last: 0 });
-});
-
-test("a range takes each op once, whichever end was clicked first", () => {
-  const rows = [{ ops: [0, 1] }, { ops: [0] }, { ops: [1] }, { ops: [2] }];
-  assert.deepEqual(opsBetween(rows, 3, 1), [0, 1, 2]);
 });
 
 test("a row's standing counts only the ops that can", () => {

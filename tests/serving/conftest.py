@@ -131,7 +131,10 @@ def kernel(visit: Answer) -> str:
 def talk(site: Running, kernel: str) -> Iterator[Talk]:
     """A connection to the visitor's kernel, spoken by hand."""
     connection = site.connect(kernel)
-    spoken = Talk(connection)
-    spoken.greet()
-    yield spoken
-    connection.close()
+    try:
+        spoken = Talk(connection)
+        spoken.greet()
+        yield spoken
+    finally:
+        connection.close()
+        connection.shutdown()  # where the site was first, nothing else lets the socket go

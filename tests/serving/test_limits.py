@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from explorer import cli, limits, serving
 from explorer.errors import DataError, ExplorerError
@@ -68,3 +70,16 @@ def test_uploads_that_are_taken() -> None:
     most = limits.VISITOR.upload_bytes
     assert limits.check_upload("../Weights.SafeTensors", most, limits.VISITOR) == ".safetensors"
     assert limits.check_upload("x.npz", most, limits.VISITOR) == ".npz"
+
+
+def test_what_the_allocator_holds_and_nothing_uses_goes_back_to_the_machine() -> None:
+    me, large = psutil.Process(), 25_000
+    kept, gone = [], []
+    for _ in range(500):  # small ones between large ones: a heap with gaps, as a map leaves it
+        gone.append(torch.ones(large))
+        kept.append(torch.ones(200))
+    del gone
+    before = me.memory_info().rss
+    limits.give_back_memory()
+    assert before - me.memory_info().rss > 500 * 4 * large / 2, "half of the gaps at least"
+    assert all(bool((each == 1).all()) for each in kept)

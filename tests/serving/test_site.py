@@ -11,6 +11,8 @@ import websocket
 
 from explorer.limits import VISITOR
 from tests.serving.conftest import BASE, Answer, Running
+from tests.serving.speaking import Talk
+from widgets.serve.kernels import DIED
 
 SERVED_TO_NOBODY = [
     "/",
@@ -118,3 +120,16 @@ def test_a_strange_websocket_is_refused(site: Running, visit: Answer, kernel: st
 def test_the_operating_system_holds_a_visitor_to_their_memory(site: Running, kernel: str) -> None:
     (process,) = psutil.Process(site.process.pid).children()
     assert process.rlimit(psutil.RLIMIT_DATA) == (VISITOR.memory_bytes, VISITOR.memory_bytes)
+
+
+def test_a_page_is_told_why_its_kernel_is_no_more(site: Running, kernel: str, talk: Talk) -> None:
+    """The last test with this visitor: their kernel is killed; nothing takes its place, and the seat is free again."""
+    (process,) = psutil.Process(site.process.pid).children()
+    process.kill()
+    while (told := talk.until("status"))["execution_state"] != "dead":
+        pass
+    assert told["reason"] == DIED
+    assert not talk.connection.recv(), "the connection is closed"
+    assert site.ask(f"{BASE}api/kernels/{kernel}").status == 404
+    assert json.loads(site.ask(f"{BASE}health").text)["visitors"] == 0
+    assert psutil.Process(site.process.pid).children() == []

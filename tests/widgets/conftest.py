@@ -50,11 +50,21 @@ def ask(state: PageState) -> Ask:
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Waits for a condition, in steps too short to notice."""
+    """Waits for a condition, looked at between the page's callbacks and never in the middle of one."""
     import threading
     import time
 
+    from widgets.jobs import MainLoop
+
+    main, seen = MainLoop(), False
     pause, end = threading.Event(), time.monotonic() + seconds
-    while not condition():
+
+    def look() -> None:
+        nonlocal seen
+        seen = bool(condition())
+
+    main.call(look)
+    while not seen:
         assert time.monotonic() < end, "the condition did not come true in time"
         pause.wait(0.002)
+        main.call(look)

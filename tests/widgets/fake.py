@@ -16,6 +16,7 @@ import pandas as pd
 import explorer as px
 from explorer.errors import PrecisionError, RecipeError
 from explorer.recipe import History
+from explorer.tables import OpStates
 from tests.widgets.fake_analyses import FakeAnalyses
 from tests.widgets.fake_searches import FakeSearches
 
@@ -236,6 +237,15 @@ class FakeSession(FakeAnalyses, FakeSearches):
             emulated=[option.emulated for option in chosen],
             refusal=[option.reason for option in chosen],
         )
+
+    @property
+    def op_states(self) -> OpStates:
+        formats = self.formats_out
+        return OpStates.of_table(self.ops, [formats[op] for op in self.ids])
+
+    @property
+    def cast_rows(self) -> list[tuple[Any, ...]]:
+        return list(self.casts().itertuples(index=False, name=None))
 
     @property
     def links(self) -> list[tuple[str, str]]:

@@ -81,6 +81,11 @@ class FakeAnalyses:
         site, takes = SimpleNamespace(operands=(given,)), {given: TAKES.get(precision, "fp32")}
         return SimpleNamespace(op=op, kernel="kernel", site=site, takes=takes, gives=precision if native else "fp32")
 
+    @property
+    def subject(self) -> SimpleNamespace:
+        nodes = {row["id"]: SimpleNamespace(source=row["source"], source_line="") for row in self.rows}
+        return SimpleNamespace(graph=SimpleNamespace(by_id=nodes))
+
     def boundaries(self, recipe: FakeRecipe) -> SimpleNamespace:
         """One row in each table; the change that spares casts is to FP32 everywhere."""
         self.calls.append("boundaries")
@@ -113,13 +118,24 @@ class FakeAnalyses:
         picture = torch.rand(1, 8, 8, generator=generator)
         return SimpleNamespace(table=pd.DataFrame(rows, columns=CULPRIT.split()), inputs=lambda sample: (picture,))
 
+    def errors(
+        self, recipe: FakeRecipe, n: int | None = None, *, ops: Any = None, progress: Any = None, cancel: Any = None
+    ) -> pd.DataFrame:
+        """An op in FP32 is exact by itself; any other loses something."""
+        self.calls.append(f"errors {' '.join(ops or self.ids)}")
+        self._wait(cancel)
+        rows = {op: (math.inf, math.inf, 0.0, 50.0) if recipe[op] == "fp32" else (38.2, 51.0, 2e-6, 33.4)
+                for op in ops or self.ids}  # fmt: skip
+        columns = ["local_sqnr_db", "isolated_sqnr_db", "isolated_kl", "cumulative_sqnr_db"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
     def diagnose(
-        self, recipe: FakeRecipe, n: int | None = None, *, progress: Any = None, cancel: Any = None
+        self, recipe: FakeRecipe, n: int | None = None, *, ops: Any = None, progress: Any = None, cancel: Any = None
     ) -> tuple[Finding, ...]:
         """What is wrong with ``WIDE`` in any lower precision; nothing else is."""
         self.calls.append("diagnose")
         self._wait(cancel)
-        if recipe[WIDE] == "fp32":
+        if recipe[WIDE] == "fp32" or WIDE not in (ops or self.ids):
             return ()
         words = ("Its output exceeds FP16", "4 of 512 values are above 65,504.", "BF16 holds them.")
         remedies = (

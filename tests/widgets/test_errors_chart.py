@@ -115,13 +115,12 @@ def test_it_measures_when_asked_and_a_click_selects_the_op(state: PageState, ses
     until(lambda: chart.head.errors["state"] == "ready", 30)
     state.jobs.cancel()
     assert chart.head.body.children == (chart.head.plot,)
-    figure = chart.head.plot.figure
-    local = trace(figure, LINES["local"][0])
+    local = trace(chart.head.plot.figure, LINES["local"][0])
     assert list(local.customdata) == [FIRST, LAST]
-    reply = chart.head.plot.answer({"id": 1, "type": "click", "curve": list(figure.data).index(local), "point": 1})
+    reply = chart.head.plot.answer({"id": 1, "type": "click", "of": local.customdata[1]})
     assert reply["ok"]
     assert state.selection == (LAST,)
-    assert "no point 2" in chart.head.plot.answer({"id": 1, "type": "click", "curve": 0, "point": 2})["error"]
+    assert "no op 'nobody'" in chart.head.plot.answer({"id": 1, "type": "click", "of": "nobody"})["error"]
     assert chart.head.answer({"id": 1, "type": "unit", "value": "relative"})["ok"]
     assert chart.head.plot.figure.layout.yaxis.type == "log"
     assert not chart.head.answer({"id": 1, "type": "unit", "value": "ulps"})["ok"]

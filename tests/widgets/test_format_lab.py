@@ -160,7 +160,7 @@ def test_a_bad_message_is_answered_and_changes_nothing(content: Any, lab: LabSta
 def test_views_of_one_lab_follow_it(lab: LabState, monkeypatch: pytest.MonkeyPatch) -> None:
     bits, grid = NumberBits(lab), ValueGrid(lab)
     sent: list[Any] = []
-    monkeypatch.setattr(grid, "send", lambda reply: sent.append(reply))
+    monkeypatch.setattr(grid, "send", lambda reply, buffers=None: sent.append(reply))
     grid._handle_custom_msg({"id": "a", "type": "formats", "names": ["int8", "fp16"]}, [])
     grid._handle_custom_msg({"id": "b", "type": "number", "text": "oops"}, [])
     assert [reply["ok"] for reply in sent] == [True, False]

@@ -46,7 +46,7 @@ def test_the_front_is_a_line_over_its_band() -> None:
     assert list(band.y) == [2e-3, 2e-5, 5e-6, 5e-4]
     assert figure.layout.yaxis.type == "log"
     assert figure.layout.annotations[0].text == "your eager FP32"
-    assert list(trace(figure, KINDS["greedy"][0]).customdata) == [2]
+    assert list(trace(figure, KINDS["greedy"][0]).customdata) == ["greedy0.00212.0"]
 
 
 def test_hollow_is_predicted_and_filled_is_measured_with_its_intervals() -> None:
@@ -67,7 +67,7 @@ def test_no_cost_and_broken_outputs_have_a_place_at_the_edges() -> None:
     (zero,) = trace(figure, KINDS["now"][0]).y
     (broken,) = trace(figure, BROKEN).y
     assert 0 < zero < 1e-4 < broken
-    assert list(trace(figure, BROKEN).customdata) == [2]
+    assert list(trace(figure, BROKEN).customdata) == [marks[2].recipe.hash]
     assert figure.layout.annotations[1].text == "exactly 0"
     assert 10 ** figure.layout.yaxis.range[0] < zero < broken < 10 ** figure.layout.yaxis.range[1]
 
@@ -112,9 +112,9 @@ def kinds(chart: Frontier) -> list[str]:
 
 
 def click(chart: Frontier, kind: str, point: int) -> dict[str, Any]:
-    names = [each.name for each in chart.head.plot.figure.data]
-    fields = {"curve": names.index(KINDS[kind][0]), "point": point}
-    return chart.head.plot.answer({"id": 1, "type": "click", **fields})
+    """A click as the browser sends it: with what the figure that it drew says of the point."""
+    points = trace(chart.head.plot.figure, KINDS[kind][0])
+    return chart.head.plot.answer({"id": 1, "type": "click", "of": points.customdata[point]})
 
 
 def test_before_a_search_what_was_measured_is_on_show(ask: Ask, state: PageState, chart: Frontier) -> None:
@@ -179,10 +179,9 @@ def test_a_click_restores_a_proposal_and_undo_brings_the_former_back(
     assert state.quality is not None, "it is measured like any other recipe"
     ask("undo")
     assert session.recipe == was
-    assert "no point 99" in click(chart, "search", 99)["error"]
-    names = [each.name for each in chart.head.plot.figure.data]
-    reply = chart.head.plot.answer({"id": 1, "type": "click", "curve": names.index(FRONT), "point": 0})
-    assert "that is a recipe" in reply["error"]
+    reply = chart.head.plot.answer({"id": 1, "type": "click", "of": "nobody"})
+    assert reply["error"] == "no recipe 'nobody' is on show any more; click on a point that is"
+    assert session.recipe == was
 
 
 def test_a_click_restores_a_trial_from_the_store(session: FakeSession, state: PageState) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
 
 import explorer as px
 from tests.widgets.conftest import until
-from widgets.jobs import Jobs, MainLoop, Overdue, Task
+from widgets.jobs import BEHIND, Jobs, MainLoop, Overdue, Task
 
 
 class Ends:
@@ -67,6 +69,24 @@ def test_the_latest_cancels_what_runs_and_replaces_what_waits(jobs: Jobs) -> Non
     assert jobs.wait(5)
     assert ran == ["long cancelled", "last"]
     assert never.cancel.is_set()
+
+
+def test_a_worker_without_work_rests_once_until_there_is_some(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("widgets.jobs.REST_S", 0.01)
+    rests: list[int] = []
+
+    def rest() -> None:
+        rests.append(threading.get_ident())
+        raise MemoryError("which the worker outlives")
+
+    jobs = Jobs(MainLoop(), ends, rest=rest)
+    for asked in (1, 2):
+        where: list[int] = []
+        jobs.submit("a", lambda task, where=where: where.append(threading.get_ident()))
+        until(lambda asked=asked: len(rests) == asked)
+        assert where == [rests[-1]]
+        assert not threading.Event().wait(0.05) and len(rests) == asked
+    assert ends.seen == [("a", None)] * 2
 
 
 def test_cancel_stops_running_and_waiting_work(jobs: Jobs) -> None:
@@ -149,3 +169,23 @@ def test_superseded_tasks_end_without_news(jobs: Jobs) -> None:
     release.set()
     assert jobs.wait(5)
     assert not jobs.superseded(second)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_work_waits_for_a_core_behind_what_answers(jobs: Jobs, ends: Ends) -> None:
+    seen: list[int] = []
+
+    def look(task: Task) -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    async def on_a_page() -> None:
+        page = Jobs(MainLoop(), ends)
+        page.submit("look", look)
+        await asyncio.to_thread(page.wait, 5)
+
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    asyncio.run(on_a_page())
+    jobs.submit("look, in a script that answers nobody", look)
+    assert jobs.wait(5)
+    assert seen == [min(mine + BEHIND, 19), mine]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine

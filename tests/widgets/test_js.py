@@ -18,6 +18,7 @@ from widgets.views.findings_panel import FindingsPanel
 from widgets.views.frontier import FrontierHead
 from widgets.views.history_panel import HistoryPanel
 from widgets.views.inspector import InspectorHead
+from widgets.views.load_panel import LoadPanel
 from widgets.views.message_banner import MessageBanner
 from widgets.views.number_bits import NumberBits
 from widgets.views.plot import Plot
@@ -38,6 +39,7 @@ VIEWS = [
     CompareRecipes,
     FrontierHead,
     HistoryPanel,
+    LoadPanel,
     TopBar,
     MessageBanner,
     DeltaBar,

@@ -8,6 +8,7 @@ import pytest
 
 from explorer.recipe import History
 from tests.widgets.small import ACT, FIRST
+from widgets import keeping
 from widgets.app import Page
 from widgets.links import Link, new_page_name, read_link
 from widgets.sharing import state_of
@@ -40,7 +41,7 @@ def test_a_link_names_what_reproduces_the_view() -> None:
 
 
 def arrive(page: Page, /, **said: str) -> dict[str, Any]:
-    fields = {"model": "", "recipe": "", "page": "", **said}
+    fields = {"model": "", "recipe": "", "page": "", "inputs": "", **said}
     return page.address.answer({"id": 0, "type": "arrive", **fields})
 
 
@@ -108,3 +109,30 @@ def test_arriving_takes_no_message_away(small: Any, start: History) -> None:
     page.page_state.complain("its model could not be opened")
     assert arrive(page)["ok"]
     assert page.page_state.message == "its model could not be opened"
+
+
+def test_a_model_that_the_panel_opened_is_opened_again(
+    small: Any, start: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it cannot be (an upload is not kept), what was kept waits for it under its name."""
+    small.take_history(start)
+    name, asked = new_page_name(), []
+    small.store.keep_page(name, "other", {"version": 1, "model": "other", "source": {"source": "hub"}}, {})
+    monkeypatch.setattr(keeping, "reopen", lambda state, source: asked.append(source) or "choose the file again")
+    page = Page(small)
+    reply = arrive(page, page=name)
+    assert asked == [{"source": "hub"}] and "choose the file again" in reply["error"]
+    assert page.address.keeper.name != name
+    small.set(FIRST, "int8")
+    page.page_state.recipe_changed()
+    assert page.address.keeper.flush()
+    assert small.store.kept_page(name)[0]["model"] == "other"
+
+
+def test_an_address_alone_fetches_nothing(small: Any, start: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.take_history(start)
+    offered = []
+    monkeypatch.setattr(keeping, "offer_link", lambda state, model, inputs: offered.append((model, inputs)) or "")
+    page = Page(small)
+    arrive(page, model="hf:gpt2", inputs="made64_seed0")
+    assert offered == [("hf:gpt2", "made64_seed0")] and not page.page_state.opening

@@ -61,7 +61,7 @@ def test_a_cast_inside_another_call_has_no_time(ask: Ask, state: PageState, pane
     assert state.wait(10)
     assert state.shown is not None
     table = state.shown.casts.assign(inside=["blocks.0.norm1/mul", ""], time_us=[math.nan, 11.0])
-    state.shown = replace(state.shown, casts=table)
+    state.shown = replace(state.shown, cast_rows=list(table.itertuples(index=False, name=None)))
     first, second = boundary_rows.casts(state)["rows"]
     assert (first["us"], first["inside"]) == (None, "blocks.0.norm1/mul")
     assert (second["us"], second["inside"]) == (11.0, "")

@@ -11,7 +11,8 @@ import pytest
 from tests.widgets.conftest import Ask
 from tests.widgets.fake import FakeSession
 from widgets import payloads, plain, timings
-from widgets.state import PageState, show
+from widgets.shown import show
+from widgets.state import PageState
 
 
 def strict(payload: object) -> str:
@@ -60,7 +61,10 @@ def test_the_plan_follows_the_recipe(session: FakeSession) -> None:
     at = session.ids.index("blocks.0.attn.qkv/linear")
     assert session.precisions[plan["choices"][at]] == "int8"
     assert plan["kernels"][at] == "onednn_int8_linear"
-    (cast,) = plan["casts"]
+    assert len(plan["casts"]) == 1 + len(session.ids), "the first are those of inputs"
+    ((cast,),) = [row for row in plan["casts"] if row]
+    source = plan["casts"].index([cast]) - 1
+    assert (session.ids[source], session.ids[at]) in session.links
     assert (cast["consumers"], cast["from"], cast["to"], cast["direction"]) == ([at], "fp32", "int8", "down")
     assert cast["time_us"] is None
 

@@ -24,13 +24,13 @@ TRACES = [
 
 
 @pytest.fixture
-def clicks() -> list[tuple[int, int]]:
+def clicks() -> list[str]:
     return []
 
 
 @pytest.fixture
-def plot(clicks: list[tuple[int, int]]) -> Iterator[Plot]:
-    plot = Plot("sums of 0.1 / FP16", on_click=lambda curve, point: clicks.append((curve, point)))
+def plot(clicks: list[str]) -> Iterator[Plot]:
+    plot = Plot("sums of 0.1 / FP16", on_click=clicks.append)
     plot.show(make_figure("x", "y", TRACES, title="two series"))
     yield plot
     plot.close()
@@ -97,21 +97,18 @@ def test_an_empty_plot_has_an_empty_table() -> None:
     assert plot.data.empty
 
 
-def test_a_click_names_a_point(plot: Plot, clicks: list[tuple[int, int]]) -> None:
+def test_a_click_says_what_the_point_stands_for(plot: Plot, clicks: list[str]) -> None:
     assert plot.takes_clicks
-    words, _ = ask(plot, "click", curve=1, point=0)
+    words, _ = ask(plot, "click", of="blocks.0/linear")
     assert words["ok"]
-    assert clicks == [(1, 0)]
+    assert clicks == ["blocks.0/linear"]
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
-    [({"curve": 2, "point": 0}, "curve must be from 0 to 1"), ({"curve": 0, "point": -1}, "point must be from 0"),
-     ({"curve": 0, "point": "1"}, "whole number"), ({"curve": 0}, "takes curve, point")],
-)  # fmt: skip
-def test_a_click_on_nothing_is_refused(
-    plot: Plot, clicks: list[tuple[int, int]], fields: dict[str, Any], said: str
-) -> None:
+    [({"of": 7}, "of must be text"), ({"of": "a" * 1001}, "at most 1000"), ({"curve": 0, "point": 1}, "takes of")],
+)
+def test_a_click_on_nothing_is_refused(plot: Plot, clicks: list[str], fields: dict[str, Any], said: str) -> None:
     words, _ = ask(plot, "click", **fields)
     assert not words["ok"]
     assert said in words["error"]
@@ -121,7 +118,7 @@ def test_a_click_on_nothing_is_refused(
 def test_a_plot_without_a_listener_takes_no_clicks() -> None:
     plot = Plot("quiet")
     assert not plot.takes_clicks
-    assert "takes no clicks" in ask(plot, "click", curve=0, point=0)[0]["error"]
+    assert "takes no clicks" in ask(plot, "click", of="a")[0]["error"]
 
 
 @pytest.mark.parametrize(

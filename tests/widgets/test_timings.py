@@ -118,6 +118,8 @@ def test_the_table_says_why_it_is_empty(state: PageState) -> None:
     state.latency = None
     assert timings.time_table(state) == {"state": "idle", "rows": []}
     assert timings.time_table(PageState()) == {"state": "opening", "rows": []}
+    state.session.marked = "recorded on a CPU, today"
+    assert timings.time_table(state) == {"state": "recorded", "rows": []}, "there is no Measure to press"
 
 
 def test_an_older_measurement_shows_what_it_has(state: PageState) -> None:

@@ -11,6 +11,7 @@ import widgets
 from tests.widgets.conftest import until
 from tests.widgets.fake import FakeSession
 from widgets import messages
+from widgets.views.section import Section
 from widgets.views.view import View
 
 QKV = "blocks.0.attn.qkv/linear"
@@ -29,7 +30,7 @@ def page(session: FakeSession) -> Iterator[widgets.Page]:
 def send(view: View, monkeypatch: pytest.MonkeyPatch, **content: Any) -> list[Any]:
     """Delivers a message as the comm would; returns what the view sent back."""
     sent: list[Any] = []
-    monkeypatch.setattr(view, "send", lambda reply: sent.append(reply))
+    monkeypatch.setattr(view, "send", lambda reply, buffers=None: sent.append(reply))
     view._handle_custom_msg({"id": "a", **content}, [])
     return sent
 
@@ -68,6 +69,22 @@ def test_a_closed_view_no_longer_listens(page: widgets.Page) -> None:
     page.page_state.session.set([QKV], "int8")
     page.page_state.recipe_changed()
     assert view.delta == before
+
+
+def test_the_views_of_a_closed_section_rest(page: widgets.Page, session: FakeSession) -> None:
+    panel = widgets.RecipePanel(page)
+    section = Section("The recipe", lambda: panel)
+    for opened in (True, False):
+        section.turn(opened)
+    before = panel.recipe["hash"]
+    session.set([QKV], "int8")
+    page.page_state.recipe_changed()
+    assert panel.recipe["hash"] == before
+    section.turn(True)
+    assert panel.recipe["hash"] == session.recipe.hash
+    session.undo()
+    page.page_state.recipe_changed()
+    assert panel.recipe["hash"] == session.recipe.hash == before
 
 
 def test_a_page_for_a_name_starts_empty_and_fills(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,19 +79,18 @@ class Scene:
 
 
 def draw_front(scene: Scene) -> Any:
-    """The figure. Hollow marks are predicted, filled ones measured; the customdata of each point is its mark's number.
+    """The figure. Hollow marks are predicted, filled ones measured; the customdata of each point is its recipe's hash.
 
     A cost of exactly 0 has no place on a logarithmic axis: it stands on the lower edge, with what is next to nothing,
     and a broken one on the upper.
     """
     floor, ceiling = _edges(scene)
-    numbered = list(enumerate(scene.marks))
     traces = _front(scene.marks, floor)
     for kind in KINDS:
-        chosen = [(at, mark) for at, mark in numbered if mark.kind == kind and not _is_broken(mark)]
+        chosen = [mark for mark in scene.marks if mark.kind == kind and not _is_broken(mark)]
         if chosen:
             traces.append(_points(kind, chosen, floor))
-    if broken := [(at, mark) for at, mark in numbered if _is_broken(mark)]:
+    if broken := [mark for mark in scene.marks if _is_broken(mark)]:
         traces.append(_broken(broken, ceiling))
     decades = max(1, round(math.log10(ceiling / floor) / 7))
     return make_figure(
@@ -171,9 +170,8 @@ def _leaps(marks: Sequence[Mark], floor: float) -> list[dict[str, Any]]:
     return [{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "x": x, "y": y, **looks}] if x else []
 
 
-def _points(kind: str, chosen: Sequence[tuple[int, Mark]], floor: float) -> dict[str, Any]:
+def _points(kind: str, marks: Sequence[Mark], floor: float) -> dict[str, Any]:
     name, shape, color, size = KINDS[kind]
-    marks = [mark for _, mark in chosen]
     shapes = [shape if kind == "goal" or mark.measured else f"{shape}-open" for mark in marks]
     width = 2.5 if kind == "goal" else 1.5
     marker = {"symbol": shapes, "size": size, "color": color, "line": {"width": width, "color": color}}
@@ -182,8 +180,7 @@ def _points(kind: str, chosen: Sequence[tuple[int, Mark]], floor: float) -> dict
         "type": "scatter", "mode": "markers", "name": name, "marker": marker,
         "x": [mark.amount.value for mark in marks], "y": [max(floor, mark.cost.value) for mark in marks],
         "error_x": _bars([mark.amount for mark in marks], color), "error_y": _bars(costs, color),
-        "customdata": [at for at, _ in chosen], "hovertext": ["<br>".join(mark.words) for mark in marks],
-        "hovertemplate": "%{hovertext}<extra></extra>",
+        **_told(marks),
     }  # fmt: skip
 
 
@@ -199,14 +196,19 @@ def _reach(spread: Spread) -> tuple[float, float]:
     return spread.high - spread.value, spread.value - spread.low
 
 
-def _broken(chosen: Sequence[tuple[int, Mark]], ceiling: float) -> dict[str, Any]:
+def _broken(marks: Sequence[Mark], ceiling: float) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "name": BROKEN,
         "marker": {"symbol": "x", "size": 10, "color": BAD, "line": {"width": 1, "color": "#fff"}},
-        "x": [mark.amount.value for _, mark in chosen], "y": [ceiling] * len(chosen),
-        "customdata": [at for at, _ in chosen], "hovertext": ["<br>".join(mark.words) for _, mark in chosen],
-        "hovertemplate": "%{hovertext}<extra></extra>",
+        "x": [mark.amount.value for mark in marks], "y": [ceiling] * len(marks), **_told(marks),
     }  # fmt: skip
+
+
+def _told(marks: Sequence[Mark]) -> dict[str, Any]:
+    """What points say when they are pointed at, and what a click on one restores."""
+    words = ["<br>".join(mark.words) for mark in marks]
+    hashes = [mark.recipe.hash for mark in marks]
+    return {"customdata": hashes, "hovertext": words, "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
 def _line(x: float) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def _contents(filmed: Filmed) -> dict[str, Any]:
     return {
         "values": film.values, "layout": film.nodes, "nodes": filmed.nodes, "facts": filmed.facts,
         "frames": filmed.frames, "variants": filmed.variants, "inspections": filmed.inspections,
-        "inspector": filmed.inspector,
-        "marks": filmed.marks, "keys": filmed.keys, "pairs": filmed.pairs, "opened": _opened(filmed),
+        "inspector": filmed.inspector, "details": filmed.details,
+        "keys": filmed.keys, "pairs": filmed.pairs, "opened": _opened(filmed),
     }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def _code(scripts: list[str]) -> str:
     """Every view as a function of its own, around the parts that all share, and then the player."""
     shared = script("shared")
     views = [_as_function(at, text.removeprefix(shared)) for at, text in enumerate(scripts)]
-    return "\n".join([shared, "const VIEWS = {};", *views, script("player"), START])
+    return "\n".join([shared, "const VIEWS = {};", *views, script("patched", "player"), START])
 
 
 def _as_function(at: int, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import explorer as px
 from explorer.errors import BundleError
-from widgets import culprit_rows, messages, recipe_pair
+from widgets import culprit_rows, messages, op_details, recipe_pair
 from widgets.app import Page
 from widgets.charts.errors import UNITS
 from widgets.charts.front import AXES
@@ -32,22 +32,22 @@ class Filmed:
     """A film with its frames.
 
     frames: recipe hash -> what the page shows of it. variants: recipe hash -> message and value -> what changes.
-    inspections: recipe hash -> op -> what the inspector shows. marks: recipe hash -> axis -> the hashes of the points
-    of the frontier. keys: recipe hash -> what the comparison offers, key -> recipe hash. pairs: two hashes -> their
-    comparison. nodes: which node is which view, by name. facts: names, presets, history, recipes.
+    inspections: recipe hash -> op -> what the inspector shows. details: recipe hash -> op -> what an open row of the
+    map shows, its errors and their causes. keys: recipe hash -> what the comparison offers, key -> recipe hash. pairs:
+    two hashes -> their comparison. nodes: which node is which view, by name. facts: names, presets, history, recipes.
     """
 
     film: Film
     frames: dict[str, Patch] = field(default_factory=dict)
     variants: dict[str, dict[str, Patch]] = field(default_factory=dict)
     inspections: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    marks: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     inspected: dict[str, int] = field(default_factory=dict)
     inspector: list[Patch] = field(default_factory=list)
+    details: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
 
 def film_page(recorded: px.Recorded, report: Report | None = None) -> Filmed:
@@ -99,13 +99,11 @@ def _facts(recorded: px.Recorded) -> dict[str, Any]:
 
 
 def _named(page: Page, parts: dict[str, Any]) -> dict[str, Any]:
-    inspector, errors, frontier = (parts[name] for name in ("Inspector", "ErrorsChart", "Frontier"))
     return {
         "page": page, "top": page.top_bar, "map": page.precision_map, "banner": page.banner,
         "mark": page.recorded_mark,
-        "search": parts["SearchPanel"], "frontier": frontier.head, "front": frontier.head.plot,
-        "errors": errors.head, "errorplot": errors.head.plot, "inspector": inspector.head,
-        "compare": parts["CompareRecipes"],
+        "search": parts["SearchPanel"], "errorplot": parts["ErrorsChart"].head.plot,
+        "inspector": parts["Inspector"].head, "compare": parts["CompareRecipes"],
     }  # fmt: skip
 
 
@@ -115,7 +113,7 @@ def _film_recipe(page: Page, parts: dict[str, Any], filmed: Filmed, name: str) -
     filmed.frames[name] = filmed.film.shot()
     filmed.facts["json"][name] = state.session.recipe.to_json()
     filmed.keys[name] = {key: each.hash for _, listed in recipe_pair.choices(state) for key, _, each in listed}
-    filmed.variants[name], filmed.marks[name] = {}, {}
+    filmed.variants[name] = {}
     for what, view, message, values in (
         ("axis", parts["Frontier"], "axis", AXES),
         ("unit", parts["ErrorsChart"], "unit", UNITS),
@@ -123,9 +121,16 @@ def _film_recipe(page: Page, parts: dict[str, Any], filmed: Filmed, name: str) -
         for value in reversed(values):
             view.head.answer({"id": 0, "type": message, "value": value})
             filmed.variants[name][f"{what}:{value}"] = filmed.film.shot(view)
-            if what == "axis" and view.head.scene is not None:
-                filmed.marks[name][value] = [mark.recipe.hash for mark in view.head.scene.marks]
     filmed.inspections[name] = _inspections(page, parts["Inspector"], filmed)
+    filmed.details[name] = _details(state, filmed.film)
+
+
+def _details(state: Any, film: Film) -> dict[str, list[int]]:
+    """Op -> the numbers of its errors and causes; its facts are those that the inspector shows."""
+    found = {}
+    for op in list(state.shown.ops.index)[:MOST_OPS]:
+        found[str(op)] = [film.keep(part) for part in op_details.recorded(state, str(op))]
+    return found
 
 
 def _ask_what_was_recorded(page: Page, parts: dict[str, Any]) -> None:

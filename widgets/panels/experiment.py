@@ -144,7 +144,12 @@ class FormatChoice(ipywidgets.Box):
 
 
 def _labelled(control: Any, label: str) -> ipywidgets.VBox:
-    box = ipywidgets.VBox([ipywidgets.HTML(f"<span class='px-label'>{escape(label)}</span>"), control])
+    """The control below its label, which is also its name for screen readers where the control can have one."""
+    if isinstance(control, ipywidgets.Dropdown | ipywidgets.Text):
+        control.description = label
+        box = ipywidgets.VBox([control])
+    else:
+        box = ipywidgets.VBox([ipywidgets.HTML(f"<span class='px-label'>{escape(label)}</span>"), control])
     box.add_class("px-field")
     return box
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.web import HTTPError
+from tornado.websocket import WebSocketClosedError
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler, read_header_from_binary_message
 
 from widgets.serve.rules import Unreadable, read, refusal
@@ -34,6 +36,18 @@ class Bridge(ZMQChannelsWebsocketConnection):
             self.log.warning("refused a message to kernel %s: %s", self.kernel_id, reason)
         if self.refused >= MOST_REFUSALS:
             self.websocket_handler.close(1008, "too many messages that are not passed on")
+
+    def tell_end(self, reason: str) -> None:
+        """Tell the page that its kernel is no more, and why; then close."""
+        told = self.session.msg("status", {"execution_state": "dead", "reason": reason})
+        try:
+            self.write_message(serialize_msg_to_ws_v1(told, "iopub", self.session.pack), binary=True)
+        except WebSocketClosedError:
+            return
+        self.websocket_handler.close(1001, "the session ended")
+
+    def on_restart_failed(self) -> None:
+        """Say nothing: the kernels' manager has told the page by :meth:`tell_end`."""
 
     def _reason_against(self, incoming: Any) -> str:
         try:

@@ -9,9 +9,11 @@ from typing import Any
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.handlers import KernelsAPIHandler
 from tornado import web
 from voila.request_info_handler import RequestInfoSocketHandler
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 THEMES = ("light", "dark", "JupyterLab Light", "JupyterLab Dark")
@@ -69,6 +71,17 @@ class Page(Friendly, TornadoVoilaHandler):
             await self.flush()
 
 
+class Contents(Friendly, JupyterHandler):
+    """The pages in their order, each with its title; opening one starts a kernel, looking at the list none."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """Write the list."""
+        template = self.settings["voila_jinja2_env"].get_template("pages.html")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(template.render(pages=self.settings["voila"].pages, start=self.settings["base_url"]))
+
+
 class KernelFacts(KernelsAPIHandler):
     """Name and state of the one kernel whose id a page knows; nobody lists, makes, interrupts or restarts any."""
 
@@ -78,6 +91,19 @@ class KernelFacts(KernelsAPIHandler):
         """Write a kernel's model as JSON."""
         model = await ensure_async(self.kernel_manager.kernel_model(kernel_id))
         self.finish(json.dumps(model, default=str))
+
+
+class Leave(VoilaShutdownKernelHandler):
+    """A page that is left ends its kernel; one whose kernel is no more has nothing to end, which is no error."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """End the kernel, if there is one."""
+        if kernel_id in self.kernel_manager:
+            await super().post(kernel_id)
+        else:
+            self.set_status(204)
+            self.finish()
 
 
 class Health(web.RequestHandler):

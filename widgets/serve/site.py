@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from jupyter_server.base.handlers import FileFindHandler
 from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from jupyterlab_server.themes_handler import ThemesHandler
+from tornado.ioloop import IOLoop, PeriodicCallback
 from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
@@ -21,7 +23,8 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from widgets.serve.bridge import Bridge, Channels
-from widgets.serve.doors import Health, KernelFacts, NoSuchPage, Page, Query, arrivals
+from widgets.serve.doors import Contents, Health, KernelFacts, Leave, NoSuchPage, Page, Query, arrivals
+from widgets.serve.kernels import VisitorKernels
 from widgets.serve.rules import MAX_TEXT_BYTES, MESSAGES
 
 KERNEL = "python3"
@@ -31,12 +34,14 @@ KEPT: dict[type, type] = {
     MultiStaticFileHandler: MultiStaticFileHandler,
     ThemesHandler: ThemesHandler,
     FileFindHandler: FileFindHandler,
-    VoilaShutdownKernelHandler: VoilaShutdownKernelHandler,
+    VoilaShutdownKernelHandler: Leave,
     KernelHandler: KernelFacts,
     VoilaKernelWebsocketHandler: Channels,
     RequestInfoSocketHandler: Query,
 }
 """Of Voila's handlers, those that a page needs, and what stands in their place. What is not listed is not served."""
+ALONE_MS = 1000
+"""How often the site looks whether the command that started it is still there."""
 CLIMBING = r"(?i).*(?:\.\.|%2e%2e|%2e\.|\.%2e|%00|%5c|\\|//).*"
 
 
@@ -65,12 +70,14 @@ class VisitorSite(Voila):
         self.seats: int = doors.get("seats", 0)
         self.names: list[str] = doors.get("names", [])
         self.any_name: bool = doors.get("any_name", False)
-        self.pages: dict[str, str] = doors.get("pages", {})
+        told: dict[str, dict[str, Any]] = doors.get("pages", {})
+        self.pages = {name: page for name, page in told.items() if Path(page["file"]).is_file()}
         self.token = os.environ.pop("EXPLORER_TOKEN", "") or None
         self.began = time.monotonic()
         limits = json.loads(os.environ.get("EXPLORER_LIMITS", "{}"))
         self.most_buffer_bytes = limits.get("upload_bytes", MAX_TEXT_BYTES)
         self.voila_configuration.kernel_spec_manager_class = OurKernel
+        self.voila_configuration.multi_kernel_manager_class = VisitorKernels
         self.kernel_websocket_connection_class = Bridge
 
     def init_settings(self) -> dict[str, Any]:
@@ -92,16 +99,28 @@ class VisitorSite(Voila):
         doors = [(url_path_join(root, pattern), door) for pattern, door in self.identity_provider.get_handlers()]
         if self.token is None:
             doors = []
-        pages = [(url_path_join(root, f"/pages/{name}"), Page, self._page(path)) for name, path in self.pages.items()]
+        pages = [(self._door(name), Page, self._page(page["file"])) for name, page in self.pages.items()]
         return [
             (CLIMBING, NoSuchPage),
             (url_path_join(root, "/health"), Health),
             (root, Page, self._page(self.notebook_path)),
+            (url_path_join(root, "/pages/?"), Contents),
             *pages,
             *doors,
             *kept,
             (r".*", NoSuchPage),
         ]
+
+    def listen(self) -> None:
+        """Serve until told to stop; or until the command that started the site is no more, even where it was killed."""
+        parent = os.getppid()
+        PeriodicCallback(lambda: None if os.getppid() == parent else IOLoop.current().stop(), ALONE_MS).start()
+        super().listen()
+
+    def _door(self, name: str) -> str:
+        """The address of a page: its name, or its file's, by which notebooks lead to each other everywhere."""
+        file = re.escape(Path(self.pages[name]["file"]).name)
+        return url_path_join(self.server_url, f"/pages/(?:{re.escape(name)}|{file})")
 
     def _page(self, notebook: str) -> dict[str, Any]:
         return {

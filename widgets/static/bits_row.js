@@ -11,7 +11,7 @@ export function newBitsRow(row, ask) {
     bitGroups(row).map((group) => newGroup(row, group, ask)));
   const step = (by, id, arrow, words) => h("button", {
     class: "px-btn px-near", type: "button", "data-testid": `${id}:${row.name}`, "data-term": "neighbours",
-    "aria-label": `${words} neighbour of ${row.label}`, onclick: () => ask("step", { format: row.name, by }),
+    "aria-description": `${words} neighbour of ${row.label}`, onclick: () => ask("step", { format: row.name, by }),
   }, by < 0 ? h("span", { text: arrow }) : h("span"), by < 0 ? h("span") : h("span", { text: arrow }));
   const element = h("div", { class: `px-bitrow px-fam-${family(row.name)}`, "data-testid": `row:${row.name}`, role: "group", "aria-label": row.label },
     h("div", { class: "px-bit-name" }, h("b", { text: row.label }), h("span", { class: "px-sub" }), h("span", { class: "px-tag" })),

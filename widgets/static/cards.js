@@ -1,4 +1,5 @@
-// The five cards' words: a measured payload -> {title, tag, kind, n, big, sub, tone}, a latency with more. Pure.
+// The five cards' words: a measured payload -> {title, tag, kind, n, big, facts, tone}, a latency with more. Pure.
+// Its `state` is opening, running or idle, or why the page's session has stopped: ended or lost.
 import { latencyWords } from "./latency_card.js";
 import { bytes, count, difference, duration, isNumber, plural, score, small, speedup, three } from "./numbers.js";
 import { bandWords, besideWords } from "./price_words.js";
@@ -7,15 +8,20 @@ const TAG = {
   predicted: "predicted", measured: "measured", emulated: "emulated", recorded: "recorded", pending: "pending",
 };
 
-function card(title, part, big, sub, tone = "") {
+/** `facts`: what is below the number, each an idea with a line of its own. */
+function card(title, part, big, facts, tone = "") {
   const kind = TAG[part.kind] ? part.kind : "pending";
-  return { title, kind, tag: TAG[kind], n: part.n ?? "", big, sub: sub.filter(Boolean).join(" \u00b7 "), tone };
+  return { title, kind, tag: TAG[kind], n: part.n ?? "", big, facts: facts.filter(Boolean), tone };
 }
+
+/** Of a session that stopped: why a number is not there, and is not to come. */
+const STOPPED = { ended: "not measured: the session ended", lost: "not measured: no connection" };
 
 /** Why a number is not there yet, in words. */
 function waiting(payload) {
-  if (payload.state === "opening") return "opening the model";
-  return payload.state === "running" ? "measuring\u2026" : "not measured \u00b7 press Measure";
+  if (STOPPED[payload.state]) return STOPPED[payload.state];
+  if (payload.state === "opening") return "opening the model\u2026";
+  return payload.state === "running" ? "measuring\u2026" : "not measured: press Measure";
 }
 
 function samples(part) {
@@ -31,13 +37,13 @@ export function qualityCard(payload) {
   const unit = q.unit === "%" ? " points" : "";
   const between = `95 % between ${difference(q.lo, q.unit)} and ${difference(q.hi, q.unit)}`;
   const tone = q.hi < 0 ? "bad" : q.lo > 0 ? "good" : "";
-  const known = isNumber(q.lo) && isNumber(q.hi) ? `, ${between}` : "";
-  return card(title, q, score(q.score, q.unit), [difference(q.difference, q.unit) + unit + known, samples(q)], tone);
+  const known = isNumber(q.lo) && isNumber(q.hi) ? between : "";
+  return card(title, q, score(q.score, q.unit), [`${difference(q.difference, q.unit)}${unit} against FP32`, known, samples(q)], tone);
 }
 
 /** The card of a KL that is only predicted so far: with its band, and the words where it is beyond its validity. */
 function guessCard(k, payload) {
-  return card(costName(k.predicted.unit), { ...k, kind: "predicted" }, small(k.predicted.cost), [bandWords(k.predicted), k.error || waiting(payload)]);
+  return card(costName(k.predicted.unit), { ...k, kind: "predicted" }, small(k.predicted.cost), [...bandWords(k.predicted).split(" \u00b7 "), k.error || waiting(payload)]);
 }
 
 const costName = (unit) => (unit === "squared error" ? "Squared error" : "KL to FP32");
@@ -71,7 +77,7 @@ export function latencyCard(payload) {
     return card(title, l, `${three(l.predicted_ms)} ms`, [against, l.error || waiting(payload)]);
   }
   const words = latencyWords(l, payload.baseline);
-  return { ...card(title, l, words.big, [words.sub], words.tone), ...words };
+  return { ...card(title, l, words.big, words.facts, words.tone), ...words };
 }
 
 export function memoryCard(payload) {
@@ -79,10 +85,8 @@ export function memoryCard(payload) {
   if (!isNumber(m.weights)) return card("Weights", m, "\u2026", [m.error || waiting(payload)]);
   const total = m.weights + (m.scales || 0);
   const scales = m.scales ? `${bytes(m.scales)} of it scales` : "";
-  const acts = isNumber(m.activations)
-    ? `activations peak ${bytes(m.activations)} of ${bytes(m.activations_fp32)}${m.activations_kind ? `, ${m.activations_kind}` : ""}`
-    : "";
-  const of = payload.baseline ? "FP32 baseline" : `of ${bytes(m.weights_fp32)}`;
+  const acts = isNumber(m.activations) ? `activations peak ${bytes(m.activations)} of ${bytes(m.activations_fp32)}${m.activations_kind ? `, ${m.activations_kind}` : ""}` : "";
+  const of = payload.baseline ? "FP32 baseline" : `of ${bytes(m.weights_fp32)} in FP32`;
   return card("Weights", m, bytes(total), [of, scales, acts], total < 0.995 * m.weights_fp32 ? "good" : "");
 }
 
@@ -91,17 +95,20 @@ export function castsCard(payload) {
   if (!isNumber(c.count)) return card("Casts", c, "\u2026", [c.error || waiting(payload)]);
   if (c.count === 0) return card("Casts", c, "0", ["no tensor changes format"]);
   const inside = c.inside ? `${count(c.inside)} done inside other calls` : "";
-  const time = isNumber(c.time_us) ? (c.inside === c.count ? "" : duration(c.time_us)) : "time not measured";
+  const time = isNumber(c.time_us) ? (c.inside === c.count ? "" : `${duration(c.time_us)} in all`) : "time not measured";
   return card("Casts", c, count(c.count), [`${count(c.down)} down, ${count(c.up)} up`, time, inside]);
 }
 
-/** The five cards in reading order, each with its test id. */
+/** The five cards in reading order, each with its test id and the term that its title is. */
 export function cards(payload) {
-  return [
-    { id: "delta-quality", ...qualityCard(payload) },
-    { id: "delta-kl", ...klCard(payload) },
-    { id: "delta-latency", ...latencyCard(payload) },
-    { id: "delta-memory", ...memoryCard(payload) },
-    { id: "delta-casts", ...castsCard(payload) },
+  const score = (payload.quality.name || "").toLowerCase() === "accuracy" ? "accuracy" : "score";
+  const kl = klCard(payload);
+  const all = [
+    { id: "delta-quality", term: score, ...qualityCard(payload) },
+    { id: "delta-kl", term: kl.title.startsWith("KL") ? "KL" : "squared error", ...kl },
+    { id: "delta-latency", term: "latency", ...latencyCard(payload) },
+    { id: "delta-memory", term: "weights", ...memoryCard(payload) },
+    { id: "delta-casts", term: "cast", ...castsCard(payload) },
   ];
+  return STOPPED[payload.state] ? all.map((one) => (one.kind === "pending" ? { ...one, big: "\u2013", tag: "missing" } : one)) : all;
 }

@@ -1,5 +1,5 @@
 // Two recipes side by side: a chooser for each, their numbers with the difference, and the ops that make it.
-import { changeWords, COMPARE_TERMS, costWords, FIGURES, opsNote, sideWords, timeWords } from "./compare_words.js";
+import { changeWords, costWords, FIGURES, opsNote, sideWords, timeWords } from "./compare_words.js";
 import { family } from "./lane.js";
 import { mountPanel } from "./panel.js";
 import { h, put } from "./shared.js";
@@ -12,8 +12,8 @@ const COLUMNS = [
   { key: "one", title: "first", cell: (row) => format(row.one) },
   { key: "other", title: "second", cell: (row) => format(row.other) },
   { key: "cost", title: "\u0394 cost alone", term: "cost alone", number: true, cell: costWords },
-  { key: "us", title: "\u0394 time", term: "time", number: true, cell: timeWords },
-  { key: "share", title: "share", term: "share", number: true, cell: (row) => h("span", { class: "px-share-bar", role: "img", "aria-label": `${Math.round(100 * row.share)} % of the largest` }, h("i", { style: `width:${Math.max(2, 100 * row.share)}%` })) },
+  { key: "us", title: "\u0394 time", term: "\u0394 time", number: true, cell: timeWords },
+  { key: "share", title: "share", term: "share of the difference", number: true, cell: (row) => h("span", { class: "px-share-bar", role: "img", "aria-label": `${Math.round(100 * row.share)} % of the largest` }, h("i", { style: `width:${Math.max(2, 100 * row.share)}%` })) },
 ];
 
 function sideOf(side, title, send) {
@@ -49,7 +49,7 @@ function comparePanel(model, send) {
   const swap = h("button", { class: "px-btn", type: "button", "data-testid": "compare-swap", title: "exchange first and second", text: "\u21c4 Swap", onclick: () => send("swap") });
   const both = h("button", { class: "px-btn", type: "button", "data-testid": "compare-measure", onclick: () => send("measure_both") });
   const status = h("span", { class: "px-sub", role: "status" });
-  const heads = ["", "First", "Second"].map((text) => h("th", { scope: "col", text }));
+  const heads = ["Number", "First", "Second"].map((text) => h("th", { scope: "col", text }));
   const against = h("th", { scope: "col" }, h("span", { class: "px-explained", tabindex: "0", "data-term": "second against first", text: "Second against first" }));
   const body = h("tbody");
   const numbers = h("div", { class: "px-compare-scroll" }, h("table", { class: "px-small px-compare-numbers" }, h("thead", {}, h("tr", {}, heads, against)), body));
@@ -75,7 +75,7 @@ function comparePanel(model, send) {
     table.element.hidden = !found.ops.length;
     table.fill(found.ops.map((row) => ({ ...row, testid: `compare-op:${row.op}` })), (row) => found.selected.includes(row.op));
   };
-  return { root, draw, traits: ["choices", "pair"], terms: COMPARE_TERMS };
+  return { root, draw, traits: ["choices", "pair"] };
 }
 
 export default {

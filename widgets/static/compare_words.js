@@ -15,20 +15,6 @@ export const FIGURES = {
   weights: { title: () => "weights", term: "weights", write: bytes, better: -1 },
 };
 
-export const COMPARE_TERMS = {
-  score: "The task\u2019s score on all samples of the data; the interval is that of its difference from FP32.",
-  "quality cost": "How far the outputs moved from FP32\u2019s: KL divergence in nats, for outputs that are no probabilities their squared error; 0 is no change.",
-  "predicted cost": "The quality cost that the map predicts for the whole recipe, with the band that holds nine of ten measured costs.",
-  "speed-up": "How many times as fast as the model as you run it, eager in FP32; none where a kernel is emulated.",
-  latency: "The median time of one batch, measured on this machine.",
-  "predicted latency": "The sum of the measured times of each op and cast, without running the recipe.",
-  weights: "Bytes of the weights with their scales, as they are packed for their kernels.",
-  "second against first": "Differences and ratios of the second recipe to the first. Intervals claim no more than is known: both recipes\u2019 intervals are added up.",
-  "share": "How much of the whole difference this op makes: of all changes in predicted cost, and of all changes in time.",
-  "cost alone": "What only this op in this precision costs in quality, from the map: predicted, or measured by a sweep.",
-  "time": "What the op\u2019s call takes in each of both precisions, measured on this machine; empty where one of them was not timed.",
-};
-
 /** A number with its interval in words, for one recipe. */
 export function sideWords(name, side, found) {
   if (!side) return { text: "\u2013", title: "not measured yet" };

@@ -2,7 +2,6 @@
 import { answerTone, answerWords, culpritsNote, divergesWords, movedWords, whereWords } from "./culprits_rows.js";
 import { mountPanel } from "./panel.js";
 import { h, put } from "./shared.js";
-import { WORDS } from "./words.js";
 
 /** A picture as it went into the model, a few pixels for each of its own. */
 function pictureOf({ picture, size: [width, height, channels] }) {
@@ -49,7 +48,7 @@ function culpritsPanel(model, send) {
     put(note, "data-tone", found.state === "failed" ? "bad" : null);
     list.replaceChildren(...found.rows.map((row) => cardOf(row, found.kind, (op) => send("select", { ops: [op] }))));
   };
-  return { root, draw, traits: ["culprits"], terms: WORDS };
+  return { root, draw, traits: ["culprits"] };
 }
 
 export default {

@@ -1,6 +1,6 @@
 // The errors chart's words: what the three errors are, the button that measures them, and what they say in short.
 import { mountPanel } from "./panel.js";
-import { TERMS, figureCard, markBox } from "./panel_words.js";
+import { figureCard, markBox } from "./panel_words.js";
 import { h, put } from "./shared.js";
 
 const NOTES = {
@@ -29,7 +29,7 @@ function errorsPanel(model, send) {
     figures.hidden = !found.figures;
     figures.replaceChildren(...(found.figures || []).map(figureCard));
   };
-  return { root, draw, traits: ["errors"], terms: TERMS };
+  return { root, draw, traits: ["errors"] };
 }
 
 export default {

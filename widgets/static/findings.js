@@ -4,7 +4,6 @@ import { family } from "./lane.js";
 import { mountPanel } from "./panel.js";
 import { h, put } from "./shared.js";
 import { nameOf } from "./time_rows.js";
-import { WORDS } from "./words.js";
 
 function remedyOf(finding, remedy, act) {
   const said = previewWords(remedy);
@@ -49,7 +48,7 @@ function findingsPanel(model, send) {
     list.replaceChildren(...found.rows.map((row) => findingOf(row, found.fail, act)));
     open.forEach((id) => list.querySelector(`[data-testid="${CSS.escape(id)}"] details`)?.setAttribute("open", ""));
   };
-  return { root, draw, traits: ["findings"], terms: WORDS };
+  return { root, draw, traits: ["findings"] };
 }
 
 export default {

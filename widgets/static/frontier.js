@@ -4,14 +4,7 @@ import { mountPanel } from "./panel.js";
 import { markBox } from "./panel_words.js";
 import { h, put } from "./shared.js";
 
-export const FRONT_TERMS = {
-  "hollow": "Predicted, without running the recipe: from the map of costs, and from the measured time of each op.",
-  "filled": "Measured: the recipe ran on all samples of the data; bars are 95 % intervals.",
-  "front": "The best recipes that the search knows: none of the others is at once better and cheaper.",
-  "band": "Nine of ten measured costs are expected inside; the trials of this session calibrate it.",
-  "quality cost": "How far the outputs move from FP32\u2019s: KL divergence in nats for a classifier or a language model; 0 is no change.",
-  "baselines": "Recipes found without the search, to hold its proposals against: greedy, random, one precision everywhere.",
-};
+const ON_THE_PLOT = ["hollow", "filled", "front", "band", "quality cost", "baselines"];
 
 /** What the plot shows, in a sentence or two. */
 export function frontNote(found) {
@@ -27,7 +20,7 @@ function frontierPanel(model, send) {
   const axis = h("select", { "data-testid": "frontier-axis", "aria-label": "against", onchange: () => send("axis", { value: axis.value }) });
   const note = h("p", { class: "px-frontier-note", role: "status", "data-testid": "frontier-note" });
   const word = (name) => h("span", { class: "px-term-word", tabindex: "0", "data-term": name, text: name });
-  const words = h("span", { class: "px-frontier-words px-sub" }, Object.keys(FRONT_TERMS).map(word));
+  const words = h("span", { class: "px-frontier-words px-sub" }, ON_THE_PLOT.map(word));
   const choice = h("label", { class: "px-frontier-axis" }, h("span", { class: "px-sub", text: "quality cost against" }), axis);
   const root = h("div", { class: "px-frontier" }, h("div", { class: "px-frontier-bar" }, choice, words), note);
   const draw = () => {
@@ -38,7 +31,7 @@ function frontierPanel(model, send) {
     if (found.axis && axis.value !== found.axis) axis.value = found.axis;
     put(note, "text", frontNote(found));
   };
-  return { root, draw, traits: ["frontier"], terms: FRONT_TERMS };
+  return { root, draw, traits: ["frontier"] };
 }
 
 export default {

@@ -107,7 +107,7 @@ class HistoryView {
     return h("div", {
       class: "px-hist-row", role: "option", id: this.name(row.id), style: `top:${at * ROW}px`, "data-node": row.id, "data-testid": `history:${row.id}`,
       "aria-selected": now ? "true" : "false", "data-cursor": at === this.cursor ? "true" : null, "data-off": this.lineage.has(row.id) ? null : "true",
-      "aria-label": [words, ...sentencesOf(found, this.standing)].join(". "),
+      "aria-description": sentencesOf(found, this.standing).join(". "),
     }, graphOf(row, this.width, this.lineage, now ? "now" : found ? "known" : "open"), h("span", { class: "px-hist-words", text: words }), cell("score"), cell("kl"), cell("speed"));
   }
 

@@ -1,6 +1,6 @@
 // The inspector's words: which op and tensor, against which format, what is lost, and what runs it.
 import { mountPanel } from "./panel.js";
-import { TERMS, figureCard, markBox } from "./panel_words.js";
+import { figureCard, markBox } from "./panel_words.js";
 import { h, put } from "./shared.js";
 
 const EMPTY = {
@@ -55,7 +55,7 @@ function inspectorPanel(model, send) {
     figures.replaceChildren(...(ready ? [...found.figures, ...errors].map(figureCard) : []));
     facts.replaceChildren(...(found.facts || []).flatMap(factElements));
   };
-  return { root, draw, traits: ["inspected", "error"], terms: TERMS };
+  return { root, draw, traits: ["inspected", "error"] };
 }
 
 export default {

@@ -1,6 +1,6 @@
 // The cast lane: which line, notch and arcs each visible row draws. Pure.
 
-export const TRACKS = 5;
+export const TRACKS = 3;
 
 /** Formats fall into families that share a colour. */
 export function family(format) {
@@ -23,7 +23,8 @@ export function rowsOfOps(rows) {
   return shown;
 }
 
-function skips(rows, links, shown) {
+/** Lines to the next row, and arcs past it: a source has one arc, which branches off to each row that reads it. */
+function skips(rows, links, shown, joins) {
   const stops = rows.map((row, at) => (row.open ? -1 : at)).filter((at) => at >= 0);
   const next = new Map(stops.map((at, i) => [at, stops[i + 1]]));
   const direct = new Set();
@@ -36,19 +37,24 @@ function skips(rows, links, shown) {
       direct.add(a);
       continue;
     }
-    const bus = buses.get(a) || { from: a, source: from, to: b, stops: new Set() };
+    const bus = buses.get(a) || { from: a, source: from, to: b, stops: new Set(), joins: false };
     bus.stops.add(b);
     bus.to = Math.max(bus.to, b);
+    bus.joins ||= joins.has(to);
     buses.set(a, bus);
   }
   return { direct, buses: [...buses.values()], next };
 }
 
-/** Gives each arc the innermost free track, short arcs first; those without room are left out. */
+/**
+ * Gives each arc the innermost free track, short arcs first; those without room are left out, and before skip connections
+ * (which `joins` marks) what else is read from further up, such as masks and positions.
+ */
 export function packArcs(arcs, tracks = TRACKS) {
   const used = Array.from({ length: tracks }, () => []);
   const packed = [];
-  for (const arc of [...arcs].sort((a, b) => a.to - a.from - (b.to - b.from) || a.from - b.from)) {
+  const first = (arc) => (arc.joins ? 0 : 1);
+  for (const arc of [...arcs].sort((a, b) => first(a) - first(b) || a.to - a.from - (b.to - b.from) || a.from - b.from)) {
     const track = used.findIndex((taken) => taken.every((other) => arc.to <= other.from || arc.from >= other.to));
     if (track < 0) continue;
     used[track].push(arc);
@@ -58,13 +64,14 @@ export function packArcs(arcs, tracks = TRACKS) {
 }
 
 /**
- * One drawing per row: {above, below, node, format, casts, arcs}.
- * `above` and `below` are {format, flows} or null; node is none | dot | cast; arcs are {track, part, format}.
+ * One drawing per row: {above, below, node, format, casts, arcs, left}.
+ * `above` and `below` are {format, flows} or null; node is none | dot | cast; arcs are {track, part, format, source}; left: how
+ * many arcs begin or end here that had no room. joins: the ops that add a skip connection to the stream.
  */
-export function laneRows(rows, links, flows, casts) {
+export function laneRows(rows, links, flows, casts, joins = new Set()) {
   const shown = rowsOfOps(rows);
-  const { direct, buses, next } = skips(rows, links, shown);
-  const lanes = rows.map(() => ({ above: null, below: null, node: "none", format: "", casts: [], arcs: [] }));
+  const { direct, buses, next } = skips(rows, links, shown, joins);
+  const lanes = rows.map(() => ({ above: null, below: null, node: "none", format: "", casts: [], arcs: [], left: 0 }));
   rows.forEach((row, at) => {
     if (row.open) return;
     const format = flows[row.ops[row.ops.length - 1]] || "";
@@ -84,14 +91,17 @@ export function laneRows(rows, links, flows, casts) {
       if (shown.get(cast.source) !== at) lanes[at].node = "cast";
     }
   }
-  for (const bus of packArcs(buses)) drawArc(lanes, bus, flows[bus.source] || "");
+  const packed = packArcs(buses);
+  for (const bus of packed) drawArc(lanes, bus, flows[bus.source] || "");
+  const drawn = new Set(packed.map((bus) => bus.from));
+  for (const bus of buses) if (!drawn.has(bus.from)) [bus.from, ...bus.stops].forEach((at) => { lanes[at].left += 1; });
   return lanes;
 }
 
 function drawArc(lanes, bus, format) {
   for (let at = bus.from; at <= bus.to; at += 1) {
     const part = at === bus.from ? "start" : at === bus.to ? "end" : bus.stops.has(at) ? "branch" : "through";
-    lanes[at].arcs.push({ track: bus.track, part, format });
+    lanes[at].arcs.push({ track: bus.track, part, format, source: bus.source });
   }
 }
 

@@ -81,7 +81,7 @@ export function detailsOf(l) {
 export function latencyWords(l, baseline) {
   const rate = [`${ms(l.candidate_ms)} a batch`, isNumber(l.throughput) ? `${count(l.throughput)} samples/s` : ""];
   const figure = (ratio, from, name) => ({
-    big: speedup(ratio.value), over: name, tone: toneOf(ratio), sub: [surely(ratio), isNumber(from) ? `from ${ms(from)}` : ""].filter(Boolean).join(" \u00b7 "),
+    big: speedup(ratio.value), over: name, tone: toneOf(ratio), facts: [surely(ratio), isNumber(from) ? `from ${ms(from)}` : ""].filter(Boolean),
   });
   const best = !baseline && l.over_fp32 && isNumber(l.over_fp32.value);
   return {

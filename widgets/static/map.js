@@ -1,18 +1,27 @@
 // The precision map: virtual rows and optimistic clicks. Python owns the truth; a click only asks.
 import { laneRows } from "./lane.js";
-import { attachInput } from "./map_input.js";
+import { buildBar, fillHelp, showAnswer, showHidden, showOrder } from "./map_bar.js";
+import { MapActions } from "./map_actions.js";
+import { gridOf, hiddenFacts, recallHidden, shownColumns } from "./map_columns.js";
+import { barActions, clearFilter, explainHeader, fitColumns, heardFilter, recallSort, sortBy } from "./map_controls.js";
 import { readCosts, readProposal } from "./map_costs.js";
-import { buildParts, fillFormats, fillScale, followTheme, showWords } from "./map_parts.js";
-import { fillAxis, readStrips } from "./map_strip.js";
+import { fillDetail, newDetail, stopOf } from "./map_detail.js";
+import { attachHeader, headerCells, markSort } from "./map_header.js";
+import { attachInput } from "./map_input.js";
+import { RowList } from "./map_list.js";
+import { buildParts, fillFormats, fillScale, followTheme, showNotices, showPlace } from "./map_parts.js";
 import { ROW, columnsOf, fillRow, newRow } from "./map_rows.js";
-import { complain, dress, h, line, listen, markPage, put, soon } from "./shared.js";
+import { loneLanes, nextSort } from "./map_sort.js";
+import { notices, placeholder } from "./map_states.js";
+import { recipeReader } from "./map_plan.js";
+import { fillAxis, readStrips } from "./map_strip.js";
+import { StuckRows, topOf } from "./map_stuck.js";
+import { kinship, offsetsOf, windowOf } from "./map_window.js";
+import { complain, dress, line, listen, markPage, put, soon } from "./shared.js";
 import { newTip } from "./tip.js";
-import { arrange, closedAtFirst, filterOps, flatten, opsBetween, windowOf } from "./tree.js";
+import { residuals } from "./tree.js";
 
 const NO_TABLE = { ops: [], precisions: [], options: [], links: [] };
-const NO_PLAN = { choices: [], flows: [], kernels: [], emulated: [], refusals: [], casts: [] };
-const NO_BANDS = { ops: [], words: [] };
-const TYPING_MS = 250;
 
 /** The table as it crossed, with each op's options looked up. */
 function unpack(table) {
@@ -20,34 +29,46 @@ function unpack(table) {
   return { ...table, options: table.options.map((row) => row.map((kind) => table.option_kinds[kind])) };
 }
 
-class MapView {
+class MapView extends MapActions {
   constructor(model, el) {
+    super();
     this.model = model;
     this.el = dress(el, "map");
-    this.parts = buildParts();
+    const hidden = recallHidden();
+    this.hidden = hidden || new Set();
+    this.columnsChosen = hidden !== null;
+    this.parts = buildParts(buildBar(barActions(this)));
     this.tip = newTip();
     this.wire = line(model, el);
+    this.reads = recipeReader(model);
     this.rowHeight = ROW;
     this.elements = new Map();
     this.pending = new Map();
+    this.details = new Map();
+    this.stuck = new StuckRows(this.parts.sticky);
     this.asked = 0;
     this.queued = 0;
     this.typing = 0;
     this.parts.filter.value = model.get("filter") || "";
     el.append(this.parts.panel);
-    const size = new ResizeObserver(() => this.drawSoon());
+    const size = new ResizeObserver(() => fitColumns(this));
     size.observe(this.parts.scroll);
     this.stops = [
+      this.attachHands(),
       attachInput(this),
+      attachHeader(this.parts.header, (at) => explainHeader(this, at), (at) => this.focus(0, at)),
+      () => this.parts.closeColumns(false),
       followTheme(this.parts),
       () => size.disconnect(),
       listen(model, ["table"], () => this.readTable()),
-      listen(model, ["plan"], () => this.arrangeRows()),
+      listen(model, ["plan", "plan_since"], soon(() => this.arrangeRows())),
       listen(model, ["strips", "heights"], soon(() => this.readRanges())),
       listen(model, ["costs", "cost_bytes"], soon(() => this.readCosts())),
       listen(model, ["proposed"], () => this.readProposal()),
-      listen(model, ["times", "bands", "selection", "opening", "locked"], () => this.drawSoon()),
-      listen(model, ["filter"], () => this.filterHeard()),
+      listen(model, ["bands", "bands_since", "selection", "opening", "failed", "details"], () => this.drawSoon()),
+      listen(model, ["times", "times_since"], soon(() => this.valuesHeard("times"))),
+      listen(model, ["locked"], () => this.valuesHeard("locked")),
+      listen(model, ["filter"], () => heardFilter(this)),
     ];
     this.readTable();
   }
@@ -62,11 +83,11 @@ class MapView {
   }
 
   plan() {
-    return { ...NO_PLAN, ...this.model.get("plan") };
+    return this.reads.plan();
   }
 
   times() {
-    return this.model.get("times").ops || [];
+    return this.reads.times();
   }
 
   /** Each op's precision by number: what Python said, with the clicks that it has not answered yet on top. */
@@ -84,28 +105,50 @@ class MapView {
 
   readTable() {
     this.data = unpack(this.model.get("table"));
-    this.columns = columnsOf(this.data.precisions);
-    this.items = arrange(this.data.ops, this.data.links);
-    this.closed = closedAtFirst(this.items);
+    this.list = new RowList(this.data.ops, this.data.links);
+    this.list.sortBy(recallSort(this.data.precisions));
     this.at = { row: 0, column: 0 };
-    this.last = null;
+    this.last = this.anchor = null;
+    this.joins = residuals(this.data.ops, this.data.links);
     this.pending.clear();
+    this.recallDetails();
+    fillHelp(this.parts, this.data);
+    this.costs = this.costsNow();
+    this.layColumns();
+    this.readRanges();
+    this.readProposal();
+    this.readCosts();
+  }
+
+  /** Lays out the columns on show anew, with all rows. */
+  layColumns() {
+    this.allColumns = columnsOf(this.data.precisions);
+    this.columns = shownColumns(this.allColumns, this.hidden);
     this.elements.forEach((element) => element.remove());
     this.elements.clear();
-    this.parts.panel.style.setProperty("--px-cols", this.columns.map((column) => column.width).join(" "));
-    const title = (column) => h("div", { class: `px-col-${column.key.split(":")[0]}`, role: "columnheader", title: column.about, text: column.title.replace("_", " ") });
-    this.parts.header.replaceChildren(...this.columns.map(title));
-    this.readRanges();
-    this.readCosts();
-    this.readProposal();
-    this.arrangeRows();
+    this.stuck.clear();
+    const grid = gridOf(this.columns);
+    this.parts.panel.style.setProperty("--px-cols", grid.tracks);
+    this.parts.panel.style.setProperty("--px-least", grid.least);
+    this.parts.header.replaceChildren(...headerCells(this.columns, (by) => sortBy(this, nextSort(this.list.sort, by))));
+    this.at.column = Math.min(this.at.column, this.columns.length - 1);
   }
 
   /** Costs of a former model do not fit the table of the next, and are none then. */
+  costsNow() {
+    return readCosts(this.model.get("costs"), this.model.get("cost_bytes"), this.data.ops.length, this.data.precisions.length);
+  }
+
   readCosts() {
-    this.costs = readCosts(this.model.get("costs"), this.model.get("cost_bytes"), this.data.ops.length, this.data.precisions.length);
+    this.costs = this.costsNow();
     fillScale(this.parts, this.costs);
-    this.drawSoon();
+    this.valuesHeard("costs");
+  }
+
+  /** What cells show has changed: rows move only where the filter or the order goes by it. */
+  valuesHeard(name) {
+    if (!this.answer || this.list.restsOn(name, this.answer)) this.arrangeRows();
+    else this.drawSoon();
   }
 
   readProposal() {
@@ -118,24 +161,41 @@ class MapView {
     const strips = readStrips(this.model.get("strips"), this.model.get("heights"));
     // Ranges of a former model may still be on their way out when the table of the next is in.
     this.strips = strips.ops.length === this.data.ops.length ? strips : { ...readStrips(null, null), error: strips.error, state: strips.state === "failed" ? "failed" : "pending" };
-    fillAxis(this.parts.header.querySelector(".px-col-range"), this.strips);
+    fillAxis(this.parts.header.querySelector(".px-col-range .px-heading"), this.strips);
     this.drawSoon();
   }
 
   bands() {
-    return { ...NO_BANDS, ...this.model.get("bands") };
+    return this.reads.bands();
+  }
+
+  /** What the filter and the order look at. */
+  facts() {
+    return { data: this.data, choices: this.choices(), plan: this.plan(), costs: this.costs, times: this.times(), locked: new Set(this.model.get("locked")) };
   }
 
   arrangeRows() {
-    const plan = this.plan();
-    const names = this.choices().map((precision) => this.data.precisions[precision]);
-    const keep = filterOps(this.data.ops, names, this.parts.filter.value);
-    this.rows = flatten(this.items, this.closed, keep);
-    this.lanes = laneRows(this.rows, this.data.links, plan.flows, plan.casts);
-    this.at.row = Math.max(0, Math.min(this.at.row, this.rows.length - 1));
-    this.parts.body.style.height = `${this.rows.length * ROW}px`;
+    const facts = this.facts();
+    const { flows, casts } = facts.plan;
+    const { sort } = this.list;
+    // Rows that sort themselves anew under a finger or a cursor would be lost from sight.
+    const held = this.parts.body.matches(":hover") || this.parts.body.contains(document.activeElement);
+    const found = this.list.look(this.parts.filter.value, facts, this.details, held);
+    const at = this.parts.body.contains(document.activeElement) ? this.rows[this.at.row] : null;
+    this.rows = found.rows;
+    this.answer = found.answer;
+    this.offsets = offsetsOf(this.rows, ROW);
+    this.kin = kinship(this.rows);
+    this.lanes = sort.by === "order" ? laneRows(this.rows, this.data.links, flows, casts, this.joins) : loneLanes(this.rows, flows, casts);
+    const moved = at ? this.rows.findIndex((row) => row.key === at.key && row.type === at.type) : -1;
+    this.at.row = moved >= 0 ? moved : Math.max(0, Math.min(this.at.row, this.rows.length - 1));
+    this.parts.body.style.height = `${this.offsets[this.rows.length]}px`;
     put(this.parts.scroll, "aria-rowcount", this.rows.length);
-    fillFormats(this.parts, plan);
+    showAnswer(this.parts, found.answer, found.kept?.size ?? null, this.data.ops.length);
+    showOrder(this.parts, sort, found.stale);
+    showHidden(this.parts, hiddenFacts(this.allColumns, this.hidden, facts.choices));
+    markSort(this.parts.header.children, this.columns, sort);
+    fillFormats(this.parts, facts.plan);
     this.draw();
   }
 
@@ -147,47 +207,90 @@ class MapView {
   }
 
   draw() {
-    const opening = this.model.get("opening");
-    const none = this.data.ops.length === 0;
-    this.parts.notes.hidden = none;
-    if (none) return showWords(this.parts, opening || "No model is open: choose one in the bar above.", Boolean(opening));
-    const missed = `No op matches \u201c${this.parts.filter.value}\u201d: try part of a name, a kind such as linear, or a precision.`;
-    showWords(this.parts, this.rows.length ? "" : missed, false);
+    const state = {
+      opening: this.model.get("opening"), failed: this.model.get("failed"), model: this.data.model, ops: this.data.ops.length, shown: this.data.ops.length,
+      rows: this.rows.length, filter: this.parts.filter.value, more: this.data.more, costs: this.costs, strips: this.strips,
+    };
+    const actions = { clear: () => clearFilter(this), retry: () => this.ask("measure") };
+    showPlace(this.parts, placeholder(state), actions);
+    showNotices(this.parts, state.ops ? notices(state) : [], actions);
+    this.parts.notes.hidden = state.ops === 0;
     this.drawRows();
+    if (!state.model) return;
     put(this.el, "data-ready", "true");
-    return markPage(this.el, { "data-testid": "page", "data-ready": "true", "data-model": this.data.model });
+    markPage(this.el, { "data-testid": "page", "data-ready": "true", "data-model": state.model });
   }
 
   drawRows() {
     const { scrollTop, clientHeight } = this.parts.scroll;
-    const { first, last } = windowOf(scrollTop, clientHeight || 600, ROW, this.rows.length);
-    const shared = { data: this.data, choices: this.choices(), plan: this.plan(), times: this.times(), strips: this.strips, bands: this.bands(), flows: this.plan().flows, costs: this.costs, proposal: this.proposal };
-    const selection = new Set(this.model.get("selection"));
-    const locked = new Set(this.model.get("locked"));
-    const waiting = new Set([...this.pending.values()].flatMap((wish) => wish.ops));
+    const { first, last } = windowOf(scrollTop, clientHeight || 600, this.offsets);
+    const look = this.look();
     const wanted = new Set();
-    for (let index = first; index < last; index += 1) {
+    if (this.details.size) this.parts.scroll.style.setProperty("--px-view", `${this.parts.scroll.clientWidth}px`);
+    for (const index of this.inSight(first, last)) {
       const row = this.rows[index];
       const element = this.elementFor(row);
       wanted.add(element);
       element.px.row = index;
-      element.style.transform = `translateY(${index * ROW}px)`;
+      element.style.transform = `translateY(${this.offsets[index]}px)`;
       put(element, "aria-rowindex", index + 1);
-      const marks = { selected: row.type === "op" && selection.has(row.key), waiting: row.ops.some((op) => waiting.has(op)), locked: row.ops.filter((op) => locked.has(this.data.ops[op].id)).length };
-      fillRow(element, { ...shared, ...marks, row, lane: this.lanes[index] }, this.columns);
+      if (row.type === "detail") this.drawDetail(element, row, index, look);
+      else fillRow(element, this.viewOf(index, look), this.columns);
+      this.markRow(element, index, look.marked);
     }
+    this.stuck.draw(this, look);
     this.elements.forEach((element, key) => {
       if (wanted.has(element)) return;
       element.remove();
       this.elements.delete(key);
     });
+    this.rove();
+  }
+
+  /** The numbers of the rows to draw: those in sight, and wherever they are, the one that has the focus and the one held. */
+  inSight(first, last) {
+    const focused = this.parts.body.contains(document.activeElement) ? this.at.row : -1;
+    const held = new Set([focused, this.dragged?.px.row ?? -1]);
+    const beyond = [...held].filter((index) => index >= 0 && index < this.rows.length && (index < first || index >= last));
+    return Array.from({ length: last - first }, (_, at) => first + at).concat(beyond);
+  }
+
+  drawDetail(element, row, index, { shared }) {
+    const op = row.of.ops[0];
+    const act = {
+      again: () => this.ask("look", { op: row.key }),
+      close: () => this.toggleDetail(row.of),
+      set: ({ ops, precision }) => this.choose(ops.map((id) => this.data.ops.findIndex((one) => one.id === id)).filter((at) => at >= 0), this.data.precisions.indexOf(precision)),
+    };
+    fillDetail(element, {
+      row, op, act, data: shared.data, choices: shared.choices, costs: shared.costs, found: this.model.get("details")?.ops?.[row.key],
+      shown: this.columns.filter((column) => column.precision !== undefined), live: index === this.at.row,
+    });
+    this.fitDetail(row.key, element.firstChild.offsetHeight);
+  }
+
+  /** What all rows of one drawing share. */
+  look() {
+    const plan = this.plan();
+    return {
+      marked: this.marked(),
+      shared: { data: this.data, choices: this.choices(), plan, times: this.times(), strips: this.strips, bands: this.bands(), flows: plan.flows, costs: this.costs, proposal: this.proposal },
+      selection: new Set(this.model.get("selection")), locked: new Set(this.model.get("locked")), waiting: new Set([...this.pending.values()].flatMap((wish) => wish.ops)),
+    };
+  }
+
+  viewOf(index, { shared, selection, locked, waiting, marked }) {
+    const row = this.rows[index];
+    const within = marked !== null && index >= marked.first && index <= marked.last;
+    const marks = { selected: within || (row.type === "op" && selection.has(row.key)), waiting: row.ops.some((op) => waiting.has(op)), detailed: this.details.has(row.key), locked: row.ops.filter((op) => locked.has(this.data.ops[op].id)).length };
+    return { ...shared, ...marks, row, lane: this.lanes[index] };
   }
 
   elementFor(row) {
     const key = `${row.type}:${row.key}`;
     let element = this.elements.get(key);
     if (!element) {
-      element = newRow(row, this.columns, this.data.precisions);
+      element = row.type === "detail" ? newDetail() : newRow(row, this.columns, this.data.precisions);
       this.elements.set(key, element);
       this.parts.body.append(element);
     }
@@ -196,88 +299,34 @@ class MapView {
 
   // What a person does
 
-  /** Chooses a precision for a row, or with `range` for all rows since the last one chosen. */
-  pick(index, precision, range) {
-    const row = this.rows[index];
-    if (!row) return;
-    const ops = range && this.last !== null ? opsBetween(this.rows, this.last, index) : row.ops;
-    if (!range) this.last = index;
-    this.at.row = index;
-    this.choose(ops.filter((op) => this.data.options[op][precision].possible), precision);
-    if (row.type === "op" && !this.model.get("selection").includes(row.key)) this.select(index);
-  }
-
-  choose(ops, precision) {
-    if (ops.length === 0) return;
-    const wish = (this.asked += 1);
-    this.pending.set(wish, { ops, precision });
-    this.draw();
-    const fields = { ops: ops.map((op) => this.data.ops[op].id), precision: this.data.precisions[precision] };
-    this.ask("set", fields).finally(() => {
-      this.pending.delete(wish);
-      this.drawSoon();
-    });
-  }
-
   /** Opens or closes a row with rows inside; true where that changed something. */
   toggle(index, open) {
     const row = this.rows[index];
-    if (!row || row.type === "op" || open === row.open) return false;
-    if (row.open) this.closed.add(row.key);
-    else this.closed.delete(row.key);
+    if (!row || row.type === "op" || row.type === "detail" || open === row.open) return false;
+    if (row.open) this.list.closed.add(row.key);
+    else this.list.closed.delete(row.key);
     this.arrangeRows();
     return true;
   }
 
-  select(index) {
-    const row = this.rows[index];
-    if (row) this.ask("select", { ops: row.type === "op" ? [row.key] : [] });
-  }
-
-  /** Locks a row's ops for the search, or sets them free where all of them are locked. */
-  lock(index) {
-    const row = this.rows[index];
-    if (!row) return;
-    const ids = row.ops.map((op) => this.data.ops[op].id);
-    const locked = new Set(this.model.get("locked"));
-    this.ask("lock", { ops: ids, on: !ids.every((id) => locked.has(id)) });
-  }
-
   focus(index, column) {
     this.at = { row: Math.max(0, Math.min(index, this.rows.length - 1)), column };
-    const top = this.at.row * ROW;
-    const { scroll } = this.parts;
-    if (top < scroll.scrollTop) scroll.scrollTop = top;
-    else if (top + 2 * ROW + 4 > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = top + 2 * ROW + 4 - scroll.clientHeight;
+    this.bring(this.at.row);
     this.draw();
     const row = this.rows[this.at.row];
-    const target = row && this.elementFor(row).children[column];
-    if (!target) return;
-    target.tabIndex = -1;
-    target.focus({ preventScroll: column === 0 });
+    const target = row && stopOf(this.elementFor(row), column);
+    if (target) target.focus({ preventScroll: column === 0 });
   }
 
-  filterTyped() {
-    this.arrangeRows();
-    clearTimeout(this.typing);
-    this.typing = setTimeout(() => {
-      const text = this.parts.filter.value;
-      if (text !== this.model.get("filter")) this.ask("filter", { text });
-    }, TYPING_MS);
+  /** Scrolls a row into sight, below the headers that stay at the top. */
+  bring(index) {
+    const { scroll } = this.parts;
+    const top = topOf(this, index);
+    const foot = (this.offsets[index] ?? 0) + 2 * ROW + 4 - scroll.clientHeight;
+    if (top < scroll.scrollTop) scroll.scrollTop = top;
+    else if (foot > scroll.scrollTop) scroll.scrollTop = foot;
   }
 
-  clearFilter() {
-    this.parts.filter.value = "";
-    this.filterTyped();
-    this.focus(0, 0);
-  }
-
-  filterHeard() {
-    const { filter } = this.parts;
-    if (document.activeElement === filter || filter.value === this.model.get("filter")) return;
-    filter.value = this.model.get("filter");
-    this.arrangeRows();
-  }
 }
 
 export default {

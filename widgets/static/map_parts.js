@@ -1,31 +1,34 @@
-// The map's fixed parts: head with filter, scrolling grid, loading skeleton, legend.
+// The map's fixed parts: bar, scrolling grid, what stands in its place, legend.
 import { isDark, scaleRules, ticksOf } from "./cost_scale.js";
 import { family } from "./lane.js";
 import { sourceWords } from "./map_costs.js";
+import { padlock } from "./map_rows.js";
 import { h, put } from "./shared.js";
 
-const HINT = "colour = predicted quality cost of running only this op so \u00b7 click a cell to choose it, a layer's bar for the whole layer";
-const FILTER = "/ filter: qkv, linear, int8, *mlp*";
+const ACTIONS = { clear: "Clear the filter", retry: "Try again" };
 
-/** The panel's elements by name. */
-export function buildParts() {
-  const filter = h("input", {
-    class: "px-input", type: "search", "data-testid": "filter", placeholder: FILTER, "aria-label": "filter rows", spellcheck: "false", maxlength: "200",
-  });
+/** The panel's elements by name, around a bar. */
+export function buildParts(bar) {
   const header = h("div", { class: "px-row px-header", role: "row" });
+  const sticky = h("div", { class: "px-stuck", "aria-hidden": "true" });
   const body = h("div", { class: "px-body", role: "rowgroup" });
   const scroll = h("div", { class: "px-scroll", role: "treegrid", "aria-label": "precision map: ops by precision", tabindex: "0" },
-    h("div", { class: "px-inner" }, header, body));
-  const status = h("p", { role: "status" });
-  const bones = skeleton();
-  const empty = h("div", { class: "px-empty" }, status, bones);
+    h("div", { class: "px-inner" }, header, sticky, body));
+  const notice = h("div", { class: "px-notices", role: "status", "data-testid": "map-notices" });
+  const place = emptyPlace();
   const formats = h("span", { class: "px-legend-formats" });
   const ramp = { ticks: h("span", { class: "px-ticks", "aria-hidden": "true" }), source: h("span", { "data-testid": "cost-source", role: "status" }), colours: h("style") };
   const notes = legend(formats, ramp);
-  const head = h("div", { class: "px-head" }, h("b", { text: "Precision map" }), h("span", { class: "px-sub", text: HINT }), filter);
-  const panel = h("div", { class: "px-panel" }, head, scroll, empty, notes);
-  panel.append(ramp.colours);
-  return { panel, filter, header, body, scroll, empty, status, bones, notes, formats, ...ramp };
+  const panel = h("div", { class: "px-panel", "data-testid": "map" }, bar.head, bar.note, bar.help, notice, scroll, place.empty, notes, ramp.colours);
+  return { ...bar, panel, header, sticky, body, scroll, notice, ...place, notes, formats, ...ramp };
+}
+
+function emptyPlace() {
+  const status = h("p", { role: "status" });
+  const more = h("p", { class: "px-sub" });
+  const action = h("button", { class: "px-btn", type: "button", "data-testid": "map-action", hidden: true });
+  const bones = skeleton();
+  return { empty: h("div", { class: "px-empty", "data-testid": "map-empty" }, status, more, action, bones), status, more, action, bones };
 }
 
 function skeleton() {
@@ -35,28 +38,46 @@ function skeleton() {
 }
 
 function legend(formats, { ticks, source }) {
-  const entry = (mark, text) => h("span", {}, mark, text);
-  return h("div", { class: "px-legend" },
+  const entry = (mark, text, about) => h("span", { title: about }, mark, text);
+  return h("div", { class: "px-legend", "data-testid": "legend", role: "group", "aria-label": "legend of the map" },
     h("span", { class: "px-scale", "data-testid": "cost-legend" }, "harmless", h("span", { class: "px-ramp-box" }, h("i", { class: "px-ramp" }), ticks), "harmful", source),
-    entry(h("i", { class: "px-key px-sel" }), "chosen"),
+    entry(h("i", { class: "px-key px-sel" }), "ring: chosen now"),
     entry(h("i", { class: "px-key" }), "real kernel here"),
-    entry(h("i", { class: "px-key px-em" }), "emulated on this device"),
-    entry(h("i", { class: "px-key px-prop" }), "proposed by the search"),
-    entry(h("i", { class: "px-key px-seen" }), "cost measured"),
+    entry(h("i", { class: "px-key px-em" }), "hatched: emulated on this device", "The numbers are exact, the times mean nothing."),
     entry(h("i", { class: "px-key-no", text: "\u00b7" }), "not possible (hover says why)"),
+    entry(h("i", { class: "px-key-bar" }), "a layer: the longer, the costlier", "The bar of a layer is the cost of all its ops together."),
+    entry(h("i", { class: "px-key-share" }), "chosen for this share of its ops"),
+    entry(h("i", { class: "px-key px-prop" }), "proposed by the search"),
+    entry(h("i", { class: "px-key px-seen" }), "underlined: cost measured"),
     entry(h("i", { class: "px-key-cast" }), "cast"),
+    entry(h("i", { class: "px-key-arc" }), "skip connection"),
+    entry(padlock(), "locked: the search leaves it"),
     entry(h("i", { class: "px-key-strip px-key-below" }), "becomes zero"),
     entry(h("i", { class: "px-key-strip px-key-above" }), "saturates"),
     formats);
 }
 
-/** Shows the rows, or in their place the words: loading with a skeleton, or nothing found. */
-export function showWords(parts, words, loading) {
-  parts.scroll.hidden = Boolean(words);
-  parts.empty.hidden = !words;
-  parts.bones.hidden = !loading;
-  put(parts.empty, "data-state", words ? (loading ? "loading" : "nothing") : null);
-  put(parts.status, "text", words);
+/** Shows what stands in the rows' place, or the rows; `actions` are what its button may do. */
+export function showPlace(parts, place, actions) {
+  parts.scroll.hidden = Boolean(place);
+  parts.empty.hidden = !place;
+  if (!place) return;
+  parts.bones.hidden = place.state !== "loading";
+  put(parts.empty, "data-state", place.state);
+  put(parts.status, "text", place.words);
+  put(parts.more, "text", place.more);
+  parts.action.hidden = !place.action;
+  put(parts.action, "text", place.action ? ACTIONS[place.action] : "");
+  parts.action.onclick = () => actions[place.action]();
+}
+
+/** Shows the lines above the rows, each with its button. */
+export function showNotices(parts, lines, actions) {
+  const words = lines.map((each) => `${each.tone}|${each.words}|${each.action}`).join("\n");
+  if (parts.notice.px === words) return;
+  parts.notice.px = words;
+  const button = (action) => action && h("button", { class: "px-btn", type: "button", "data-testid": "map-retry", text: ACTIONS[action], onclick: () => actions[action]() });
+  parts.notice.replaceChildren(...lines.map((each) => h("p", { "data-tone": each.tone || null }, h("span", { text: each.words }), button(each.action))));
 }
 
 /** The formats that flow now, in their lanes' colours. */

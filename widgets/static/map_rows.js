@@ -9,18 +9,20 @@ import { standing } from "./tree.js";
 
 export const ROW = 28;
 const LINE_X = 18;
+/** What means something only where the row really lies. */
+const IN_PLACE = new Set(["casts", "range"]);
 
 /** The columns left to right; one with a `draw` fills its element from the row, precisions expand to one cell each. */
 export function columnsOf(precisions) {
   return [
-    { key: "layer", title: "layer", width: "var(--px-w-layer)", draw: drawName },
-    { key: "casts", title: "casts", width: "var(--px-w-lane)", draw: drawLane },
-    { key: "range", title: "range", width: "var(--px-w-strip)", draw: drawStrip },
-    ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, width: "var(--px-w-cell)", precision: at })),
-    { key: "kernel", title: "kernel", width: "minmax(90px, 1fr)", draw: drawKernel },
-    { key: "time", title: "\u00b5s", about: "microseconds of each op, measured on this machine", width: "60px", draw: drawTime },
-    { key: "change", title: "\u0394", about: "change of that time against the best FP32 kernel here", width: "54px", draw: drawChange },
-    { key: "limit", title: "of limit", about: "how near an op is to the least time that this machine could take for it", width: "58px", draw: drawLimit },
+    { key: "layer", title: "layer", least: "var(--px-w-layer)", grows: 2.5, draw: drawName },
+    { key: "casts", title: "casts", least: "var(--px-w-lane)", draw: drawLane },
+    { key: "range", title: "range", least: "var(--px-w-strip)", grows: 2, draw: drawStrip },
+    ...precisions.map((precision, at) => ({ key: `cell:${precision}`, title: precision, least: "var(--px-w-cell)", grows: 0.4, precision: at })),
+    { key: "kernel", title: "kernel", least: "90px", grows: 1.2, draw: drawKernel },
+    { key: "time", title: "\u00b5s", about: "microseconds of each op, measured on this machine", least: "60px", draw: drawTime },
+    { key: "change", title: "\u0394", about: "change of that time against the best FP32 kernel here", least: "54px", draw: drawChange },
+    { key: "limit", title: "of limit", about: "how near an op is to the least time that this machine could take for it", least: "58px", draw: drawLimit },
   ];
 }
 
@@ -29,7 +31,8 @@ export function shortName(precision) {
   return precision.length > 6 ? precision.slice(precision.indexOf("_") + 1) : precision;
 }
 
-export function newRow(row, columns, precisions) {
+/** The elements of a row; one of a header that stays at the top is for the eye and the mouse alone. */
+export function newRow(row, columns, precisions, stuck = false) {
   const element = h("div", { class: "px-row", role: "row" });
   for (const column of columns) {
     if (column.precision === undefined) {
@@ -37,7 +40,7 @@ export function newRow(row, columns, precisions) {
     } else {
       element.append(h("button", {
         class: "px-cell", type: "button", role: "gridcell", tabindex: "-1", "data-at": column.precision,
-        "data-testid": `cell:${row.key}:${precisions[column.precision]}`,
+        "data-testid": stuck ? null : `cell:${row.key}:${precisions[column.precision]}`,
       }, h("span")));
     }
   }
@@ -49,13 +52,14 @@ export function newRow(row, columns, precisions) {
 export function fillRow(element, view, columns) {
   const { row } = view;
   put(element, "class", `px-row px-${row.type}${view.selected ? " px-selected" : ""}`);
-  put(element, "data-testid", `row:${row.key}`);
+  put(element, "data-testid", view.stuck ? `stuck:${row.key}` : `row:${row.key}`);
   put(element, "data-key", row.key);
   put(element, "aria-level", row.depth + 1);
-  put(element, "aria-expanded", row.type === "op" ? null : String(row.open));
+  put(element, "aria-expanded", String(row.type === "op" ? Boolean(view.detailed) : row.open));
   put(element, "aria-selected", String(Boolean(view.selected)));
   columns.forEach((column, at) => {
     const part = element.children[at];
+    if (view.stuck && IN_PLACE.has(column.key)) return;
     if (column.precision === undefined) column.draw(part, view);
     else fillCell(part, view, column.precision);
   });
@@ -85,6 +89,12 @@ export function cellState(view, precision) {
   return { ...at, name, paint, cost: found?.cost, moved, words: `${who}: ${name}${at.emulated ? ", emulated here" : ""}${now}${moved ? ", proposed" : ""}${cost}` };
 }
 
+/** A cell's name: what is seen is in it as words of its own, not in brackets, for people who speak to the page. */
+export function cellName(words, shown) {
+  if (!shown || words.split(/[\s,:.]+/).includes(shown)) return words;
+  return `${words.endsWith(".") ? words : `${words}.`} ${shown}`;
+}
+
 function fillCell(button, view, precision) {
   const state = cellState(view, precision);
   const small = view.row.type === "layer";
@@ -97,7 +107,8 @@ function fillCell(button, view, precision) {
   if (state.moved) classes.push("px-prop");
   if (view.waiting) classes.push("px-wait");
   put(button, "class", classes.join(" "));
-  put(button, "aria-label", state.words);
+  const shown = small ? "" : !state.possible ? "\u00b7" : paint ? paint.text : state.chosen ? shortName(state.name) : "";
+  put(button, "aria-label", state.possible ? cellName(state.words, shown) : state.words);
   put(button, "aria-disabled", state.possible ? null : "true");
   put(button, "aria-selected", String(state.chosen));
   put(button, "data-state", !state.possible ? "impossible" : state.emulated ? "emulated" : "real");
@@ -107,7 +118,7 @@ function fillCell(button, view, precision) {
   put(button, "data-kind", paint ? paint.kind : null);
   put(button, "data-step", paint ? paint.step : null);
   const inner = button.firstChild;
-  put(inner, "text", small ? "" : !state.possible ? "\u00b7" : paint ? paint.text : state.chosen ? shortName(state.name) : "");
+  put(inner, "text", shown);
   put(inner, "style", styleOf(state, small));
 }
 
@@ -119,17 +130,34 @@ function styleOf({ possible, paint, share, chosen }, small) {
   return parts.length ? parts.join("; ") : null;
 }
 
-function drawName(part, { row, data, locked }) {
-  const signature = `${row.label}|${row.open}|${row.depth}|${row.type}|${row.ops.length}|${locked}`;
+function drawName(part, { row, data, locked, detailed, stuck }) {
+  const signature = `${row.label}|${row.path}|${row.open}|${row.depth}|${row.type}|${row.ops.length}|${locked}|${detailed}`;
   if (part.px === signature) return;
   part.px = signature;
   const first = data.ops[row.ops[0]];
   const sub = row.type === "op" ? first.sub : row.type === "fold" ? `${first.fold_kind || "one idea"} \u00b7 ${row.ops.length} ops` : layerSub(row, data);
-  const twist = row.type === "op" ? null : h("span", { class: "px-twist", "aria-hidden": "true", text: row.open ? "\u25be" : "\u25b8" });
+  const opened = row.type === "op" ? detailed : row.open;
+  const twist = h("button", {
+    class: "px-twist", type: "button", tabindex: "-1", "aria-hidden": "true", "data-open": opened ? "true" : null,
+    title: row.type === "op" ? "errors of this op, their cause, and why each precision is what it is here (E)" : null, text: opened ? "\u25be" : "\u25b8",
+  });
   part.style.setProperty("--depth", row.depth);
   part.title = `${row.key}\n${sub}${row.type === "op" && first.source ? `\n${first.source}` : ""}`;
-  const lock = locked ? h("span", { class: "px-lock", title: "the search leaves it as it is", text: locked === row.ops.length ? "locked" : `${locked} locked` }) : null;
-  part.replaceChildren(...[twist, h("span", { class: "px-name", text: row.label }), lock, h("span", { class: "px-sub", text: sub })].filter(Boolean));
+  const all = locked === row.ops.length;
+  const lock = h("button", {
+    class: "px-lock", type: "button", tabindex: "-1", "data-locked": locked ? (all ? "all" : "some") : null, "data-testid": stuck ? null : `lock:${row.key}`,
+    "aria-label": all ? "locked for the search" : locked ? `${locked} ops locked for the search` : "lock for the search",
+    title: all ? "Locked: a search leaves it as it is; you can still choose. Click to set it free (L)" : `Lock${locked ? ` all of it (${locked} are)` : ""}: a search leaves it as it is; you can still choose (L)`,
+  }, padlock(locked > 0), locked && !all ? h("span", { text: String(locked) }) : null);
+  const path = row.path ? h("span", { class: "px-path", text: row.path }) : null;
+  part.replaceChildren(...[twist, h("span", { class: "px-name", text: row.label }), lock, path, h("span", { class: "px-sub", text: sub })].filter(Boolean));
+}
+
+/** A padlock, as it stands in rows and in the legend; its bow is open where nothing is locked. */
+export function padlock(locked = true) {
+  const picture = svg("svg", { viewBox: "0 0 12 12", class: "px-padlock", "aria-hidden": "true" });
+  picture.append(svg("path", { d: locked ? "M3.5 5.5V4a2.5 2.5 0 0 1 5 0v1.5" : "M3.5 5.5V3.6a2.5 2.5 0 0 1 4.9 -.7" }), svg("rect", { x: 2.2, y: 5.5, width: 7.6, height: 5.2, rx: 1.2 }));
+  return picture;
 }
 
 function layerSub(row, data) {

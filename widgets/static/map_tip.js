@@ -8,8 +8,14 @@ import { standing } from "./tree.js";
 const MANY = 3;
 const MANY_OPS = 8;
 
-/** The lines of a cell's tooltip: [title, ...sentences]; `proposed`: how many of the ops the slider's recipe would move there. */
-export function cellWords(row, precision, data, choices, costs = null, proposed = 0) {
+/** The lines of a cell's tooltip: [title, ...sentences], the last of what a click does, where it does anything. */
+export function cellWords(...asked) {
+  const { lines, action } = aboutCell(...asked);
+  return action ? [...lines, action] : lines;
+}
+
+/** What is to be said of a cell, {lines, action}; `proposed`: how many of the ops the slider's recipe would move there. */
+export function aboutCell(row, precision, data, choices, costs = null, proposed = 0) {
   const name = data.precisions[precision];
   const found = costs && costsOf(row, costs, data)[precision];
   const wish = proposed ? `Proposed by the search${row.ops.length > 1 ? ` for ${proposed} of its ops` : ""}.` : "";
@@ -17,28 +23,40 @@ export function cellWords(row, precision, data, choices, costs = null, proposed 
   if (row.type === "op") {
     const option = data.options[row.ops[0]][precision];
     const chosen = choices[row.ops[0]] === precision ? "Chosen now." : "Click to choose it.";
-    if (!option.possible) return [title, `Not possible: ${option.reason || "no reason was given"}`];
+    if (!option.possible) return { lines: [title, `Not possible: ${option.reason || "no reason was given"}`], action: "" };
     const cost = costs ? costWords(found, costs, option.emulated) : "";
     const kernel = option.emulated ? [`No real kernel: ${option.reason || "this device has no kernel for it"}`, "Numbers are exact, times mean nothing."]
       : [`Real kernel: ${option.kernel}`, option.reason];
-    return [option.emulated ? `${title}, emulated here` : title, cost, ...kernel, wish, chosen].filter(Boolean);
+    return { lines: [option.emulated ? `${title}, emulated here` : title, cost, ...kernel, wish].filter(Boolean), action: chosen };
   }
   const at = standing(row, precision, data.options, choices);
   const can = row.ops.filter((op) => data.options[op][precision].possible);
-  if (!at.possible) return [title, "Not possible for any op here.", ...reasons(row.ops, precision, data)];
+  if (!at.possible) return { lines: [title, "Not possible for any op here.", ...reasons(row.ops, precision, data)], action: "" };
   const emulated = can.filter((op) => data.options[op][precision].emulated).length;
   const cost = costs ? costWords(found, costs, emulated > 0) : "";
   const parts = [cost, `${can.length} of ${row.ops.length} ops can${emulated ? `, ${emulated} of them emulated` : ""}.`, wish].filter(Boolean);
-  return [title, ...parts, at.chosen ? "Chosen for all of them now." : `Click to choose it for all ${can.length}.`];
+  return { lines: [title, ...parts], action: at.chosen ? "Chosen for all of them now." : `Click to choose it for all ${can.length}.` };
 }
 
 function reasons(ops, precision, data) {
   return [...new Set(ops.map((op) => data.options[op][precision].reason).filter(Boolean))].slice(0, MANY);
 }
 
-/** The lines for a row's lane: each cast that happens at it. */
+/** The lines for a row's lane: each cast that happens at it, and each skip connection that begins or ends there. */
 export function laneWords(row, lane, data) {
-  if (!lane.casts.length) return [row.label, `No cast: ${lane.format || "one format"} flows through.`];
+  return [...castLines(row, lane, data), ...arcLines(lane, data)];
+}
+
+function arcLines(lane, data) {
+  const lines = lane.arcs.filter((arc) => arc.part !== "through").map((arc) => {
+    const name = data.ops[arc.source]?.id ?? "the input";
+    return arc.part === "start" ? `Its result is also read further down, in ${arc.format || "its format"}.` : `Reads ${name} from further up, in ${arc.format || "its format"}.`;
+  });
+  return lane.left ? [...lines, `${plural(lane.left, "more connection")} past other rows ${lane.left === 1 ? "is" : "are"} not drawn.`] : lines;
+}
+
+function castLines(row, lane, data) {
+  if (!lane.casts.length) return [row.label, lane.node === "none" ? "A layer that is open: its ops follow." : `No cast: ${lane.format || "one format"} flows through.`];
   const lines = lane.casts.slice(0, 6).map((cast) => {
     const time = cast.time_us ? `, ${duration(cast.time_us)}` : "";
     return `Cast ${cast.direction}: ${cast.from} \u2192 ${cast.to}, from ${data.ops[cast.source]?.id ?? "the input"}${time}`;

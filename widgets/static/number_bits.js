@@ -50,10 +50,10 @@ function buildControls(ask, tell) {
     }
   };
   const number = liveField({ class: "px-input px-number", "data-testid": "number-input", "aria-label": "number" }, trying("number", "text"));
-  const scale = liveField({ class: "px-input px-small", "data-testid": "scale", "aria-label": "scale of the integers" }, trying("scale", "text"));
+  const scale = liveField({ class: "px-input px-short", "data-testid": "scale", "aria-label": "scale of the integers" }, trying("scale", "text"));
   const mode = h("select", { "data-testid": "rounding", "aria-label": "rounding" });
   const saturate = h("input", { type: "checkbox", "data-testid": "saturate" });
-  const seed = h("input", { type: "number", class: "px-input px-small", min: 0, max: 2147483647, "data-testid": "seed", "aria-label": "seed" });
+  const seed = h("input", { type: "number", class: "px-input px-short", min: 0, max: 2147483647, "data-testid": "seed", "aria-label": "seed" });
   const chips = h("div", { class: "px-chips", role: "group", "aria-label": "numbers to try" }, h("span", { class: "px-sub", text: "try" }),
     TRY.map((text) => h("button", { class: "px-pill", type: "button", "data-testid": `try:${text}`, text: shown(text), onclick: () => {
       number.px = false;
@@ -155,7 +155,7 @@ export default {
     };
     draw();
     put(el, "data-ready", "true");
-    markPage(el, { "data-testid": "format-lab", "data-ready": "true", "data-lm-suppress-shortcuts": "true" });
+    markPage(el, { "data-testid": "format-lab", "data-ready": "true", "data-lm-suppress-shortcuts": "true", role: "region", "aria-label": "Number formats" });
     const stop = listen(model, ["number", "rows"], soon(draw));
     return () => {
       stop();

@@ -85,3 +85,16 @@ export function count(x) {
 export function plural(n, word, many = `${word}s`) {
   return `${count(n)} ${n === 1 ? word : many}`;
 }
+
+const WHOLE = /n = [\d\u202f]+|(?:[\u2212+]?[\d.\u202f]+(?:e-?\d+)?\u00d7?\s(?:%|[kMG]?B|ms|s|\u00b5s|mJ|bits?|points?|nats|samples\/s)(?![\w/]))/g;
+
+/** A sentence in pieces, [text, whole]: what is whole is a number with its unit, which no line may part. */
+export function wholes(text) {
+  const pieces = [];
+  let from = 0;
+  for (const found of text.matchAll(WHOLE)) {
+    pieces.push([text.slice(from, found.index), false], [found[0], true]);
+    from = found.index + found[0].length;
+  }
+  return [...pieces, [text.slice(from), false]].filter(([piece]) => piece);
+}

@@ -1,5 +1,9 @@
 // A recorded page without a kernel: what Python would have answered was recorded, and is looked up here.
+import { readPatched } from "./patched.js";
+
 const ASKS = {
+  share: "This file is the offline page: pass the file itself on. explorer show opens the bundle that it was made from.",
+  share_link: "This page is a file and has no address for others: pass the file itself on.",
   open: "Another model needs the explorer: explorer demo --model <name>.",
 };
 const REFUSED = "This page is a recording: nothing runs in it. Open the model with explorer demo, or the recording with explorer show, for that.";
@@ -86,12 +90,13 @@ export class Player {
     this.film = film;
     this.views = views;
     this.values = film.values.map(valueOf);
-    this.choices = Object.fromEntries(Object.entries(film.frames).map(([hash, frame]) => [hash, this.traitsOf(frame[film.nodes.map]).plan.choices]));
+    this.choices = Object.fromEntries(Object.entries(film.frames).map(([hash, frame]) => [hash, this.planOf(frame).choices]));
     this.models = {};
     this.elements = {};
     this.visited = [film.facts.start];
     this.at = 0;
     this.selection = [];
+    this.open = [];
     this.axis = null;
     this.compared = { one: "before", other: "now" };
   }
@@ -102,6 +107,11 @@ export class Player {
 
   traitsOf(entry) {
     return Object.fromEntries(Object.entries(entry || {}).map(([name, number]) => [name, this.values[number]]));
+  }
+
+  planOf(frame) {
+    const traits = this.traitsOf(frame[this.node("map")]);
+    return readPatched(traits.plan, traits.plan_since);
   }
 
   node(name) {
@@ -180,7 +190,16 @@ export class Player {
     top.take({ top: { ...top.get("top"), can_undo: this.at > 0, can_redo: this.at + 1 < this.visited.length } });
     this.modelOf(this.node("mark")).take({ recipes: Object.keys(film.frames).length });
     this.select(this.selection);
+    this.detail();
     this.compare();
+  }
+
+  /** The open rows of the map, with what was recorded of their ops. */
+  detail() {
+    const [seen, facts] = [this.film.details[this.hash] || {}, this.film.inspections[this.hash] || {}];
+    const missing = { state: "failed", error: "not recorded for this op" };
+    const rowOf = (op) => ({ facts: facts[op] ? this.values[facts[op][1]] : [], errors: seen[op] ? this.values[seen[op][0]] : missing, causes: seen[op] ? this.values[seen[op][1]] : missing });
+    this.modelOf(this.node("map")).take({ details: { hash: this.hash, ops: Object.fromEntries(this.open.map((op) => [op, rowOf(op)])) } });
   }
 
   select(ops) {
@@ -263,6 +282,11 @@ export class Player {
     this.select(ops);
   }
 
+  on_detail({ ops }) {
+    this.open = ops;
+    this.detail();
+  }
+
   on_filter({ text }) {
     this.modelOf(this.node("map")).take({ filter: text });
   }
@@ -316,11 +340,8 @@ export class Player {
     this.patch(this.film.variants[this.hash][`unit:${value}`]);
   }
 
-  on_click({ curve, point }, id) {
-    const found = JSON.parse(this.models[id].get("drawn")).data[curve].customdata[point];
-    if (id === this.node("errorplot")) return this.select([found]);
-    const axis = this.modelOf(this.node("frontier")).get("frontier").axis;
-    return this.go(this.film.marks[this.hash][axis][found]);
+  on_click({ of }, id) {
+    return id === this.node("errorplot") ? this.select([of]) : this.go(of);
   }
 
   on_budget({ value }) {
@@ -339,7 +360,7 @@ export class Player {
     const frame = this.film.frames[point.hash];
     if (!its) return { ...point, changes: 0, ops: mine.length, emulated: 0, counts: [], solved: value };
     const counts = precisions.map((name, at) => [name, its.filter((each) => each === at).length]).filter(([, n]) => n > 0);
-    const emulated = this.traitsOf(frame[this.node("map")]).plan.emulated.filter(Boolean).length;
+    const emulated = this.planOf(frame).emulated.filter(Boolean).length;
     return { ...point, changes: its.filter((each, at) => each !== mine[at]).length, ops: its.length, emulated, counts, solved: value };
   }
 

@@ -1,6 +1,7 @@
 // A plotly figure: drawn when it has a place, as wide as that, and saved as a picture, a page or a table.
 import { evaluate, plotlyOnce } from "./plot_library.js";
-import { clickOf, onPaper } from "./plot_parts.js";
+import { clickOf, enlarged, fitted, onPaper, titlesOf } from "./plot_parts.js";
+import { keepStill } from "./plot_still.js";
 import { dress, h, line, listen, put } from "./shared.js";
 
 const CONFIG = {
@@ -28,6 +29,7 @@ export default {
     const { ask, close } = line(model, el);
     let plotly = null;
     let width = 0;
+    let titles = "";
     let abandon = null;
     let gone = false;
     const abandoned = new Promise((_, reject) => { abandon = () => reject(new Error("the plot was closed")); });
@@ -47,11 +49,15 @@ export default {
     };
     const fetchIt = () => Promise.race([ask("library", {}, true), abandoned]).then((reply) => evaluate(reply.buffers[0]));
     const figure = () => JSON.parse(model.get("drawn"));
+    // In an enlarged page a plot keeps the window's pixels, in which plotly reads the mouse; what is in it grows.
+    const scale = () => Number(getComputedStyle(document.body).getPropertyValue("--px-zoom")) || 1;
+    const fit = () => fitted(enlarged(figure(), scale()), width);
 
     const draw = async () => {
       if (!plotly || !width || gone) return;
-      const now = figure();
+      const now = fit();
       const fresh = !box.on;
+      titles = titlesOf(now);
       await plotly.react(box, now.data, now.layout, CONFIG);
       if (gone) plotly.purge(box);
       else if (fresh) box.on("plotly_click", clicked);
@@ -71,8 +77,8 @@ export default {
     });
     const redraw = failing(draw);
     const clicked = (event) => {
-      const found = model.get("takes_clicks") && clickOf(event);
-      if (found) ask("click", found).catch((error) => put(words, "text", error.message));
+      const of = model.get("takes_clicks") && clickOf(event);
+      if (of) ask("click", { of }).catch((error) => put(words, "text", error.message));
     };
     const save = async (kind) => {
       const name = model.get("name");
@@ -90,17 +96,23 @@ export default {
       const before = width;
       width = Math.round(box.offsetWidth);
       if (!plotly || !width || width === before) return;
-      if (box.on) plotly.Plots.resize(box);
+      // What a person zoomed to stays as long as the titles need no other lines.
+      if (box.on && titlesOf(fit()) === titles) plotly.Plots.resize(box);
       else redraw();
     });
     watch.observe(box);
-    const stop = listen(model, ["drawn"], redraw);
+    const still = keepStill(box, redraw);
+    const stop = listen(model, ["drawn"], still.change);
+    const present = new MutationObserver(() => redraw());
+    present.observe(document.body, { attributes: true, attributeFilter: ["data-px-present"] });
     start();
     return () => {
       gone = true;
       abandon();
       watch.disconnect();
+      present.disconnect();
       stop();
+      still.stop();
       close();
       if (plotly) plotly.purge(box);
       box.remove();

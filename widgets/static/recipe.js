@@ -2,6 +2,7 @@
 import { family } from "./lane.js";
 import { plural } from "./numbers.js";
 import { complain, dress, h, line, listen, put } from "./shared.js";
+import { copyText, saveFile } from "./taking.js";
 
 const LARGEST = 2e6;
 
@@ -42,24 +43,6 @@ function choicesList(choices, more, ready) {
       h("ul", {}, ops.map(([op, detail]) => h("li", {}, op, detail !== "" && h("div", { class: "px-sub", text: detail }))))));
   if (more > 0) list.push(h("p", { class: "px-sub", text: `and ${plural(more, "more choice")} not listed; the saved file holds all` }));
   return list;
-}
-
-async function copy(text) {
-  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-  const area = h("textarea", { style: "position:fixed;opacity:0" });
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  const done = document.execCommand("copy");
-  area.remove();
-  if (!done) throw new Error("the browser did not allow copying; use Save");
-  return undefined;
-}
-
-function save(text, name) {
-  const link = h("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "application/json" })) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 function loader(apply, tell) {
@@ -105,9 +88,9 @@ export default {
     const load = loader(apply, tell);
     const button = (id, text, run) => h("button", { class: "px-btn", type: "button", "data-testid": id, text, onclick: run });
     const tools = h("div", { class: "px-tools" },
-      button("recipe-copy", "Copy JSON", () => json(async (text) => copy(text).then(() => "Copied."))),
+      button("recipe-copy", "Copy JSON", () => json(async (text) => copyText(text).then(() => "Copied."))),
       button("recipe-save", "Save", () => json(async (text, name) => {
-        save(text, name);
+        saveFile(text, name, "application/json");
         return `Saved as ${name}.`;
       })),
       button("recipe-load", "Load\u2026", () => { load.hidden = !load.hidden; }));

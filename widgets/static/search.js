@@ -2,7 +2,7 @@
 import { family } from "./lane.js";
 import { mountPanel } from "./panel.js";
 import { h, put } from "./shared.js";
-import { POSITIONS, SEARCH_TERMS, amount, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, spentBy, valueAt, verdict } from "./search_words.js";
+import { POSITIONS, amount, budgetWords, changeWords, figuresOf, lockWords, noteOf, pointWords, positionOf, spentBy, valueAt, verdictOf } from "./search_words.js";
 
 const button = (id, text, run) => h("button", { class: "px-btn", type: "button", "data-testid": id, onclick: run, text });
 
@@ -53,8 +53,8 @@ function fillGoal({ objective, allow, locks, tools }, found) {
   if (allow.px !== signature) {
     allow.px = signature;
     const focused = allow.contains(document.activeElement) ? document.activeElement.value : null;
-    allow.replaceChildren(...found.precisions.map(([name, on, real]) => h("label", { class: `px-pick px-fam-${family(name)}`, title: real ? "some op has a real kernel for it here" : "emulated on this device: no time to gain" },
-      h("input", { type: "checkbox", value: name, checked: on, "data-testid": `allow:${name}` }), h("i"), name, !real && h("span", { class: "px-sub", text: "emul." }))));
+    allow.replaceChildren(...found.precisions.map(([name, on, real]) => h("label", { class: `px-pick px-fam-${family(name)}`, "data-term": name },
+      h("input", { type: "checkbox", value: name, checked: on, "data-testid": `allow:${name}` }), h("i"), name, !real && h("span", { class: "px-sub", title: "emulated on this device: no time to gain", text: "emul." }))));
     if (focused) allow.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
   }
   put(locks, "text", lockWords(found));
@@ -134,7 +134,7 @@ function fillFound(parts, found) {
   verify.disabled = found.state === "verifying" || found.state === "waiting";
   put(verify, "text", `Verify ${Math.min(found.verifies, found.points.length)} proposals`);
   put(verify, "title", "Measures quality and time of each proposal, a few seconds each");
-  put(parts.summary, "text", verdict(found.points) || `${found.points.length}, none measured yet`);
+  put(parts.summary, "text", verdictOf(found.points) || `${found.points.length}, none measured yet`);
   const go = (point) => () => parts.move(spentBy(objective, point));
   body.replaceChildren(...found.points.map((point) => rowOf(point, objective, proposal && point.hash === proposal.hash, go(point))));
 }
@@ -158,7 +158,7 @@ function searchPanel(model, send) {
     note.hidden = !note.textContent;
     fillFound(found, now);
   };
-  return { root, draw, traits: ["search"], terms: SEARCH_TERMS };
+  return { root, draw, traits: ["search"] };
 }
 
 export default {

@@ -4,20 +4,6 @@ import { bandWords, besideWords, isInside, isNegligible } from "./price_words.js
 
 export const POSITIONS = 1000;
 
-export const SEARCH_TERMS = {
-  objective: "What the budget limits: the time of a batch, the bytes of weights, scales and activations at their peak, or the average bits of a weight.",
-  budget: "The most that a recipe may use; of all that keep to it, the one with the least predicted quality cost is proposed.",
-  locked: "The search leaves this op in the precision that it has now.",
-  "quality cost": "How far the model\u2019s probabilities move from FP32\u2019s: KL divergence in nats; 0 is no change.",
-  latency: "Milliseconds of a batch.",
-  memory: "Bytes of weights, scales and activations at their peak.",
-  band: "Where 9 of 10 measured costs are expected, going by the recipes measured so far.",
-  predicted: "Worked out from the map and from measured calls of each op; this recipe was not run.",
-  measured: "Found by running this recipe here, on this data.",
-  emulated: "Some op has no real kernel on this machine: its quality is right, its time would mean nothing.",
-  proposal: "A precision for every op; dashed cells in the map are what it would change.",
-};
-
 const AMOUNTS = {
   latency: ["latency_ms", (x) => `${three(x)} ms`, "a batch"],
   memory: ["memory_bytes", bytes, "of weights and activations"],
@@ -97,7 +83,7 @@ export function pointWords(point, objective) {
 }
 
 /** "7 of 9 measured costs lie inside their bands, 2 more are next to nothing", or nothing before any was measured. */
-export function verdict(points) {
+export function verdictOf(points) {
   const marks = points.map((point) => pointWords(point, "bits").mark).filter(Boolean);
   const [inside, outside, tiny] = ["good", "bad", "tiny"].map((name) => marks.filter((mark) => mark === name).length);
   const judged = inside + outside;

@@ -7,6 +7,7 @@ export default {
     const { ask, close } = line(model, el);
     const state = h("span", { class: "px-sub", role: "status" });
     const button = h("button", { class: "px-section-turn", type: "button", "data-testid": `section:${model.get("title")}`, onclick: async () => {
+      const held = document.activeElement === button;
       button.disabled = true;
       put(state, "text", model.get("opened") ? "" : "opening\u2026");
       try {
@@ -16,7 +17,7 @@ export default {
       }
       put(state, "text", "");
       button.disabled = false;
-      button.focus();
+      if (held) button.focus({ preventScroll: true });
     } }, h("span", { class: "px-twist", "aria-hidden": "true" }), h("b", { text: model.get("title") }));
     const head = h("div", { class: "px-section-head" }, button, state);
     el.append(head);

@@ -1,7 +1,5 @@
 // What every view needs: elements, requests that are always answered, and where errors show.
-
-const REPLY_MS = 10000;
-const SILENT = "No answer for 10 seconds: the session has ended, or the kernel is busy. Reload the page if this stays.";
+import { watchOf } from "./session.js";
 
 /** An element with attributes ("on…" are listeners, "text" is its text) and children. */
 export function h(tag, attributes = {}, ...children) {
@@ -56,68 +54,68 @@ export function soon(run) {
 
 /**
  * The line to Python for one mounted view: `ask(type, fields)` resolves with the reply, rejects with its error; bytes
- * that came with the reply are its `buffers`. Silence shows a banner on the page, unless the request was `patient`; the
- * next reply takes it away. It says hello first: measuring waits for that.
+ * that came with the reply are its `buffers`. Silence shows a banner on the page, unless the request was `patient`; once
+ * the session has ended every request is rejected at once, and `ended` resolves. It says hello first: measuring waits
+ * for that. `turned()` is called when the session stops or goes on; `stopped()` is why nothing is to come, or "".
  */
-export function line(model, el) {
+export function line(model, el, turned = () => {}) {
   const waiting = new Map();
+  const watch = watchOf(model);
   const mine = Math.random().toString(36).slice(2, 10);
   let next = 0;
-  const hear = (message, buffers) => {
-    const entry = message && waiting.get(message.id);
-    if (!entry) return;
-    waiting.delete(message.id);
-    clearTimeout(entry.timer);
-    silence(false);
-    if (message.ok) entry.resolve({ ...message, buffers });
-    else entry.reject(new Error(message.error || "the request failed and gave no reason"));
+  const settle = (id, how, value) => {
+    const entry = waiting.get(id);
+    waiting.delete(id);
+    entry.done();
+    entry[how](value);
   };
+  const hear = (message, buffers) => {
+    if (!message || !waiting.has(message.id)) return;
+    if (message.ok) settle(message.id, "resolve", { ...message, buffers });
+    else settle(message.id, "reject", new Error(message.error || "the request failed and gave no reason"));
+  };
+  let tellEnded = null;
+  const ended = new Promise((resolve) => { tellEnded = resolve; });
+  const stop = (error) => {
+    [...waiting.keys()].forEach((id) => settle(id, "reject", error));
+    if (watch.state === "ended") tellEnded();
+  };
+  const leave = watch.join({ el, stop, turned });
   model.on("msg:custom", hear);
-  const ask = (type, fields = {}, patient = false) => new Promise((resolve, reject) => {
+  const ask = (type, fields = {}, patient = false, buffers = undefined) => new Promise((resolve, reject) => {
+    if (watch.stopped) {
+      reject(watch.refuse());
+      return;
+    }
     const id = `${mine}-${(next += 1)}`;
-    const timer = patient ? 0 : setTimeout(() => {
-      silence(true);
-      reject(new Error(SILENT));
-    }, REPLY_MS);
-    waiting.set(id, { resolve, reject, timer });
+    waiting.set(id, { resolve, reject, done: patient ? () => {} : watch.expect() });
     try {
-      model.send({ id, type, ...fields });
+      model.send({ id, type, ...fields }, undefined, buffers);
     } catch (error) {
-      clearTimeout(timer);
-      waiting.delete(id);
-      silence(true);
-      reject(error);
+      settle(id, "reject", error);
     }
   });
   try {
     model.send({ id: `${mine}-0`, type: "hello" });
   } catch (error) {
-    silence(true);
+    watch.judge();
   }
   const close = () => {
     model.off("msg:custom", hear);
-    waiting.forEach((entry) => clearTimeout(entry.timer));
+    waiting.forEach((entry) => entry.done());
+    leave();
   };
-  return { ask, close };
+  return { ask, close, ended, stopped: () => (watch.stopped ? watch.state : "") };
 }
 
 export function pageOf(el) {
   return el.closest(".px-page");
 }
 
-/** The banner floats over the document, so that it is seen wherever the page is scrolled to. */
-function silence(on) {
-  const old = document.querySelector("body > .px-ended");
-  if (!on && old) old.remove();
-  if (!on || old) return;
-  const close = h("button", { class: "px-x", type: "button", "aria-label": "dismiss", text: "\u00d7", onclick: () => silence(false) });
-  document.body.append(h("div", { class: "px px-strip px-ended", role: "alert", "data-testid": "ended" }, h("span", { text: SILENT }), close));
-}
-
 /** Shows a failed request in the view that asked; on a page with a message banner, Python already wrote it there. */
 export function complain(el, error) {
   const page = pageOf(el);
-  if (error.message === SILENT || (page && page.querySelector(".px-message"))) return;
+  if (error.ended || (page && page.querySelector(".px-message"))) return;
   const old = el.querySelector(":scope > .px-strip.px-error");
   if (old) old.remove();
   const close = h("button", { class: "px-x", "aria-label": "dismiss", text: "\u00d7", onclick: () => strip.remove() });

@@ -31,7 +31,7 @@ export function smallTable(name, columns, choose) {
   });
   const element = h("div", { class: "px-table-scroll" }, h("table", { class: "px-small", "aria-label": name }, h("thead", {}, h("tr", {}, heads)), body));
   const draw = () => {
-    heads.forEach((head, at) => put(head, "aria-sort", columns[at].key === sort.key ? (sort.down ? "descending" : "ascending") : null));
+    heads.forEach((head, at) => put(head, "aria-sort", columns[at].title && columns[at].key === sort.key ? (sort.down ? "descending" : "ascending") : null));
     body.replaceChildren(...sortRows(shown.rows, sort.key, sort.down).map(rowElement));
   };
   const rowElement = (row) => {

@@ -1,5 +1,10 @@
-// Words that explain themselves: hover or focus shows one sentence.
-import { h } from "./shared.js";
+// Words that explain themselves: hover, focus or a tap shows one sentence, Escape takes it away.
+import { h, put } from "./shared.js";
+
+/** A word with a dotted line below it, a stop of the Tab key; `name` is its key in the dictionary. */
+export function term(name, text = name) {
+  return h("span", { class: "px-explained", tabindex: "0", "data-term": name, text });
+}
 
 /** A line of terms, each a stop of the Tab key. */
 export function termButtons(names, terms) {
@@ -9,13 +14,26 @@ export function termButtons(names, terms) {
 
 /** Shows the sentence of whatever carries `data-term` under a root; returns the function that stops it. */
 export function attachTerms(root, terms, tip) {
+  let shown = null;
+  const hide = () => {
+    if (!shown) return;
+    put(shown, "aria-describedby", null);
+    shown = null;
+    tip.hide();
+  };
   const show = (event) => {
     const carrier = event.target.closest("[data-term]");
-    if (carrier && terms[carrier.dataset.term]) tip.show(carrier, [carrier.dataset.term, terms[carrier.dataset.term]]);
+    if (!carrier || !terms[carrier.dataset.term]) return;
+    hide();
+    shown = carrier;
+    tip.show(carrier, [carrier.dataset.term, terms[carrier.dataset.term]]);
+    put(carrier, "aria-describedby", tip.id);
   };
-  const hide = (event) => event.target.closest("[data-term]") && tip.hide();
-  const escape = (event) => event.key === "Escape" && tip.hide();
-  const pairs = [["mouseover", show], ["focusin", show], ["click", show], ["mouseout", hide], ["focusout", hide], ["keydown", escape]];
+  const leave = (event) => event.target.closest("[data-term]") && hide();
+  const escape = (event) => event.key === "Escape" && hide();
+  // A word that was drawn anew under the mouse is never left.
+  const gone = () => shown && !shown.isConnected && hide();
+  const pairs = [["mouseover", show], ["focusin", show], ["click", show], ["mouseout", leave], ["focusout", leave], ["keydown", escape], ["mousemove", gone]];
   for (const [name, run] of pairs) root.addEventListener(name, run);
   return () => pairs.forEach(([name, run]) => root.removeEventListener(name, run));
 }

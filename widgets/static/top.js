@@ -1,20 +1,38 @@
-// The top bar: which model, on what, with which data; presets, undo, and the running job.
+// The top bar: which model, on what, with which data; presets, undo, the running job, and ways to show the page.
+import { menuButton } from "./menu.js";
+import { attachPresenter } from "./presenter.js";
+import { shareMenu } from "./share_menu.js";
 import { complain, dress, h, line, listen, markPage, pageOf, put } from "./shared.js";
+import { attachTerms } from "./terms.js";
+import { newTip } from "./tip.js";
+import { WORDS } from "./words.js";
+
+const PRESENT = "Large type and few panels, for a projector (p; Escape leaves)";
+const TOUR = "Five steps that show how this page works";
 
 function build(ask) {
   const go = (type, fields) => () => ask(type, typeof fields === "function" ? fields() : fields);
   const model = h("select", { class: "px-model", "data-testid": "model", "aria-label": "model", onchange: () => ask("open", { model: model.value }) });
   const preset = h("select", { "data-testid": "preset", "aria-label": "preset recipe", onchange: () => preset.value && ask("preset", { name: preset.value }) });
   const button = (id, text, type, label) => h("button", { class: "px-btn", type: "button", "data-testid": id, title: label, onclick: go(type) }, text);
+  const arrow = (id, sign, name, label) => h("button", { class: "px-btn", type: "button", "data-testid": id, "aria-label": name, title: label, onclick: go(id) }, sign, h("span", { class: "px-wide-only", text: ` ${name}` }));
+  const chip = (name) => h("span", { class: "px-chip", tabindex: "0", "data-testid": name, "data-term": name });
   const bar = h("span", { class: "px-bar" }, h("i"));
   const text = h("span", { class: "px-sub" });
   const progress = h("span", { class: "px-progress", role: "status", "data-testid": "job-progress" }, text, bar);
   return {
-    model, preset, bar, text, progress,
-    device: h("span", { class: "px-chip", "data-testid": "device" }), data: h("span", { class: "px-chip", "data-testid": "data" }),
-    undo: button("undo", "\u21b6 Undo", "undo", "Undo (Ctrl+Z)"), redo: button("redo", "\u21b7 Redo", "redo", "Redo (Ctrl+Shift+Z)"),
+    model, open: openButton(), preset, bar, text, progress,
+    device: chip("device"), data: chip("data"),
+    undo: arrow("undo", "\u21b6", "Undo", "Undo (Ctrl+Z)"), redo: arrow("redo", "\u21b7", "Redo", "Redo (Ctrl+Shift+Z)"),
     measure: button("measure", "Measure", "measure", "Measure what is missing for this recipe"), cancel: button("job-cancel", "Cancel", "cancel", "Stop the running job"),
   };
+}
+
+/** Opens the page's load panel, which hears of it from the page: no message, so that it works whatever the kernel does. */
+function openButton() {
+  const open = h("button", { class: "px-btn px-open-model", type: "button", "data-testid": "open-model", "aria-expanded": "false", title: "Open a model of a hub, a file of yours or a recorded exploration", text: "Open\u2026",
+    onclick: () => pageOf(open).dispatchEvent(new CustomEvent("px-open-model")) });
+  return open;
 }
 
 function options(select, entries, value) {
@@ -55,6 +73,31 @@ function drawJob(parts, job, { ready, missing, recorded }) {
   parts.measure.hidden = busy || !missing;
 }
 
+/** Ways to show the page: buttons in a wide bar, one menu in a narrow one; `wish.tour()` and `wish.present()` do it. */
+function buildShowing(wish) {
+  const button = (id, text, title, run) => h("button", { class: "px-btn px-wide-only", type: "button", "data-testid": id, title, onclick: run, text });
+  const tour = button("tour", "Tour", TOUR, () => wish.tour());
+  const present = button("present", "Present", PRESENT, () => wish.present());
+  const more = menuButton({ id: "more", text: "\u22ef", label: "more", title: "Tour and presenter mode" }, () => [
+    { id: "more-tour", text: "Tour", about: TOUR, run: () => wish.tour(), disabled: tour.disabled },
+    { id: "more-present", text: "Present", about: PRESENT, run: () => wish.present(), checked: present.getAttribute("aria-pressed") === "true" },
+  ]);
+  more.element.classList.add("px-narrow-only");
+  return { tour, present, more, element: h("span", { class: "px-showing", hidden: true }, tour, present, more.element) };
+}
+
+/** Lets the page be toured and presented, once the bar is in one; returns the function that ends it. */
+function showPage(page, showing, wish) {
+  const presenter = attachPresenter(page, (on) => put(showing.present, "aria-pressed", String(on)));
+  wish.tour = () => page.dispatchEvent(new CustomEvent("px-tour"));
+  wish.present = () => {
+    showing.more.close();
+    presenter.toggle();
+  };
+  showing.element.hidden = false;
+  return presenter.stop;
+}
+
 export default {
   render({ model, el }) {
     dress(el, "top");
@@ -64,12 +107,19 @@ export default {
       draw();
     });
     const parts = build(ask);
-    const bar = h("div", { class: "px-topbar" }, parts.model, parts.device, parts.data, parts.preset, parts.undo, parts.redo,
-      h("span", { class: "px-job" }, parts.progress, parts.measure, parts.cancel));
+    const wish = {};
+    const showing = buildShowing(wish);
+    const share = shareMenu(model, send);
+    const together = (name, ...children) => h("span", { class: name }, children);
+    const bar = h("div", { class: "px-topbar" }, together("px-which", parts.model, parts.open), together("px-facts-line", parts.device, parts.data), together("px-choosing", parts.preset, parts.undo, parts.redo),
+      together("px-job", parts.progress, parts.measure, parts.cancel), share.element, showing.element);
     el.append(bar);
+    const tip = newTip();
+    const stops = [attachTerms(bar, WORDS, tip), tip.remove, showing.more.close, share.close];
     const draw = () => {
       const top = model.get("top");
       drawBar(parts, top);
+      showing.tour.disabled = !top.ready;
       drawJob(parts, model.get("job"), top);
     };
     const keys = (event) => {
@@ -82,12 +132,13 @@ export default {
     const frame = requestAnimationFrame(() => {
       page = pageOf(el) || el;
       page.addEventListener("keydown", keys);
+      if (page !== el) stops.push(showPage(page, showing, wish));
     });
     draw();
-    markPage(el, { "data-testid": "page", "data-lm-suppress-shortcuts": "true" });
-    const stop = listen(model, ["top", "job"], draw);
+    markPage(el, { "data-testid": "page", "data-lm-suppress-shortcuts": "true", role: "region", "aria-label": "Precision Explorer" });
+    stops.push(listen(model, ["top", "job"], draw));
     return () => {
-      stop();
+      stops.forEach((stop) => stop());
       close();
       cancelAnimationFrame(frame);
       if (page) page.removeEventListener("keydown", keys);

@@ -119,43 +119,10 @@ export function flatten(items, closed, keep = null, depth = 0, rows = []) {
     const whole = !keep || item.ops.every((op) => keep.has(op));
     const open = item.items.length > 0 && (keep && !whole ? true : !closed.has(item.key));
     const ops = keep ? item.ops.filter((op) => keep.has(op)) : item.ops;
-    rows.push({ key: item.key, type: item.type, label: item.label, depth, ops, open });
+    rows.push({ key: item.key, type: item.type, label: item.label, path: item.path || "", depth, ops, open });
     if (open) flatten(item.items, closed, keep, depth + 1, rows);
   }
   return rows;
-}
-
-/** Ops whose id, kind, fold or current precision match every word of the text ("*" and "?" are wild), or null. */
-export function filterOps(ops, current, text) {
-  const words = text.trim().toLowerCase().split(/\s+/).filter(Boolean).map(matcher);
-  if (words.length === 0) return null;
-  const kept = new Set();
-  ops.forEach((op, index) => {
-    const facts = [op.id, op.kind, op.fold || "", current[index] || ""].map((fact) => fact.toLowerCase());
-    if (words.every((word) => facts.some(word))) kept.add(index);
-  });
-  return kept;
-}
-
-function matcher(word) {
-  if (!/[*?]/.test(word)) return (fact) => fact.includes(word);
-  const source = word.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(/\?/g, ".");
-  const pattern = new RegExp(`^${source}$|(^|[./])${source}($|[./])`);
-  return (fact) => pattern.test(fact);
-}
-
-/** The slice of rows to draw: everything when there are few, else what is in sight and a little around it. */
-export function windowOf(scrollTop, height, rowHeight, total, extra = 12, few = 160) {
-  if (total <= few) return { first: 0, last: total };
-  const first = Math.max(0, Math.floor(scrollTop / rowHeight) - extra);
-  const last = Math.min(total, Math.ceil((scrollTop + height) / rowHeight) + extra);
-  return { first: Math.min(first, total), last: Math.max(last, 0) };
-}
-
-/** The ops of all rows between two row numbers, each once, in order. */
-export function opsBetween(rows, from, to) {
-  const [low, high] = from < to ? [from, to] : [to, from];
-  return [...new Set(rows.slice(low, high + 1).flatMap((row) => row.ops))].sort((a, b) => a - b);
 }
 
 /** How a row stands towards one precision: {possible, emulated, chosen, share} over its ops. */

@@ -18,7 +18,7 @@ class Address(View):
     _esm = script("shared", "address")
     _css = style()
     shows = KEPT
-    own: ClassVar[dict[str, set[str]]] = {"arrive": {"model", "recipe", "page"}}
+    own: ClassVar[dict[str, set[str]]] = {"arrive": {"model", "recipe", "page", "inputs"}}
 
     query = traitlets.Unicode().tag(sync=True)
 

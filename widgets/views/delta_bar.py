@@ -9,7 +9,7 @@ from widgets.views.view import View, script, style, synced
 class DeltaBar(View):
     """Five cards; every number says whether it is predicted, measured or emulated."""
 
-    _esm = script("shared", "numbers", "price_words", "latency_card", "cards", "delta")
+    _esm = script("shared", "numbers", "tip", "terms", "words", "price_words", "latency_card", "cards", "delta")
     _css = style("delta")
     shows = frozenset({"model", "recipe", "measured", "times", "map", "job"})
 

@@ -25,7 +25,7 @@ MAX_NAME = 20
 class ErrorsHead(View):
     """The chart's words, its button and its unit; the errors are measured in the page's worker when someone asks."""
 
-    _esm = script("shared", "tip", "terms", "panel", "panel_words", "errors")
+    _esm = script("shared", "tip", "terms", "words", "panel", "panel_words", "errors")
     _css = style("figures", "errors")
     shows = frozenset({"model", "recipe", TOPIC})
     own: ClassVar[dict[str, set[str]]] = {"compute": set(), "unit": {"value"}}
@@ -65,13 +65,12 @@ class ErrorsHead(View):
             self.show()
         return None
 
-    def _clicked(self, curve: int, point: int) -> None:
-        """Selects the op of a point, as a click in the map would."""
-        ops = self.plot.figure.data[curve].customdata
+    def _clicked(self, of: str) -> None:
+        """Selects the op ``of``, as a click in the map would."""
         state = self.page_state
-        if point >= len(ops) or state.shown is None or ops[point] not in state.shown.ops.index:
-            raise BadMessage(f"curve {curve} has no point {point} that is an op of this model")
-        state.selection = (str(ops[point]),)
+        if state.shown is None or of not in state.shown.ops.index:
+            raise BadMessage(f"this model has no op {of[:80]!r}")
+        state.selection = (of,)
         state.changed("selection")
 
     def _words(self, found: OpErrors | None, state: str, error: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ MAX_NAME = 20
 class FrontierHead(View):
     """The plot's words and the choice of its axis. Follows what the search finds and what is measured."""
 
-    _esm = script("shared", "numbers", "tip", "terms", "panel_words", "panel", "frontier")
+    _esm = script("shared", "numbers", "tip", "terms", "words", "panel_words", "panel", "frontier")
     _css = style("figures", "frontier")
     shows = frozenset({"model", "recipe", "measured", "trials", "map", "search", "frontier"})
     own: ClassVar[dict[str, set[str]]] = {"axis": {"value"}}
@@ -69,13 +69,13 @@ class FrontierHead(View):
         self.axis = axis
         self.update(frozenset({"recipe"}))
 
-    def _clicked(self, curve: int, point: int) -> None:
-        """Makes the recipe of a point the current one; the history holds the former."""
-        numbers, state = self.plot.figure.data[curve].customdata, self.page_state
-        if self.scene is None or state.shown is None or numbers is None or point >= len(numbers):
-            raise BadMessage(f"curve {curve} has no point {point} that is a recipe")
-        mark = self.scene.marks[int(numbers[point])]
-        if mark.recipe.hash != state.shown.recipe.hash:
+    def _clicked(self, of: str) -> None:
+        """Makes the recipe with the hash ``of`` the current one; the history holds the former."""
+        state, marks = self.page_state, () if self.scene is None else self.scene.marks
+        mark = next((each for each in marks if each.recipe.hash == of), None)
+        if mark is None or state.shown is None:
+            raise BadMessage(f"no recipe {of[:16]!r} is on show any more; click on a point that is")
+        if of != state.shown.recipe.hash:
             state.session.apply(mark.recipe, name_of(mark))
             state.recipe_changed()
             measure(state)

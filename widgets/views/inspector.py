@@ -19,7 +19,8 @@ from widgets.inspector_words import choices_of, error_figures, facts_of, figures
 from widgets.jobs import Jobs, Task
 from widgets.measuring import ask, measure
 from widgets.plain import text
-from widgets.state import Shown, describe
+from widgets.shown import Shown
+from widgets.state import describe
 from widgets.views.plot import Plot
 from widgets.views.view import View, script, style, synced
 
@@ -82,7 +83,7 @@ class InspectorHead(View):
     measured in the page's worker, when someone asks for it.
     """
 
-    _esm = script("shared", "tip", "terms", "panel", "panel_words", "inspector")
+    _esm = script("shared", "tip", "terms", "words", "panel", "panel_words", "inspector")
     _css = style("figures", "inspector")
     shows = frozenset({"model", "recipe", "selection", "ranges", TOPIC})
     own: ClassVar[dict[str, set[str]]] = {"choose": {"what", "value"}, "error": set()}

@@ -11,45 +11,43 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from widgets.answering import BadMessage, Fields, Reply, reply_to, whole_field
+from widgets.answering import BadMessage, Fields, Reply, reply_to, text_field
 from widgets.jobs import MainLoop
 from widgets.plots import make_figure, on_paper, table_of
-from widgets.views.view import Pane, script, style
+from widgets.views.view import FILES, Pane, script, style
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_POINTS = 10_000_000
+MAX_OF = 1000
+"""Characters of what a point stands for: an op's id, the hash of a recipe."""
 ASKED: dict[str, set[str]] = {
     "hello": set(),
     "library": set(),
     "html": set(),
     "csv": set(),
-    "click": {"curve", "point"},
+    "click": {"of"},
 }
-FILES = "files"
 
 
 class Plot(Pane):
     """A figure on the page. ``figure`` is what it shows now, ``data`` the table behind it.
 
-    ``name``: how its files are called. ``on_click(curve, point)``: called on the main loop with the indices of a trace
-    and of a point in it when someone clicks there.
+    ``name``: how its files are called. ``on_click(of)``: called on the main loop when someone clicks on a point whose
+    ``customdata`` is the text ``of``. By that the handler finds what was meant, for by then the figure may be another.
 
     The figure travels as plotly's JSON in one trait, so that a page which comes late or is reloaded shows it too. The
     library is sent only when a browser without it asks.
     """
 
-    _esm = script("shared", "plot_library", "plot_parts", "plot")
+    _esm = script("shared", "plot_library", "plot_parts", "plot_still", "plot")
     _css = style("plot")
 
     drawn = traitlets.Unicode().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
     takes_clicks = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(
-        self, name: str, on_click: Callable[[int, int], None] | None = None, main: MainLoop | None = None
-    ) -> None:
+    def __init__(self, name: str, on_click: Callable[[str], None] | None = None, main: MainLoop | None = None) -> None:
         super().__init__(main or MainLoop())
         self._clicked, self.takes_clicks = on_click, on_click is not None
         self.name = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "plot"
@@ -81,22 +79,10 @@ class Plot(Pane):
         if kind == "csv":
             return {FILES: [self.data.to_csv().encode()]}
         if kind == "click":
-            self._click(fields)
+            if self._clicked is None:
+                raise BadMessage("this plot takes no clicks")
+            self._clicked(text_field(fields, "of", MAX_OF))
         return None
-
-    def _click(self, fields: Fields) -> None:
-        curves = len(self._figure.data)
-        if self._clicked is None or not curves:
-            raise BadMessage("this plot takes no clicks")
-        curve = whole_field(fields, "curve", 0, curves - 1)
-        self._clicked(curve, whole_field(fields, "point", 0, MOST_POINTS))
-
-    def _asked(self, _: object, content: object, buffers: object) -> None:
-        def reply() -> None:
-            words = self.answer(content)
-            self.send(words, words.pop(FILES, None))
-
-        self._main.call(reply)
 
 
 @cache

@@ -9,7 +9,7 @@ from widgets.views.view import View, script, style, synced
 class RecipePanel(View):
     """What the recipe chooses and why; copies, saves and loads it."""
 
-    _esm = script("shared", "numbers", "lane", "recipe")
+    _esm = script("shared", "numbers", "lane", "taking", "recipe")
     _css = style("recipe")
     shows = frozenset({"model", "recipe"})
 

@@ -9,7 +9,7 @@ import traitlets
 
 from widgets.answering import BadMessage, Fields, Reply, reply_to
 from widgets.jobs import MainLoop
-from widgets.views.view import Pane, script, style
+from widgets.views.view import Pane, StateView, script, style
 
 Make = Callable[[], ipywidgets.Widget]
 
@@ -41,13 +41,15 @@ class SectionHead(Pane):
 class Section(ipywidgets.VBox):
     """A heading over a body; ``make()`` gives the body when the section is first opened.
 
-    A body that cannot be made is an answer to the click that asked for it, and is tried again at the next.
+    A body that cannot be made is an answer to the click that asked for it, and is tried again at the next. While the
+    section is closed its views rest: what nobody sees costs a click nothing.
     """
 
     def __init__(self, title: str, make: Make) -> None:
         self.head = SectionHead(title, self.turn)
         self._make = make
         self._body: ipywidgets.Widget | None = None
+        self._opened = False
         super().__init__([self.head])
         self.add_class("px-section")
 
@@ -55,4 +57,13 @@ class Section(ipywidgets.VBox):
         """Shows the body, made once, or takes it away."""
         if opened and self._body is None:
             self._body = self._make()
-        self.children = [self.head, self._body] if opened else [self.head]
+        elif opened != self._opened:
+            for view in self._views():
+                (view.follow if opened else view.rest)()
+        self._opened = opened
+        self.children = [self.head, self._body] if opened and self._body is not None else [self.head]
+
+    def _views(self) -> list[StateView]:
+        """Those in the body: it is one itself, or holds them."""
+        parts = () if self._body is None else (self._body, *getattr(self._body, "children", ()))
+        return [part for part in parts if isinstance(part, StateView)]

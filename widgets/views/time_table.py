@@ -9,7 +9,7 @@ from widgets.views.view import View, script, style, synced
 class TimeTable(View):
     """The slowest ops and casts, how near each is to what this device could do, their sum and what it leaves out."""
 
-    _esm = script("shared", "numbers", "time_rows", "time_table")
+    _esm = script("shared", "numbers", "time_rows", "tip", "terms", "words", "time_table")
     _css = style("time_table")
     shows = frozenset({"model", "recipe", "measured", "times"})
 

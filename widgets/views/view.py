@@ -19,20 +19,25 @@ from widgets.state import Listener, PageState
 
 STATIC = Path(__file__).parent.parent / "static"
 RELATIVE_IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+";\n', re.MULTILINE)
+FILES = "files"
+"""Where a reply has what is sent as bytes beside its words."""
+EVERYWHERE = {"shared": ("shared", "session")}
+"""What every view begins with, by the one name that stands for it."""
 EXPORT = re.compile(r"^export (?=function|const|async|class)", re.MULTILINE)
 
 
 @cache
 def script(*names: str) -> str:
     """One module made of several: anywidget cannot resolve relative imports, so they are joined in this order."""
-    parts = [(STATIC / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    files = [file for name in names for file in EVERYWHERE.get(name, (name,))]
+    parts = [(STATIC / f"{file}.js").read_text(encoding="utf-8") for file in files]
     return "\n".join(EXPORT.sub("", RELATIVE_IMPORT.sub("", part)) for part in parts)
 
 
 @cache
 def style(*names: str) -> str:
     """The shared style and those named, joined."""
-    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("shared", *names))
+    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in (*EVERYWHERE["shared"], *names))
 
 
 class Pane(anywidget.AnyWidget):
@@ -51,7 +56,11 @@ class Pane(anywidget.AnyWidget):
         """Ignores the browser's writes: state goes down, intent comes up as checked messages."""
 
     def _asked(self, _: object, content: object, buffers: object) -> None:
-        self._main.call(lambda: self.send(self.answer(content)))
+        def reply() -> None:
+            words = self.answer(content)
+            self.send(words, words.pop(FILES, None))
+
+        self._main.call(reply)
 
 
 class Told(Protocol):
@@ -71,8 +80,8 @@ class StateView(Pane):
 
     def __init__(self, state: Told) -> None:
         super().__init__(state.main)
-        self.show()
-        self._stop = state.subscribe(self._heard)
+        self._told_by = state
+        self.follow()
 
     def show(self) -> None:
         """Writes every trait from the state."""
@@ -82,6 +91,15 @@ class StateView(Pane):
     def update(self, topics: frozenset[str]) -> None:
         """Writes the traits that ``topics`` concern; each view says which."""
         raise NotImplementedError
+
+    def follow(self) -> None:
+        """Shows the state as it is now, and from now on what changes of it."""
+        self.show()
+        self._stop = self._told_by.subscribe(self._heard)
+
+    def rest(self) -> None:
+        """Lets what changes pass until :meth:`follow`: nobody looks."""
+        self._stop()
 
     def close(self) -> None:
         """Stops listening and takes the view off every page."""
