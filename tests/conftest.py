@@ -11,10 +11,42 @@ from typing import Any
 
 import pytest
 
+from tests.workers import longest_first, settle_in, unit_of
+
 # Threads that spin for a short while only when they wait for each other: the suite runs a browser, a server and several
 # kernels on the same few cores, where long spinning makes every parallel loop some ten times slower. Read when torch is
 # first imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+"""Which of several workers runs these tests; None where there is one process only."""
+if WORKER is not None:
+    settle_in(WORKER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand workers one unit after another, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByUnit(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByUnit(config, log)
+
+
+AGAIN = ("browser", "serving", "test_cli.py", "test_notebooks.py", "widgets")
+"""Tests that wait for a browser, a server or a worker: two slow cores shared with a stranger can hold those back beyond
+any limit. What fails twice is broken, and the closing line counts what was run again."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in AGAIN:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+    if WORKER is not None:
+        items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

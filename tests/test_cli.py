@@ -183,22 +183,24 @@ def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.strip() == importlib.metadata.version("precision-explorer")
 
 
-@pytest.mark.parametrize(("page", "name"), serving.PAGES.items())
-def test_an_installed_package_serves_its_own_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, name: str
-) -> None:
-    """As from a wheel: the notebooks and voila.json lie in the package, and a reader's copy elsewhere."""
-    serve = tmp_path / "site" / "widgets" / "serve"
-    serve.mkdir(parents=True)
+def test_an_installed_package_serves_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a wheel: the notebooks and voila.json lie in the package, and a reader's copies elsewhere."""
+    serve, mine = tmp_path / "site" / "widgets" / "serve", tmp_path / "mine"
+    (serve / "course").mkdir(parents=True)
     (serve.parent / "__init__.py").touch()
-    (serve / name).write_text("{}")
+    for page in serving.PAGES.values():
+        (serve / "course" / page.file).write_text("{}")
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.delitem(sys.modules, "widgets", raising=False)
-    assets = serving.find_assets(page)
-    assert assets.notebook == serve / name
-    assert assets.voila_config == serve
-    assert serving.notebook_to_edit(assets.notebook, tmp_path / "mine", print) == tmp_path / "mine" / name
-    assert (tmp_path / "mine" / name).read_text() == "{}"
+    for name, page in serving.PAGES.items():
+        assets = serving.find_assets(name)
+        assert assets.notebook == serve / "course" / page.file
+        assert assets.voila_config == serve
+        assert serving.notebook_to_edit(assets.notebook, mine, print) == mine / page.file
+        assert (mine / page.file).read_text() == "{}"
+        (mine / page.file).write_text("a reader's work")
+    assert {file.name for file in mine.iterdir()} == {page.file for page in serving.PAGES.values()}
+    assert {file.read_text() for file in mine.iterdir()} == {"a reader's work"}
 
 
 def _parent(process: int) -> int:

@@ -101,7 +101,8 @@ def test_voila_keeps_its_doors_shut(root: Path) -> None:
     assert settings["MappingKernelManager"]["cull_idle_timeout"] > 0
 
 
-SERVED = {"widgets/serve/voila.json", *(f"widgets/serve/{notebook}" for notebook in PAGES.values())}
+COURSE = "widgets/serve/course"
+SERVED = {"widgets/serve/voila.json", f"{COURSE}/README.md", *(f"{COURSE}/{page.file}" for page in PAGES.values())}
 
 
 @pytest.fixture(scope="module")
