@@ -5,10 +5,12 @@
 
 PYTHON ?= python3
 MODEL ?= digits-vit
-# explorer, or formats for the lab of number formats.
+# explorer, or a lesson: start, recipe, formats, ranges, map, own-model, quantise.
 PAGE ?= explorer
 # Anything: the measurements compare with other runtimes too, which are installed for it.
 PEERS ?=
+# Processes that share the tests: a browser and its server keep one busy, the rest of the suite another.
+WORKERS ?= 2
 # Empty: the default port, or the next that is free.
 PORT ?=
 
@@ -35,7 +37,7 @@ test: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@mkdir -p artifacts
-	$(BIN)/python -m pytest --junitxml=artifacts/junit.xml
+	$(BIN)/python -m pytest -n $(WORKERS) --junitxml=artifacts/junit.xml
 
 check: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
 """How well the predicted map agrees with brute force: every cell alone, and whole recipes drawn at random.
 
-`python -m benchmarks.agreement [MODEL ...]`. Models are the bundled ones and two that `benchmarks.trained` makes. Cells
-are judged on at most 512 samples. So are whole recipes, but for `adder-gpt`: a few samples near a tie carry most of its
-cost, a recipe's measured cost is one draw of their rounding, as its prediction is, and only more samples bring the two
-together. It is judged on 2,048 sums that it was not trained on, and told on the first 512 of them besides.
+`python -m benchmarks.agreement [MODEL ...]`: each model in a process of its own. Models are the bundled ones and two
+that `benchmarks.trained` makes. Cells are judged on at most 512 samples. So are whole recipes, but for two models:
+of these a few samples near a tie carry most of the cost, what a recipe measures is one draw of its roundings, as its
+prediction is, and only more samples bring the two together. `adder-gpt` is judged on 2,048 sums outside its training,
+`digits-vit` on all 1,797 images there are, the 397 for tests and those of its training. Both are told on the first 512
+samples besides.
 (Effect: disk.)
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 import explorer as px
+from benchmarks.children import own_store, run
 from benchmarks.record import note, spread, tell
 from benchmarks.trained import TRAINED, trained
 from explorer.compare.runs import Extent, cost_by_sample
@@ -28,7 +31,7 @@ from explorer.predict import Ask, Band, Cell, Flow, PredictedMap, Price, Pricer,
 from explorer.recipe import Choice, Recipe
 from explorer.sweep import sweep
 from explorer.zoo.bundled import load_bundled
-from explorer.zoo.data import sums
+from explorer.zoo.data import digits, sums
 
 FILE = "agreement.jsonl"
 MODELS = (*("digits-vit", "digits-cnn", "adder-gpt"), *TRAINED)
@@ -37,7 +40,7 @@ WIDE = ("fp32", "bf16", "fp8", "int8", "w8")
 NARROW = (*WIDE, "w4", "mxfp4")
 ALL = tuple(dict.fromkeys((*PRECISIONS, *NARROW[1:])))
 SAMPLES, PROBES = 512, 4
-SUMS, SUMS_BATCH = 2048, 256
+SUMS = 2048
 """Sums that whole recipes of `adder-gpt` are judged on."""
 TRAINED_ON = 40_000
 """Sums that it was trained on (`explorer.zoo.train.adder`)."""
@@ -47,6 +50,8 @@ RANKED, RATIO, WITHIN, SHARE = 0.98, 0.15, 1.25, 0.85
 RECIPES, CALIBRATING = 50, 20
 LARGE, MILLISECONDS, TURNS = 500, 1.0, 100
 """How fast a recipe of so many ops must be priced, in the median of so many turns."""
+MOST_SECONDS = 3600.0
+"""For one model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +83,27 @@ class Trial:
         return self.price.cost, self.measured
 
 
-def main() -> None:
-    """Judge the models named on the command line, or all."""
-    for name in sys.argv[1:] or MODELS:
-        start = time.perf_counter()
-        case = predict(name)
-        judge_cells(case, measure_cells(case))
-        judge_recipes(with_more_sums(case) if name == "adder-gpt" else case)
-        note(f"{name}: agreement measured in", time.perf_counter() - start, "s", FILE)
+def main() -> int:
+    """Judge the models named on the command line, or all; with ``--here`` in this process."""
+    here = "--here" in sys.argv
+    names = [argument for argument in sys.argv[1:] if argument != "--here"] or MODELS
+    if here:
+        for name in names:
+            judge(name)
+        return 0
+    with own_store():
+        failed = sum(not run("agreement", name, "--here", seconds=MOST_SECONDS) for name in names)
     judge_speed()
+    return int(failed > 0)
+
+
+def judge(name: str) -> None:
+    """Judge one model: its cells, then whole recipes."""
+    start = time.perf_counter()
+    case = predict(name)
+    judge_cells(case, measure_cells(case))
+    judge_recipes(with_more_samples(case) if name in MORE else case)
+    note(f"{name}: agreement measured in", time.perf_counter() - start, "s", FILE, part=_part(name))
 
 
 def open_model(name: str) -> px.Session:
@@ -105,15 +122,31 @@ def predict(name: str) -> Case:
     return Case(name, session, map_, diagonal)
 
 
-def with_more_sums(case: Case) -> Case:
-    """The same model on more sums: those of before, and as many as it takes of those that come after its training."""
+def more_sums() -> tuple[Tensor, ...]:
+    """The sums of before, and as many as it takes of those that come after the training."""
     few, more = sums(), sums(train=TRAINED_ON + SUMS)
     parts = zip((few.test_x, few.test_y), (more.train_x, more.train_y), strict=True)
-    data = tuple(torch.cat([test, train[TRAINED_ON:]])[:SUMS] for test, train in parts)
-    session = px.open(
-        load_bundled(case.name).module, data=data, task="causal-lm", name=case.name, batch_size=SUMS_BATCH
-    )
-    map_ = predict_map(session.subject, Ask(ALL, PROBES), Extent(SUMS))
+    return tuple(torch.cat([test, train[TRAINED_ON:]])[:SUMS] for test, train in parts)
+
+
+def all_images() -> tuple[Tensor, ...]:
+    """The images for tests, then those of the training."""
+    data = digits()
+    return torch.cat([data.test_x, data.train_x]), torch.cat([data.test_y, data.train_y])
+
+
+MORE: Mapping[str, tuple[str, Callable[[], tuple[Tensor, ...]], int]] = {
+    "adder-gpt": ("causal-lm", more_sums, 256),
+    "digits-vit": ("classification", all_images, 128),
+}
+"""Task, data and batch size of the models whose recipes are judged on more samples."""
+
+
+def with_more_samples(case: Case) -> Case:
+    """The same model on more samples, with their map."""
+    task, data, size = MORE[case.name]
+    session = px.open(load_bundled(case.name).module, data=data(), task=task, name=case.name, batch_size=size)
+    map_ = predict_map(session.subject, Ask(ALL, PROBES), Extent(session.samples))
     return replace(case, session=session, map=map_)
 
 
@@ -130,7 +163,7 @@ def judge_cells(case: Case, measured: dict[Cell, float]) -> None:
         np.array([cost(cell) for cell in judged])
         for cost in (measured.__getitem__, lambda c: case.map.cost(*c).value, lambda c: case.diagonal.cost(*c).value)
     )
-    more = {"model": case.name, "cells": len(judged), "of": len(measured)}
+    more = {"model": case.name, "part": _part(case.name), "cells": len(judged), "of": len(measured)}
     ranks = [float(spearmanr(truth, costs).statistic) for costs in (ours, theirs)]
     tell(
         f"{case.name}: Spearman with brute force", ranks[0], "", f">= {RANKED}", ranks[0] >= RANKED, FILE,
@@ -145,7 +178,9 @@ def judge_cells(case: Case, measured: dict[Cell, float]) -> None:
         [op, precision, *_digits(case.map.cost(op, precision).value, case.diagonal.cost(op, precision).value, kl)]
         for (op, precision), kl in measured.items()
     ]
-    note(f"{case.name}: cells", len(rows), "cells", FILE, kind="cells", model=case.name, rows=rows)
+    note(
+        f"{case.name}: cells", len(rows), "cells", FILE, kind="cells", model=case.name, rows=rows, part=_part(case.name)
+    )
 
 
 def judge_recipes(case: Case) -> None:
@@ -154,7 +189,7 @@ def judge_recipes(case: Case) -> None:
     near, first = (_share_near(pairs) for pairs in ([trial.pair for trial in wide], [trial.first for trial in wide]))
     tell(
         f"{case.name}: recipes of 8 bits or more within 25 %", near, "", f">= {SHARE}", near >= SHARE, FILE,
-        model=case.name, recipes=len(wide), samples=case.map.samples, on_the_first_512=first,
+        model=case.name, recipes=len(wide), samples=case.map.samples, on_the_first_512=first, part=_part(case.name),
     )  # fmt: skip
     band = Band.of(trial.pair for trial in run_trials(case, NARROW, CALIBRATING, seed=2))
     narrow = list(run_trials(case, NARROW, RECIPES, seed=3, band=band))
@@ -162,10 +197,17 @@ def judge_recipes(case: Case) -> None:
     tell(
         f"{case.name}: recipes with 4 bits within their band", held[0], "", f">= {SHARE}", held[0] >= SHARE, FILE,
         kind="band", model=case.name, recipes=len(narrow), calibrated_by=band.count, before_any_trial=held[1],
+        part=_part(case.name),
     )  # fmt: skip
     for kind, trials in (("wide", wide), ("narrow", narrow)):
         rows = [_digits(t.price.cost, t.price.additive, t.measured, t.price.low, t.price.high) for t in trials]
-        note(f"{case.name}: {kind} recipes", len(rows), "recipes", FILE, kind=kind, model=case.name, rows=rows)
+        more = {"kind": kind, "model": case.name, "rows": rows, "part": _part(case.name)}
+        note(f"{case.name}: {kind} recipes", len(rows), "recipes", FILE, **more)
+
+
+def _part(model: str) -> str:
+    """The part of a model's lines, so that one model can be measured anew."""
+    return f"agreement, {model}"
 
 
 def judge_speed() -> None:
@@ -251,4 +293,4 @@ def _digits(*costs: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

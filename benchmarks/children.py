@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
+POLITE_SECONDS = 30.0
 HOME = "PRECISION_EXPLORER_HOME"
 
 
@@ -20,13 +21,24 @@ def run(module: str, *arguments: str, seconds: float) -> bool:
     """Run ``python -m benchmarks.<module>`` and return whether it went well; how long it took is printed."""
     start = time.perf_counter()
     command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments]
-    try:
-        worked = subprocess.run(command, check=False, timeout=seconds).returncode == 0
-    except subprocess.TimeoutExpired:
-        worked = False
+    with subprocess.Popen(command) as child:
+        try:
+            worked = child.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            worked = False
+            _end(child)
     told = "done" if worked else "FAILED"
     print(f"-- {' '.join((module, *arguments))}: {told} after {time.perf_counter() - start:.0f} s", flush=True)
     return worked
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process, politely first: it may have started others."""
+    child.terminate()
+    try:
+        child.wait(POLITE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 @contextmanager

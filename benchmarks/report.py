@@ -22,7 +22,9 @@ from benchmarks.tables import number, table
 DOCS = RESULTS if "BENCHMARK_RESULTS" in os.environ else Path(__file__).parents[1] / "docs"
 """Where the page goes: of a trial, beside its results."""
 METHOD = Path(__file__).parents[1] / "docs" / "method.md"
-FILES = ("kernels", "models", "main_job", "overhead", "formats", "ranges", "agreement", "modelopt")
+FILES = (
+    "kernels", "models", "main_job", "overhead", "formats", "ranges", "mapping", "agreement", "searching", "modelopt",
+)  # fmt: skip
 TITLES = {
     "kernels": "Kernels",
     "models": "Whole models",
@@ -30,7 +32,9 @@ TITLES = {
     "formats": "Rounding and calibration",
     "ranges": "Ranges of every tensor in one pass",
     "overhead": "Overhead of a plan",
+    "mapping": "What the predicted map takes, on transformers of 6, 12 and 24 layers",
     "agreement": "The predicted map against brute force",
+    "searching": "The search, in a made-up problem and on the bundled models",
     "modelopt": "The predicted map against AutoQuantize of modelopt",
 }
 INTRO = """# Benchmarks

@@ -1,13 +1,16 @@
 """Pages for visitors: how soon a warm and a cold one is usable, six visitors at once, what each holds, when it is gone.
 
-Effects: a server, a browser, the clock.
+What becomes of a page whose kernel or server is killed is in :mod:`benchmarks.ending`. Effects: a server, a browser,
+the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -20,26 +23,42 @@ import psutil
 from playwright.async_api import Browser, Page, async_playwright, expect
 from playwright.sync_api import sync_playwright
 
+from benchmarks import ending
 from benchmarks.children import own_store
 from benchmarks.record import spread, tell
-from tests.browser.driving import BROWSERS, FLAGS, READY, launch, open_in_voila, serving, visit
+from tests.browser.driving import BROWSERS, FLAGS, READY, launch, leave, open_in_voila, serving, visit
 
 VISITORS = 6
 OPENINGS = 5
 COLD_OPENINGS = 3
-IDLE_SECONDS = 20
-CULLED_WITHIN = IDLE_SECONDS * 2
+IDLE_SECONDS = 45
+STIR_SECONDS = 10
+"""A visitor who has finished says something so often, until the last one has: all are counted together."""
+REST_SECONDS = 12.0
+"""An idle page gives its memory back after five seconds."""
+LEFT_WITHIN = 30
+REST_WITHIN_MS = 60_000
+CULLED_WITHIN = IDLE_SECONDS * 1.2 + 30
 """The idle time, the pause between two looks (a fifth of it), and what a kernel takes to end on a busy machine."""
-QUIET_PERCENT = 20
-PATIENCE_MS = 180_000
+QUIET_PERCENT, QUIET_WITHIN = 20, 20
+PATIENCE_MS = 300_000
 OPS = [f"blocks.{block}.mlp.{part}/linear" for block in range(3) for part in ("fc1", "fc2")]
 """Each visitor's own choice, by which sessions can be told apart."""
 KERNEL = "widgets.serve.kernel"
 
 
 def main() -> None:
-    """Measure each part (or those named on the command line: warm, cold, six) on servers of their own."""
-    parts = {"warm": _warm, "cold": _cold, "six": _six}
+    """Measure each part (or those named on the command line) on servers of their own."""
+    parts = {
+        "warm": _warm,
+        "cold": _cold,
+        "six": _six,
+        "kernel": ending.kernel,
+        "server": ending.server,
+        "hosts": ending.hosts,
+    }
+    # Told to stop, a part ends the servers that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     with own_store():
         for name in sys.argv[1:] or parts:
             parts[name]()
@@ -67,9 +86,8 @@ def _tell_openings(name: str, address: str, times: int, bar: float, ready: Calla
             start = time.perf_counter()
             open_in_voila(page, address)
             took.append(time.perf_counter() - start)
-            page.close(run_before_unload=True)
-            page.context.close()
-            _until(lambda: _health(address)["visitors"] == 0)
+            leave(page)
+            _until(lambda: _health(address)["visitors"] == 0, LEFT_WITHIN)
         browser.close()
     figures = spread(took)
     tell(name, figures["median"], "s", f"median <= {bar:g}", figures["median"] <= bar, **figures)
@@ -98,21 +116,44 @@ async def _visit_together(address: str) -> tuple[int, list[float], int, int, lis
         browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         errors: list[str] = []
         pages = [await _fresh(browser, errors) for _ in range(VISITORS)]
-        took = [await _golden_path(pages[0], address, OPS[0])]
-        alone = _memory()
-        rest = await asyncio.gather(
-            *(_golden_path(page, address, op) for page, op in zip(pages[1:], OPS[1:], strict=True)),
-            return_exceptions=True,
-        )
-        errors += [f"{type(end).__name__}: {end}"[:300] for end in rest if isinstance(end, BaseException)]
-        took += [end for end in rest if isinstance(end, float)]
-        together = _memory()
+        ends = await _together(pages[:1], address, OPS[:1])
+        alone = await _memory(pages[:1])
+        stirring = asyncio.create_task(_stir(pages[0]))
+        ends += await _together(pages[1:], address, OPS[1:])
+        stirring.cancel()
+        errors += [f"{type(end).__name__}: {end}"[:300] for end in ends if isinstance(end, BaseException)]
+        took = [end for end in ends if isinstance(end, float)]
+        together = await _memory(pages)
         isolated = [await _chosen(page) for page in pages] == [{op} for op in OPS]
         # Without the page's goodbye: only the idle time ends these kernels.
         for page in pages:
             await page.context.close()
         await browser.close()
         return len(took), took, alone, together, errors, isolated
+
+
+async def _together(pages: list[Page], address: str, ops: list[str]) -> list[float | BaseException]:
+    """What came of each visitor's golden path: the seconds it took, or what went wrong; who is done waits for all."""
+    stirring: list[asyncio.Task[None]] = []
+
+    async def visitor(page: Page, op: str) -> float:
+        seconds = await asyncio.wait_for(_golden_path(page, address, op), PATIENCE_MS / 1000)
+        stirring.append(asyncio.create_task(_stir(page)))
+        return seconds
+
+    paths = [visitor(page, op) for page, op in zip(pages, ops, strict=True)]
+    ends = list(await asyncio.gather(*paths, return_exceptions=True))
+    for each in stirring:
+        each.cancel()
+    return ends
+
+
+async def _stir(page: Page) -> None:
+    """Say something to the kernel now and then, as a person does who reads the page; nothing is computed for it."""
+    while True:
+        for text in ("mlp", ""):
+            await page.get_by_test_id("filter").fill(text)
+            await asyncio.sleep(STIR_SECONDS)
 
 
 async def _fresh(browser: Browser, errors: list[str]) -> Page:
@@ -122,12 +163,20 @@ async def _fresh(browser: Browser, errors: list[str]) -> Page:
 
 
 async def _golden_path(page: Page, address: str, op: str) -> float:
-    """Open the page, choose INT8 for an op, see its measured numbers, undo and redo; return the seconds it took."""
+    """Open the page, choose INT8 for an op, see its measured numbers and the map's colours, search, undo and redo.
+
+    Returns the seconds it took.
+    """
     start = time.perf_counter()
     await page.goto(address, timeout=PATIENCE_MS)
     await expect(page.locator(READY)).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_test_id(f"cell:{op}:int8").click(timeout=PATIENCE_MS)
     await _measured(page, op, chosen=True)
+    cost = re.compile(r"^[\d.]+(e-?\d+)?$")
+    await expect(page.get_by_test_id(f"cell:{op}:w8")).to_have_attribute("data-cost", cost, timeout=PATIENCE_MS)
+    await page.get_by_test_id(re.compile("^section:Search")).click(timeout=PATIENCE_MS)
+    await page.get_by_test_id("search-start").click(timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("search")).to_have_attribute("data-state", "ready", timeout=PATIENCE_MS)
     for step, chosen in (("undo", False), ("redo", True)):
         await page.get_by_test_id(step).click(timeout=PATIENCE_MS)
         await _measured(page, op, chosen=chosen)
@@ -159,9 +208,13 @@ def _kernels() -> list[psutil.Process]:
     return found
 
 
-def _memory() -> int:
+async def _memory(pages: list[Page]) -> int:
     """Proportional set size of all those kernels, in bytes, once they rest: shared pages count by their share."""
-    _until_quiet()
+    for page in pages:
+        with suppress(AssertionError):  # where a visitor was stopped, the others are counted all the same
+            progress = page.get_by_test_id("job-progress")
+            await expect(progress).to_have_attribute("data-state", "idle", timeout=REST_WITHIN_MS)
+    await asyncio.sleep(REST_SECONDS)
     return sum(process.memory_full_info().pss for process in _kernels())
 
 
@@ -177,7 +230,7 @@ def _until_warm(address: str) -> None:
 
 
 def _until_quiet() -> None:
-    _until(lambda: psutil.cpu_percent(interval=0.5) < QUIET_PERCENT, 60)
+    _until(lambda: psutil.cpu_percent(interval=0.5) < QUIET_PERCENT, QUIET_WITHIN)
 
 
 def _until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
