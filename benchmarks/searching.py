@@ -27,7 +27,7 @@ from explorer.session import Session
 
 MODELS = ("digits-vit", "digits-cnn", "adder-gpt")
 PRECISIONS = ("bf16", "fp16", "int8", "int8_static", "w8", "w4")
-BUDGETS, SECONDS = 10, 1.0
+BUDGETS, SECONDS = 10, 3.0
 FILE = "searching.jsonl"
 
 OPS = 500
