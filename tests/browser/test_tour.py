@@ -92,3 +92,20 @@ def test_the_tour_is_followed_to_its_end_and_taken_back(open_page: Open) -> None
     expect(page.get_by_test_id(name)).to_have_attribute("data-chosen", "true")
     page.keyboard.press("Escape")
     expect(recipe).to_be_visible()
+
+
+def test_a_word_that_slides_under_a_resting_pointer_says_nothing(open_page: Open) -> None:
+    """When the tour's offer goes, the page moves up by its height; what is then under the pointer was not asked."""
+    page = open_page("voila")
+    expect(page.get_by_test_id("tour-offer")).to_be_visible()
+    offer = page.get_by_test_id("tour-offer").bounding_box()
+    word = page.locator("[data-testid=delta-memory] .px-explained").bounding_box()
+    assert offer and word
+    tip = page.locator(".px-tip:visible", has_text="weights")
+    page.mouse.move(word["x"] + 5, word["y"] + 5 - offer["height"])
+    page.get_by_test_id("tour-later").evaluate("(button) => button.click()")
+    expect(page.get_by_test_id("tour-offer")).to_be_hidden()
+    page.wait_for_function("() => document.querySelector('[data-testid=delta-memory] .px-explained').matches(':hover')")
+    expect(tip).to_have_count(0)
+    page.mouse.move(word["x"] + 9, word["y"] + 5 - offer["height"])
+    expect(tip).to_have_count(1)

@@ -68,14 +68,16 @@ test("a recording does not promise to measure, and a strip that is not on show i
   const recorded = { ...FACTS, recorded: true, kind: "predicted" };
   assert.match(said(recorded, 1, 1), /not measured when the page was recorded/);
   assert.match(said({ ...recorded, recorded: false }, 1, 1), /turn from predicted to measured/);
-  assert.deepEqual([true, false].map((strip) => /strip/.test(said({ ...FACTS, strip }, 0, 0))), [true, false]);
+  assert.deepEqual([true, false].map((strip) => /band/.test(said({ ...FACTS, strip }, 0, 0))), [true, false]);
+  // On a machine that never saw this model the first number is measured before anything was predicted.
+  assert.doesNotMatch(said(FACTS, 1, 1), /predicted/);
 });
 
 test("every phase says something plain for every state of the page", () => {
   for (const more of [{}, { painted: false }, { kind: "predicted" }, { kind: "pending", casts: "0" }, { kind: "emulated", share: false }, { recorded: true, searched: true }]) {
     const facts = { ...FACTS, ...more };
     for (const phase of stepsFor(facts).flatMap((step) => step.phases)) {
-      assert.match(phase.text(facts), /^[A-Z].{40,500}[.]$/);
+      assert.match(phase.text(facts), /^[A-Z].{40,500}[.]$/s);
       if (phase.done) assert.match(phase.todo(facts), /^[A-Z].{8,90}[.]$/);
     }
   }

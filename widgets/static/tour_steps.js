@@ -7,26 +7,27 @@
  * facts: {recorded, hash, entry: {hash, budget}, start, painted, strip, op, precision, preset, kind, casts, castsOpen, searchOpen,
  * searched, searching, budget, historyOpen, share}: what is on the page now, and `entry` what was there when the step began.
  */
-const STRIP = "Its strip shows its range: how many values lie at each power of two, before a band of what its format can hold. ";
+const STRIP = "The grey shape is the range of its values, small ones on the left; the tinted band behind it is what its format can hold.\n";
 const map = {
   name: "map", title: "The map: every op in every precision",
   phases: [
     {
       at: "row",
-      text: ({ painted, strip }) => `A row is one op of the model, in order of execution. ${strip ? STRIP : ""}`
-        + `${strip ? "Then a" : "It has a"} cell for each precision: the more it stands out, the more it would change the model\u2019s answers. A frame is the choice, hatching means that this machine can only emulate it.`
-        + (painted ? "" : " The colours are being worked out now."),
+      text: ({ painted, strip }) => `A row is one op of the model, in the order in which they run.\n${strip ? STRIP : ""}`
+        + "Then comes a cell for each precision: the more it stands out, the more it would change the model\u2019s answers. The ring is what is chosen now; a hatched one has no kernel on this machine and is emulated."
+        + (painted ? "" : "\nThe colours are being worked out now."),
     },
   ],
 };
 
 const moved = (facts) => facts.hash !== facts.entry.hash;
+const ABOUT = "This number says how far the model\u2019s answers moved from those in FP32: 0 is not at all.\n";
 const NOW = {
-  predicted: "The cost is there at once, predicted from the map. Meanwhile the recipe runs on the data: watch the tag turn from predicted to measured.",
-  pending: "The recipe runs on the data now: the number comes, with how sure it is.",
-  emulated: "First predicted, then computed on the data. The tag says emulated: the number is right, but no kernel of this machine has this precision, so it has no speed.",
-  recorded: "This number was recorded, with n samples; the tag above each number says how it is known.",
-  measured: "First predicted, within milliseconds; then measured on the data, with n samples and an interval. The tag always says which of them you see.",
+  predicted: `${ABOUT}It is there at once, predicted from the map. Meanwhile the recipe runs on the data: watch the tag turn from predicted to measured.`,
+  pending: `${ABOUT}The recipe runs on the data now: the number comes, with how sure it is.`,
+  emulated: `${ABOUT}The tag says emulated: the number is right, but this machine has no kernel for this precision, so there is no speed.`,
+  recorded: `${ABOUT}It was recorded: n is how many samples it comes from. The tag above each number says how it is known.`,
+  measured: `${ABOUT}It was measured on the data: n is how many samples it comes from, and 95 % names the interval in which the true value most likely lies. The tag above each number says how it is known.`,
 };
 
 const choose = {
@@ -57,13 +58,13 @@ const casts = {
     },
     {
       at: "castsList",
-      text: ({ casts: count }) => `${count === "0" ? "This recipe needs no cast." : `This recipe needs ${count === "1" ? "1 cast" : `${count} casts`}: a line says between which ops, how many bytes and how long.`} Below stands which toggles would spare casts: precisions pay in runs of neighbours.`,
+      text: ({ casts: count }) => `${count === "0" ? "This recipe needs no cast." : `This recipe needs ${count === "1" ? "1 cast" : `${count} casts`}: a line says between which ops, how many bytes and how long.`}\nBelow it stand the changes that would spare casts. Neighbours in one precision need none between them.`,
     },
   ],
 };
 
 const drag = {
-  at: "slider", text: () => "The slider is a budget. For each position the search knows the recipe that harms least, from the map and the measured times.",
+  at: "slider", text: () => "The slider is a budget: the most that a recipe may take. For each position the search has the recipe that changes the answers least.",
   todo: () => "Drag the budget, or press an arrow key on it.", show: "drag", done: ({ budget, entry }) => budget !== "" && entry.budget !== "" && budget !== entry.budget,
 };
 const openSearch = {
