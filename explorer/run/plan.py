@@ -40,11 +40,18 @@ class Step:
 
     @cached_property
     def key(self) -> str:
-        """What makes two steps cost the same time: kind, kernel, shapes."""
-        shapes = ",".join("x".join(map(str, self.site.shapes[n])) for n in self.op.refs if n in self.site.shapes)
+        """What makes two steps cost the same time: kind, kernel, the shapes of what flows in and of weights, settings."""
+        shapes = ",".join(
+            "x".join(map(str, shape)) for name in self.op.refs if (shape := self._shape(name)) is not None
+        )
         name = self.kernel.name if self.kernel else "torch"
         fixed = [str(a) for a in self.op.args if isinstance(a, (int, float, list))]
+        fixed += [f"{key}={a}" for key, a in self.op.kwargs.items() if isinstance(a, (int, float, list))]
         return f"{self.op.kind}|{name}|{shapes}|{','.join(fixed)}"
+
+    def _shape(self, name: str) -> tuple[int, ...] | None:
+        constant = self.site.constants.get(name)
+        return self.site.shapes.get(name) if constant is None else tuple(constant.shape)
 
 
 @dataclass(frozen=True)

@@ -373,3 +373,14 @@ def test_packed_weights_are_kept_within_a_budget(vit_bench: Any) -> None:
             lowered = lower(plan, small)
             assert small.bytes <= small.budget_bytes
             assert torch.equal(lowered(*vit_bench.inputs), vit_bench.run(plan.recipe))
+
+
+def test_layers_of_other_weights_have_times_of_their_own(vit_bench: Any) -> None:
+    """Three products of the same input cost 1, 3 and 4 times the work; two of the same shapes share a time."""
+    keys = keys_of(vit_bench.planner.plan(vit_bench.recipe()))
+    linears = {op: key for op, key in keys.items() if op.endswith(("qkv/linear", "proj/linear", "fc1/linear"))}
+    per_block = {op.split(".", 2)[1]: op for op in linears}
+    assert len(per_block) > 1
+    first, second = ([key for op, key in linears.items() if op.startswith(f"blocks.{block}.")] for block in ("0", "1"))
+    assert len(set(first)) == 3
+    assert first == second
