@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,6 +165,11 @@ def weight_scheme_of(name: str) -> Scheme:
     scheme = PRECISIONS[name].weight
     assert scheme is not None
     return scheme
+
+
+def names_of(precisions: Iterable[str]) -> tuple[str, ...]:
+    """Return the names asked for, each once; a bare name counts as a list of one."""
+    return tuple(dict.fromkeys((precisions,) if isinstance(precisions, str) else precisions))
 
 
 def find_precision(name: str, table: dict[str, Precision] | None = None) -> Precision:

@@ -15,6 +15,7 @@ from explorer.errors import SelectionError
 from explorer.latency import Latency, LatencyTable
 from explorer.ledger import Trial
 from explorer.measure import Quality
+from explorer.precision import names_of
 from explorer.predict import PROBES, Band, MapStore, Measured, PredictedMap, Price, Pricer
 from explorer.progress import Progress, terminal_progress
 from explorer.recipe import Recipe, Where, build_presets
@@ -97,7 +98,7 @@ class Searches(Analyses):
         another precision runs that one, a call after :class:`Cancelled` goes on where the other stopped, and what was
         found in an earlier session is read from disk.
         """
-        names = tuple(dict.fromkeys(precisions or self.precisions))
+        names = names_of(precisions or self.precisions)
 
         def keep(found: PredictedMap) -> None:
             self._map = found
@@ -130,12 +131,14 @@ class Searches(Analyses):
         ``of="kv"``: of keeping the keys or the values of each attention in a format instead, with one scale per token
         as a cache of them has, all emulated: ``<attention op>:k`` and ``:v`` x format. Empty without attention ops.
         """
+        if of not in ("ops", "kv"):
+            raise SelectionError(f"map of={of!r}", "there is no such map", "of='ops' or of='kv'")
         if of == "kv":
-            formats = predict.KV_FORMATS if precisions is None else tuple(precisions)
+            formats = predict.KV_FORMATS if precisions is None else names_of(precisions)
             with terminal_progress(progress) as report:
                 like = predict.Ask((), probes)
                 return predict.predict_kv(self.subject, formats, Extent(n, report, cancel), like).table()
-        names = tuple(dict.fromkeys(precisions or self.precisions))
+        names = names_of(precisions or self.precisions)
         return self.predicted_map(names, probes, n, progress=progress, cancel=cancel).only(names).table()
 
     def price(self, recipe: Recipe | None = None) -> Price | None:
@@ -177,7 +180,7 @@ class Searches(Analyses):
         ``dask.distributed`` Client. ``partial`` gets the table so far. What was measured is used by :meth:`price` from
         now on. Raises :class:`explorer.sweep.SweepLost`, with what was measured, where workers are gone.
         """
-        names = tuple(dict.fromkeys(precisions or self.precisions))
+        names = names_of(precisions or self.precisions)
         cells = choose_cells(self.subject, names, ops)
         if only is not None:
             ambiguous = self._ambiguous(only)
@@ -239,7 +242,7 @@ class Searches(Analyses):
         (default the session's columns); those that the map lacks are predicted first. Raises :class:`RecipeError`
         where constraints contradict each other or nothing is possible within the limit, with the least that is.
         """
-        names = tuple(dict.fromkeys(precisions or self.precisions))
+        names = names_of(precisions or self.precisions)
         goal = Goal(objective, budget, max_cost, names, constraints or Constraints())
         with terminal_progress(progress) as report:
             if self._map is None or not set(names) <= set(self._map.precisions):

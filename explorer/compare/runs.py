@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
 
 from explorer.compare.items import MASK, Batch, floats_in, without_masks
 from explorer.compare.metrics import PairError, merge_all
-from explorer.errors import Cancelled
+from explorer.errors import Cancelled, DataError
 from explorer.kernels import CARRIERS
 from explorer.measure import divergence
 from explorer.progress import Progress
@@ -29,6 +30,10 @@ class Extent:
     n: int | None = None
     progress: Progress | None = None
     cancel: Any = None
+
+    def __post_init__(self) -> None:
+        if self.n is not None and (not isinstance(self.n, Integral) or self.n < 1):
+            raise DataError(f"look at n={self.n!r} samples", "it is no whole number from 1 on", "n=64, or None for all")
 
     def or_first(self) -> Extent:
         """The same, but the first :data:`FIRST` samples where no number was asked for."""

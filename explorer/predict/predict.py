@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from numbers import Integral
 
 import numpy as np
 
 from explorer.compare.runs import Extent, each_batch
+from explorer.errors import DataError
 from explorer.precision import find_precision
 from explorer.predict.keep import MapStore, fingerprint_of
 from explorer.predict.probes import seed_of
@@ -36,6 +38,10 @@ class Ask:
     probes: int = PROBES
     contract: Contract = signed
     budget_bytes: float = BUDGET
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.probes, Integral) or self.probes < 1:
+            raise DataError(f"predict with probes={self.probes!r}", "it is no whole number from 1 on", "probes=4")
 
 
 def predict_map(

@@ -10,7 +10,7 @@ from typing import Literal
 from explorer.errors import RecipeError
 from explorer.formats import Scheme, find_format
 from explorer.graph import ModelGraph, Op
-from explorer.precision import Precision, find_precision
+from explorer.precision import Precision, find_precision, names_of
 from explorer.recipe import Where, select
 
 BY_INPUT = "by input"
@@ -43,6 +43,7 @@ def restrict(graph: ModelGraph, options: Options, constraints: Constraints) -> O
     :class:`PrecisionError` for what names no op or no precision.
     """
     for where, names in constraints.allowed.items():
+        names = names_of(names)
         allowed = {find_precision(name).name for name in names}
         options = _keep(graph, options, where, allowed.__contains__, f"allow only {', '.join(names)}")
     for where, name in constraints.at_least.items():
@@ -61,7 +62,7 @@ def find_ties(graph: ModelGraph, constraints: Constraints, options: Options) -> 
     tied = constraints.tied
     if isinstance(tied, str) and tied != BY_INPUT:
         raise RecipeError(f"tie ops {tied!r}", "that is no way to find groups", f"{BY_INPUT!r}, or groups of ops")
-    given = ties_by_input(graph) if isinstance(tied, str) else tuple(select(graph, where) for where in tied)
+    given = ties_by_input(graph) if isinstance(tied, str) else tuple(_given(graph, where) for where in tied)
     groups = [*given, *_uniform(graph, constraints.uniform)]
     found = tuple(group for group in (tuple(op for op in each if op in options) for each in groups) if len(group) > 1)
     for group in found:
@@ -69,6 +70,14 @@ def find_ties(graph: ModelGraph, constraints: Constraints, options: Options) -> 
             words = "; ".join(f"{op!r} may take {', '.join(options[op])}" for op in group[:3])
             raise RecipeError(f"tie {len(group)} ops together", f"they have no precision in common: {words}", LOOSEN)
     return found
+
+
+def _given(graph: ModelGraph, where: Where) -> tuple[str, ...]:
+    """The ops of a group that was named; one alone is a group whose brackets were forgotten."""
+    ops = tuple(select(graph, where))
+    if len(ops) < 2:
+        raise RecipeError(f"tie {where!r}", "a group of one op ties nothing", "groups of ops: tied=((one, other),)")
+    return ops
 
 
 LOOSEN = "loosening one of the constraints on them"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Protocol
 
 import pandas as pd
 
-from explorer.errors import Cancelled, ExplorerError
+from explorer.errors import Cancelled, ExplorerError, RecipeError
 from explorer.latency import Latency
 from explorer.measure import Quality
 from explorer.predict.price import Price
@@ -75,6 +77,8 @@ class Frontier:
         verified, what was measured within the budget takes its place where it is better. Raises :class:`RecipeError`
         where nothing is possible under it, with the least that is.
         """
+        if not isinstance(budget, Real) or math.isnan(budget):
+            raise RecipeError(f"find a recipe within {budget!r}", "it is no number", f"a number of {self.unit}")
         known = (each for each in self.proposals if each.amount(self.objective) <= budget)
         found = min((self.solver.at(budget), *known), key=lambda each: each.price.cost)
         if self.rivals is None:
@@ -109,6 +113,8 @@ class Frontier:
         """
         if self.meters is None:
             raise ExplorerError("verify a frontier", "nothing measures here", "a frontier that s.search() returned")
+        if k is not None and k < 1:
+            raise RecipeError(f"verify {k} proposals", "there is nothing to measure", "1 or more, or None for all")
         frontier, meters = self, self.meters
         places = [("proposals", place) for place in spread(len(self.proposals), k)]
         places += [("baselines", place) for place in range(len(self.baselines)) if baselines]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal
 
 from explorer.errors import RecipeError
@@ -46,10 +47,13 @@ class Goal:
                 "search with a budget and a max_cost", "either one leaves the other to be found", "one of both"
             )
         for name, limit in (("budget", self.budget), ("max_cost", self.max_cost)):
-            if limit is not None and not 0 <= limit < math.inf:
+            if limit is not None and not (isinstance(limit, Real) and 0 <= limit < math.inf):
                 raise RecipeError(
                     f"search with {name}={limit!r}", "it is no finite number from 0 on", "a positive number"
                 )
+        if not isinstance(self.constraints, Constraints):
+            found = f"they are a {type(self.constraints).__name__}"
+            raise RecipeError("search under constraints", found, "Constraints(locked={...}, ...) of explorer.search")
 
     @property
     def unit(self) -> str:

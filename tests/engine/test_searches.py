@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import explorer as px
-from explorer.errors import SelectionError
+from explorer.errors import DataError, ExplorerError, RecipeError, SelectionError
 from explorer.search import Constraints
 from tests.engine.conftest import build_vit, vit_data
 
@@ -76,6 +78,38 @@ def test_what_was_swept_is_known_from_then_on(session: px.Session) -> None:
     price = session.price(session.subject.baseline.recipe.with_precision([op], "int8", "test"))
     assert price is not None and price.cost == pytest.approx(swept.loc[op, "int8"], rel=1e-5)
     assert session.sweep(precisions=["int8"], n=8, only="ambiguous").notna().sum().sum() < swept.size * len(predicted)
+
+
+def test_one_precision_may_be_named_alone(session: px.Session) -> None:
+    assert session.map("int8").equals(session.map(["int8"]))
+    assert session.sweep("kind:linear", "int8", n=8).equals(session.sweep("kind:linear", ["int8"], n=8))
+    allowed = Constraints(allowed={"*": "bf16"})
+    assert set(session.search("bits", max_cost=1.0, constraints=allowed).proposals[0].recipe.counts) == {"bf16"}
+
+
+WRONG: list[tuple[Callable[[Any], Any], type[ExplorerError], str]] = [
+    (lambda s: s.map(n=0), DataError, "whole number from 1"),
+    (lambda s: s.map(n=2.5), DataError, "whole number from 1"),
+    (lambda s: s.map(probes=0), DataError, "probes=4"),
+    (lambda s: s.map(probes=2.5), DataError, "probes=4"),
+    (lambda s: s.map(of="weights"), SelectionError, "of='kv'"),
+    (lambda s: s.sweep("kind:linear", ["int8"], n=0), DataError, "whole number from 1"),
+    (lambda s: s.search(budget="1 ms"), RecipeError, "finite number"),
+    (lambda s: s.search("bits", constraints={"locked": {}}), RecipeError, "they are a dict"),
+    (lambda s: s.search("bits", constraints=Constraints(tied=(s.ops.index[0],))), RecipeError, "one op ties nothing"),
+    (lambda s: s.search("bits", max_cost=1.0).at(float("nan")), RecipeError, "no number"),
+    (lambda s: s.search("bits", max_cost=1.0).at("8"), RecipeError, "no number"),
+    (lambda s: s.search("bits", max_cost=1.0).verify(k=0), RecipeError, "nothing to measure"),
+]
+
+
+@pytest.mark.parametrize(("ask", "error", "words"), WRONG)
+def test_what_cannot_be_asked_is_told(
+    session: px.Session, ask: Callable[[Any], Any], error: type[ExplorerError], words: str
+) -> None:
+    session.map()
+    with pytest.raises(error, match=words):
+        ask(session)
 
 
 def test_interactions_are_of_the_strongest_pairs_first(session: px.Session) -> None:
