@@ -41,7 +41,7 @@ REST_WITHIN_MS = 60_000
 CULLED_WITHIN = IDLE_SECONDS * 1.2 + 30
 """The idle time, the pause between two looks (a fifth of it), and what a kernel takes to end on a busy machine."""
 QUIET_PERCENT, QUIET_WITHIN = 20, 20
-PATIENCE_MS = 300_000
+PATIENCE_MS = 600_000
 OPS = [f"blocks.{block}.mlp.{part}/linear" for block in range(3) for part in ("fc1", "fc2")]
 """Each visitor's own choice, by which sessions can be told apart."""
 KERNEL = "widgets.serve.kernel"

@@ -149,6 +149,8 @@ class PageState:
         self.answers.forget()
         self.answers.turn_to(shown.recipe.hash)
         self._recall()
+        if self.loading.limits.served:
+            limits.spare_collector()
         everything = "model recipe measured ranges map search frontier selection filter message job"
         self.changed(*everything.split())
 
@@ -332,9 +334,9 @@ class PageState:
 
     def _rest(self) -> None:
         """Gives back what an idle page does not use; a visitor's also what only makes the next click quicker."""
-        if self.loading.limits.served and hasattr(self.session, "rest"):
+        if (served := self.loading.limits.served) and hasattr(self.session, "rest"):
             self.session.rest()
-        limits.give_back_memory()
+        limits.give_back_memory(collect=served)
 
     def wait(self, timeout: float = 60.0) -> bool:
         """Blocks until the worker is idle; for scripts and tests."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-import psutil
 import pytest
-import torch
 
 from explorer import cli, limits, serving
 from explorer.errors import DataError, ExplorerError
@@ -72,14 +72,45 @@ def test_uploads_that_are_taken() -> None:
     assert limits.check_upload("x.npz", most, limits.VISITOR) == ".npz"
 
 
+GAPS = """
+import psutil, torch
+from explorer import limits
+
+me, large = psutil.Process(), 25_000
+kept, gone = [], []
+for _ in range(500):  # small ones between large ones: a heap with gaps, as a map leaves it
+    gone.append(torch.ones(large))
+    kept.append(torch.ones(200))
+del gone
+before = me.memory_info().rss
+limits.give_back_memory()
+assert before - me.memory_info().rss > 500 * 4 * large / 2, "half of the gaps at least"
+assert all(bool((each == 1).all()) for each in kept)
+"""
+
+
 def test_what_the_allocator_holds_and_nothing_uses_goes_back_to_the_machine() -> None:
-    me, large = psutil.Process(), 25_000
-    kept, gone = [], []
-    for _ in range(500):  # small ones between large ones: a heap with gaps, as a map leaves it
-        gone.append(torch.ones(large))
-        kept.append(torch.ones(200))
-    del gone
-    before = me.memory_info().rss
-    limits.give_back_memory()
-    assert before - me.memory_info().rss > 500 * 4 * large / 2, "half of the gaps at least"
-    assert all(bool((each == 1).all()) for each in kept)
+    """In a process of its own: what other tests left in the heap decides where the tensors lie."""
+    subprocess.run([sys.executable, "-c", GAPS], check=True)
+
+
+def test_what_is_held_is_left_out_of_searches_for_garbage() -> None:
+    """In a process of its own, for it is a setting of the whole interpreter; garbage of before is found at rest."""
+    words = """
+import gc, weakref
+from explorer import limits
+
+class Held: pass
+
+one = Held()
+one.me, seen = one, weakref.ref(one)
+limits.spare_collector()
+assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
+del one
+gc.collect()
+assert seen() is not None, "left out"
+limits.give_back_memory(collect=True)
+assert seen() is None, "found at rest"
+assert gc.get_freeze_count() > 10_000
+"""
+    subprocess.run([sys.executable, "-c", words], check=True)

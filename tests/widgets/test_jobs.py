@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -189,3 +190,45 @@ def test_work_waits_for_a_core_behind_what_answers(jobs: Jobs, ends: Ends) -> No
     assert jobs.wait(5)
     assert seen == [min(mine + BEHIND, 19), mine]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
+
+
+def test_a_click_s_answer_goes_ahead_of_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a page the worker starts a moment after the click; what is replaced or cancelled by then never starts."""
+    monkeypatch.setattr("widgets.jobs.SETTLE_S", 0.2)
+
+    async def on_a_page() -> tuple[list[str], float]:
+        ran: list[str] = []
+        over = asyncio.Event()
+        jobs = Jobs(MainLoop(), lambda task, error: over.set())
+        jobs.submit("one", lambda task: ran.append("one"))
+        jobs.submit("two", lambda task: ran.append("two"))
+        assert jobs.cancel()
+        start = time.monotonic()
+        jobs.submit("three", lambda task: ran.append("three"))
+        await asyncio.wait_for(over.wait(), 5)
+        return ran, time.monotonic() - start
+
+    ran, took = asyncio.run(on_a_page())
+    assert ran == ["three"]
+    assert took >= 0.2
+
+
+def test_what_follows_a_finished_task_starts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("widgets.jobs.SETTLE_S", 0.5)
+
+    async def on_a_page() -> float:
+        started: list[float] = []
+        over = asyncio.Event()
+
+        def done(task: Task, error: Exception | None) -> None:
+            if len(started) < 3:
+                jobs.submit("next", lambda task: started.append(time.monotonic()))
+            else:
+                over.set()
+
+        jobs = Jobs(MainLoop(), done)
+        jobs.submit("first", lambda task: started.append(time.monotonic()))
+        await asyncio.wait_for(over.wait(), 5)
+        return started[-1] - started[0]
+
+    assert asyncio.run(on_a_page()) < 0.5
