@@ -121,6 +121,8 @@ class Jobs:
         self._wake = threading.Condition()
         self._waiting: tuple[Task, Callable[[Task], None]] | None = None
         self._running: Task | None = None
+        self._telling = False
+        """Whether the end of a task is being told: what is asked for meanwhile follows it, and no click."""
         self._thread: threading.Thread | None = None
 
     def submit(
@@ -129,8 +131,7 @@ class Jobs:
         """Asks for ``work(task)`` in the worker; returns its task at once. ``key``: what it is, for ``busy_with``."""
         task = Task(name, self._main, key, then)
         with self._wake:
-            follows = self._running is not None and self._running.ended
-            if self._main.answers and not follows:
+            if self._main.answers and not self._telling:
                 task.not_before = time.monotonic() + SETTLE_S
             if self._running:
                 self._running.cancel.set()
@@ -184,10 +185,17 @@ class Jobs:
             task, work = self._next()
             error = _run_within(self._limit_s, task, work)
             task.ended = True
-            self._main.call(lambda task=task, error=error: self._done(task, error))  # type: ignore[misc]
+            self._main.call(lambda task=task, error=error: self._tell(task, error))  # type: ignore[misc]
             with self._wake:
                 self._running = None
                 self._wake.notify_all()
+
+    def _tell(self, task: Task, error: Exception | None) -> None:
+        self._telling = True
+        try:
+            self._done(task, error)
+        finally:
+            self._telling = False
 
     def _next(self) -> tuple[Task, Callable[[Task], None]]:
         """Waits for the next task, which runs from now on; rests once while it waits."""

@@ -40,7 +40,7 @@ class Step:
 
     @cached_property
     def key(self) -> str:
-        """What makes two steps cost the same time: kind, kernel, the shapes of what flows in and of weights, settings."""
+        """What makes two steps cost the same time: kind, kernel, shapes (of weights too), settings."""
         shapes = ",".join(
             "x".join(map(str, shape)) for name in self.op.refs if (shape := self._shape(name)) is not None
         )
