@@ -1,7 +1,9 @@
 """INT8 products on static codes through oneDNN's operators in torch: a weight packed once, UINT8 activations.
 
 oneDNN takes in the scales, the bias, a ReLU and the rounding to codes, each step rounded as our own epilogue has them:
-bit for bit, which is tried once on this CPU before any of it is offered (:func:`why_none`). Activations are always
+bit for bit, which is tried once on this CPU (:func:`rounds_as_ours`). Where it rounds otherwise (its loops for AMX
+multiply the two scales with each other first), it gives the sums alone, which are exact, and torch does the rest.
+Without exact sums nothing is offered (:func:`why_none`). Activations are always
 UINT8: signed ones take a reference loop thousands of times slower. Convolutions run channels-last, in and out.
 """
 
@@ -71,16 +73,17 @@ def build_linear(site: Site) -> Packed:
     scale, width = weight.scale.reshape(-1).contiguous(), product.weight.shape[0]
     packed = torch.ops.onednn.qlinear_prepack(weight.codes.contiguous(), [site.rows, product.weight.shape[1]])
     zeros, bias = torch.zeros(width, dtype=torch.int64), _bias(product)
+    scales, added = (scale, bias) if rounds_as_ours() else (torch.ones_like(scale), None)
 
     def multiply(codes: Tensor, x_scale: float, zero_point: int, end: _Ending) -> Tensor:
         rows = codes.reshape(-1, codes.shape[-1])
         out = torch.ops.onednn.qlinear_pointwise(
-            rows, x_scale, zero_point, packed, scale, zeros, bias, end.scale, end.zero_point, end.dtype,
+            rows, x_scale, zero_point, packed, scales, zeros, added, end.scale, end.zero_point, end.dtype,
             end.activation, [], "",
         )  # fmt: skip
         return out.reshape(*codes.shape[:-1], width)  # type: ignore[no-any-return]
 
-    return _packed(multiply, weight, bias)
+    return _packed(multiply, weight, bias, ())
 
 
 def build_conv(site: Site) -> Packed:
@@ -90,6 +93,7 @@ def build_conv(site: Site) -> Packed:
     assert settings is not None
     scale, bias = weight.scale.reshape(-1).contiguous(), _bias(product)
     zeros = torch.zeros(scale.numel(), dtype=torch.int64)
+    scales, added = (scale, bias) if rounds_as_ours() else (torch.ones_like(scale), None)
     places = [list(settings.stride), list(settings.padding), list(settings.dilation), settings.groups]
     shape = list(site.shapes[product.x])
     packed = torch.ops.onednn.qconv_prepack(weight.codes.contiguous(), torch.ones_like(scale), 1.0, 0, *places, shape)
@@ -98,15 +102,18 @@ def build_conv(site: Site) -> Packed:
 
     def multiply(codes: Tensor, x_scale: float, zero_point: int, end: _Ending) -> Tensor:
         return convolve(  # type: ignore[no-any-return]
-            codes.contiguous(memory_format=order), x_scale, zero_point, packed, scale, zeros, bias, *places, end.scale,
-            end.zero_point, end.dtype, end.activation, [], "",
+            codes.contiguous(memory_format=order), x_scale, zero_point, packed, scales, zeros, added, *places,
+            end.scale, end.zero_point, end.dtype, end.activation, [], "",
         )  # fmt: skip
 
-    return _packed(multiply, weight, bias)
+    return _packed(multiply, weight, bias, (1,) * (len(shape) - 2))
 
 
-def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None) -> Packed:
-    """The kernel of a product, with what oneDNN can do to its result."""
+def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None, after: tuple[int, ...]) -> Packed:
+    """The kernel of a product, with what oneDNN can do to its result; ``after``: a 1 for each dimension behind the
+    channels."""
+    whole = rounds_as_ours()
+    columns, shift = weight.scale.reshape(-1, *after), None if bias is None else bias.reshape(-1, *after)
     sound = bool(weight.scale.isfinite().all()) and (bias is None or bool(bias.isfinite().all()))
 
     def extend(post: Post) -> Callable[..., Any] | None:
@@ -118,6 +125,10 @@ def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None) -> Packe
     def _to_floats(end: _Ending) -> Callable[[Quantized], Tensor]:
         def run(x: Quantized) -> Tensor:
             scale, zero_point = _static(x)
+            if not whole:
+                out = multiply(x.codes, 1.0, zero_point, _Ending()).mul_(scale).mul_(columns)
+                out = out if shift is None else out.add_(shift)
+                return out.relu_() if end.activation == "relu" else out
             if end.activation == "relu" and not (sound and math.isfinite(scale)):
                 return multiply(x.codes, scale, zero_point, _Ending()).relu_()  # oneDNN's loses a NaN
             return multiply(x.codes, scale, zero_point, end)
@@ -130,7 +141,7 @@ def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None) -> Packe
 
         def run(x: Quantized) -> Quantized:
             x_scale, x_zero_point = _static(x)
-            if not (sound and math.isfinite(x_scale)):
+            if not (whole and sound and math.isfinite(x_scale)):
                 return quantize(_to_floats(end)(x), STATIC, scale, zero_point)
             codes = multiply(x.codes, x_scale, x_zero_point, coded)
             return Quantized(codes, scale, zero_point, STATIC, torch.float32)
@@ -185,24 +196,37 @@ def find_fault(what: str, is_right: Callable[[], bool]) -> str:
 def why_none() -> str:
     """Return why oneDNN's INT8 products cannot be used here, or nothing.
 
-    Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI, and whose scaled
-    sums fall between FP32 numbers: a CPU that adds or rounds otherwise is told from ours.
+    Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI. Few rows and
+    many, as oneDNN has loops of their own for either.
     """
-    return find_fault("INT8", _is_exact)
+    return find_fault("INT8", lambda: all(_is_exact(rows, scaled=False) for rows in TRIED))
 
 
-def _is_exact() -> bool:
-    codes = torch.arange(8 * 64).reshape(8, 64).mul(37).remainder(256).to(torch.uint8)
+@cache
+def rounds_as_ours() -> bool:
+    """Return whether oneDNN rounds each step of the epilogue as our twin does: sum, times the scale of the activations,
+    times that of the channel, plus bias. Tried once, on scaled sums that fall between FP32 numbers."""
+    return all(_is_exact(rows, scaled=True) for rows in TRIED)
+
+
+TRIED = (8, 64)
+
+
+def _is_exact(rows: int, *, scaled: bool, inputs: int = 256, outputs: int = 16) -> bool:
+    codes = torch.arange(rows * inputs).reshape(rows, inputs).mul(37).remainder(256).to(torch.uint8)
     codes[0] = 255
-    weight = torch.arange(16 * 64).reshape(16, 64).mul(29).remainder(255).sub(127).to(torch.int8)
-    weight[0], scale, bias = 127, torch.linspace(0.001, 0.02, 16), torch.linspace(-3, 3, 16)
-    zeros, no_words = torch.zeros(16, dtype=torch.int64), ("none", list[float](), "")
-    packed = torch.ops.onednn.qlinear_prepack(weight, [8, 64])
+    weight = torch.arange(outputs * inputs).reshape(outputs, inputs).mul(29).remainder(255).sub(127).to(torch.int8)
+    weight[0], scale, bias = 127, torch.ones(outputs), torch.zeros(outputs)
+    step = 0.0137 if scaled else 1.0
+    if scaled:
+        scale, bias = torch.linspace(0.001, 0.02, outputs), torch.linspace(-3, 3, outputs)
+    zeros, no_words = torch.zeros(outputs, dtype=torch.int64), ("none", list[float](), "")
+    packed = torch.ops.onednn.qlinear_prepack(weight, [rows, inputs])
     out = torch.ops.onednn.qlinear_pointwise(
-        codes, 0.0137, 77, packed, scale, zeros, bias, 1.0, 0, torch.float32, *no_words
+        codes, step, 77, packed, scale, zeros, bias, 1.0, 0, torch.float32, *no_words
     )
     sums = (codes.double() - 77) @ weight.double().t()
-    return torch.equal(out, sums.float() * torch.tensor(0.0137) * scale + bias)
+    return torch.equal(out, sums.float() * torch.tensor(step) * scale + bias)
 
 
 refuse_linear, refuse_conv = refusals("INT8", lambda: why_none())

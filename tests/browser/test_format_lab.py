@@ -119,9 +119,10 @@ def _sections(page: Page) -> None:
     expect(section).to_have_attribute("aria-expanded", "true")
     expect(page.locator(".px-promotion").first).to_be_visible()
     page.get_by_test_id("section:Add a long sum").click()
-    expect(page.get_by_test_id("sum-words")).to_contain_text("BF16 stands still after 276 terms", timeout=PAGE_MS)
-    expect(page.locator(".px-experiment .js-plotly-plot .scatterlayer .trace").nth(2)).to_be_visible(timeout=PAGE_MS)
-    _saves(page.locator(".px-section").filter(has_text="Add a long sum"))
+    lab = page.get_by_test_id("format-lab")  # the lesson below it shows a long sum of its own
+    expect(lab.get_by_test_id("sum-words")).to_contain_text("BF16 stands still after 276 terms", timeout=PAGE_MS)
+    expect(lab.locator(".px-experiment .js-plotly-plot .scatterlayer .trace").nth(2)).to_be_visible(timeout=PAGE_MS)
+    _saves(lab.locator(".px-section").filter(has_text="Add a long sum"))
 
 
 def _saves(section: Locator) -> None:
