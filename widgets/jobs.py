@@ -150,10 +150,13 @@ class Jobs:
         """Cancels what runs and what waits; True where there was something."""
         with self._wake:
             tasks = [task for task in (self._running, self._waiting[0] if self._waiting else None) if task]
-            self._waiting = None
+            for task in tasks:
+                task.cancel.set()
+            if self._running is not None and not self._running.ended:
+                self._waiting = None
+            elif self._waiting is not None:  # it never starts, and its end is told all the same
+                self._waiting[0].not_before = 0.0
             self._wake.notify_all()
-        for task in tasks:
-            task.cancel.set()
         return bool(tasks)
 
     def busy_with(self, key: Hashable) -> bool:
@@ -204,7 +207,7 @@ class Jobs:
             with self._wake:
                 if self._wake.wait_for(lambda: self._waiting is not None, patience):
                     self._settle()
-                    if self._waiting is None:  # cancelled meanwhile
+                    if self._waiting is None:
                         continue
                     (task, work), self._waiting = self._waiting, None
                     self._running = task
@@ -253,6 +256,8 @@ def _run_within(limit_s: float, task: Task, work: Callable[[Task], None]) -> Exc
 
 def _run(task: Task, work: Callable[[Task], None]) -> Exception | None:
     try:
+        if task.cancel.is_set():
+            raise px.Cancelled(task.name)
         work(task)
     except px.Cancelled as error:
         return error

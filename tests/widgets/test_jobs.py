@@ -199,7 +199,7 @@ def test_a_click_s_answer_goes_ahead_of_what_it_asks_for(monkeypatch: pytest.Mon
     async def on_a_page() -> tuple[list[str], float]:
         ran: list[str] = []
         over = asyncio.Event()
-        jobs = Jobs(MainLoop(), lambda task, error: over.set())
+        jobs = Jobs(MainLoop(), lambda task, error: error is None and over.set())
         jobs.submit("one", lambda task: ran.append("one"))
         jobs.submit("two", lambda task: ran.append("two"))
         assert jobs.cancel()
@@ -232,3 +232,20 @@ def test_what_follows_a_finished_task_starts_at_once(monkeypatch: pytest.MonkeyP
         return started[-1] - started[0]
 
     assert asyncio.run(on_a_page()) < 0.5
+
+
+def test_the_end_of_what_is_cancelled_before_it_starts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that says "cancelling" hears that it is over, also where the worker had not begun."""
+    monkeypatch.setattr("widgets.jobs.SETTLE_S", 30.0)
+
+    async def on_a_page() -> tuple[list[str], Exception | None]:
+        ran: list[str] = []
+        told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        jobs = Jobs(MainLoop(), lambda task, error: told.set_result(error))
+        jobs.submit("one", lambda task: ran.append("one"))
+        assert jobs.cancel()
+        return ran, await asyncio.wait_for(told, 5)
+
+    ran, error = asyncio.run(on_a_page())
+    assert ran == []
+    assert isinstance(error, px.Cancelled)
