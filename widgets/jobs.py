@@ -20,9 +20,6 @@ REST_S = 5.0
 """After so long without work the worker rests."""
 END_S = 5.0
 """How long a process that ends waits for what runs to notice."""
-SETTLE_S = 0.06
-"""How long the worker lets a click's answer go ahead before it starts on what the click asks to be measured: both would
-share cores and the interpreter's lock. What follows a finished task starts at once."""
 BEHIND = 5
 """How much less urgent the worker is than what answers clicks (a nice value). On busy cores a click was answered in
 17 ms instead of 37 (medians of turns that alternated); another 5 gained nothing more."""
@@ -83,7 +80,6 @@ class Task:
         self.name, self.key, self.then = name, key, then
         self.cancel = threading.Event()
         self.ended = False
-        self.not_before = 0.0
         self._main = main
         self._last: dict[str, float] = {}
 
@@ -121,8 +117,6 @@ class Jobs:
         self._wake = threading.Condition()
         self._waiting: tuple[Task, Callable[[Task], None]] | None = None
         self._running: Task | None = None
-        self._telling = False
-        """Whether the end of a task is being told: what is asked for meanwhile follows it, and no click."""
         self._thread: threading.Thread | None = None
 
     def submit(
@@ -131,8 +125,6 @@ class Jobs:
         """Asks for ``work(task)`` in the worker; returns its task at once. ``key``: what it is, for ``busy_with``."""
         task = Task(name, self._main, key, then)
         with self._wake:
-            if self._main.answers and not self._telling:
-                task.not_before = time.monotonic() + SETTLE_S
             if self._running:
                 self._running.cancel.set()
             if self._waiting:
@@ -150,13 +142,9 @@ class Jobs:
         """Cancels what runs and what waits; True where there was something."""
         with self._wake:
             tasks = [task for task in (self._running, self._waiting[0] if self._waiting else None) if task]
-            for task in tasks:
-                task.cancel.set()
-            if self._running is not None and not self._running.ended:
-                self._waiting = None
-            elif self._waiting is not None:  # it never starts, and its end is told all the same
-                self._waiting[0].not_before = 0.0
-            self._wake.notify_all()
+            self._waiting = None
+        for task in tasks:
+            task.cancel.set()
         return bool(tasks)
 
     def busy_with(self, key: Hashable) -> bool:
@@ -188,17 +176,10 @@ class Jobs:
             task, work = self._next()
             error = _run_within(self._limit_s, task, work)
             task.ended = True
-            self._main.call(lambda task=task, error=error: self._tell(task, error))  # type: ignore[misc]
+            self._main.call(lambda task=task, error=error: self._done(task, error))  # type: ignore[misc]
             with self._wake:
                 self._running = None
                 self._wake.notify_all()
-
-    def _tell(self, task: Task, error: Exception | None) -> None:
-        self._telling = True
-        try:
-            self._done(task, error)
-        finally:
-            self._telling = False
 
     def _next(self) -> tuple[Task, Callable[[Task], None]]:
         """Waits for the next task, which runs from now on; rests once while it waits."""
@@ -206,9 +187,7 @@ class Jobs:
         while True:
             with self._wake:
                 if self._wake.wait_for(lambda: self._waiting is not None, patience):
-                    self._settle()
-                    if self._waiting is None:
-                        continue
+                    assert self._waiting is not None
                     (task, work), self._waiting = self._waiting, None
                     self._running = task
                     return task, work
@@ -217,11 +196,6 @@ class Jobs:
                 self._rest()
             except Exception:  # the worker must outlive any failure
                 LOG.exception("the worker could not rest")
-
-    def _settle(self) -> None:
-        """Waits until the latest task may start, or none waits any more; the lock is held."""
-        while self._waiting is not None and (left := self._waiting[0].not_before - time.monotonic()) > 0:
-            self._wake.wait(left)
 
 
 def _stand_behind() -> None:
@@ -256,8 +230,6 @@ def _run_within(limit_s: float, task: Task, work: Callable[[Task], None]) -> Exc
 
 def _run(task: Task, work: Callable[[Task], None]) -> Exception | None:
     try:
-        if task.cancel.is_set():
-            raise px.Cancelled(task.name)
         work(task)
     except px.Cancelled as error:
         return error

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 
 import pytest
 
@@ -190,62 +189,3 @@ def test_work_waits_for_a_core_behind_what_answers(jobs: Jobs, ends: Ends) -> No
     assert jobs.wait(5)
     assert seen == [min(mine + BEHIND, 19), mine]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
-
-
-def test_a_click_s_answer_goes_ahead_of_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a page the worker starts a moment after the click; what is replaced or cancelled by then never starts."""
-    monkeypatch.setattr("widgets.jobs.SETTLE_S", 0.2)
-
-    async def on_a_page() -> tuple[list[str], float]:
-        ran: list[str] = []
-        over = asyncio.Event()
-        jobs = Jobs(MainLoop(), lambda task, error: error is None and over.set())
-        jobs.submit("one", lambda task: ran.append("one"))
-        jobs.submit("two", lambda task: ran.append("two"))
-        assert jobs.cancel()
-        start = time.monotonic()
-        jobs.submit("three", lambda task: ran.append("three"))
-        await asyncio.wait_for(over.wait(), 5)
-        return ran, time.monotonic() - start
-
-    ran, took = asyncio.run(on_a_page())
-    assert ran == ["three"]
-    assert took >= 0.2
-
-
-def test_what_follows_a_finished_task_starts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("widgets.jobs.SETTLE_S", 0.5)
-
-    async def on_a_page() -> float:
-        started: list[float] = []
-        over = asyncio.Event()
-
-        def done(task: Task, error: Exception | None) -> None:
-            if len(started) < 3:
-                jobs.submit("next", lambda task: started.append(time.monotonic()))
-            else:
-                over.set()
-
-        jobs = Jobs(MainLoop(), done)
-        jobs.submit("first", lambda task: started.append(time.monotonic()))
-        await asyncio.wait_for(over.wait(), 5)
-        return started[-1] - started[0]
-
-    assert asyncio.run(on_a_page()) < 0.5
-
-
-def test_the_end_of_what_is_cancelled_before_it_starts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that says "cancelling" hears that it is over, also where the worker had not begun."""
-    monkeypatch.setattr("widgets.jobs.SETTLE_S", 30.0)
-
-    async def on_a_page() -> tuple[list[str], Exception | None]:
-        ran: list[str] = []
-        told: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        jobs = Jobs(MainLoop(), lambda task, error: told.set_result(error))
-        jobs.submit("one", lambda task: ran.append("one"))
-        assert jobs.cancel()
-        return ran, await asyncio.wait_for(told, 5)
-
-    ran, error = asyncio.run(on_a_page())
-    assert ran == []
-    assert isinstance(error, px.Cancelled)
