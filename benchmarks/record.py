@@ -32,7 +32,7 @@ def note(name: str, value: float | None, unit: str, file: str, **more: Any) -> N
     A run of a ``part`` (by default the module that runs) takes the place of the one before in the report.
     """
     more.setdefault("part", Path(sys.argv[0]).stem)
-    line = {"name": name, "value": None if value is None else round(value, 4), "unit": unit, **more}
+    line = {"name": name, "value": None if value is None else _short(value), "unit": unit, **more}
     held = f"  {'met' if more['met'] else 'MISSED'}: {more['bar']}" if "bar" in more else ""
     print(f"{name}: {more.get('absent', 'absent') if value is None else f'{value:.5g} {unit}'}{held}", flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -52,11 +52,16 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     """Return median, 5 % and 95 % quantiles and n."""
     low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
     return {
-        "low": round(float(low), 4),
-        "median": round(float(middle), 4),
-        "high": round(float(high), 4),
+        "low": _short(low),
+        "median": _short(middle),
+        "high": _short(high),
         "n": len(values),
     }
+
+
+def _short(value: float) -> float:
+    """Eight significant digits: a cost of 1e-7 nats has as many as a time of a minute."""
+    return float(f"{value:.8g}")
 
 
 @cache
