@@ -32,6 +32,8 @@ from explorer.subject import Subject
 POINTS = 12
 """So many budgets a front has, evenly from the least that is possible to what FP32 uses."""
 MOST_PROFILED = 32
+WHOLES = 5
+"""For so many budgets over the front, what is found is also timed as a whole: see :mod:`explorer.search.wholes`."""
 RANDOM = 3
 """So many recipes are drawn at random for each budget; the best of them is shown."""
 
@@ -98,7 +100,8 @@ def make_searcher(
     times = CallTimes(subject.baseline, subject.kernels, subject.samples.batch(0), known.table)
     model = _measure_model(subject, options, times, progress, cancel)
     problem = model.problem(times, base)
-    return Searcher(subject, known.pricer, goal, problem, sizes, times, model, measuring=True, cancel=cancel)
+    searcher = Searcher(subject, known.pricer, goal, problem, sizes, times, model, measuring=True, cancel=cancel)
+    return searcher.with_wholes(WHOLES)
 
 
 def _sized(base: Problem, sizes: Sizes, subject: Subject, goal: Goal) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from explorer.search.reasons import explain
 from explorer.search.sizes import Sizes
 from explorer.search.solve import cheapest, least
 from explorer.search.swaps import improve
+from explorer.search.wholes import SUMS_STAND, Wholes, time_wholes
 from explorer.subject import Subject
 
 Find = Callable[[float], Choice | None]
@@ -42,7 +43,7 @@ STARTS = 2
 class Searcher:
     """Finds proposals for one goal. ``problem`` is the sum that is solved; it learns from the plans of its solutions.
 
-    times: None where time is not looked at. Calls of several threads take turns.
+    times: None where time is not looked at. wholes: how far their sums are off. Calls of several threads take turns.
     """
 
     subject: Subject
@@ -52,6 +53,7 @@ class Searcher:
     sizes: Sizes
     times: CallTimes | None = None
     model: LatencyModel | None = None
+    wholes: Wholes = SUMS_STAND
     measuring: bool = False
     cancel: Any = None
     _path: tuple[Problem, Path] | None = None
@@ -132,6 +134,19 @@ class Searcher:
                     "a larger max_cost, or looser constraints",
                 )
             return self._search_proposal(best[1], f"at most {max_cost:g} {self.pricer.map.unit}")
+
+    def with_wholes(self, points: int) -> Searcher:
+        """Return the searcher that knows what whole runs take: of solutions for ``points`` budgets over the front."""
+        assert self.times is not None, "times are looked at"
+        low, high = self.limits
+        plans = {}
+        for step in range(points):
+            choice = self._best(low + (high - low) * step / points)
+            recipe = None if choice is None else self.recipe_of(choice)
+            if recipe is not None and recipe.hash != self.subject.baseline.recipe.hash:
+                plans[recipe.hash] = self.subject.planner.plan(recipe)
+        wholes = time_wholes(self.times, plans, self.cancel)
+        return replace(self, wholes=wholes, _lowest=None, _lowest_of=None)
 
     def recipe_of(self, choice: Choice) -> Recipe:
         return with_choice(self.subject.baseline.recipe, choice)
@@ -278,4 +293,4 @@ class Searcher:
     def _latency_ms(self, plan: Plan) -> float:
         if self.times is None or plan.emulated:
             return math.nan
-        return self.times.predict_us(plan) / 1e3
+        return self.wholes.whole_ms(self.times.predict_us(plan) / 1e3)
