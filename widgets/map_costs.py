@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from widgets.plain import number, text
+from widgets.plain import number, text, why_none
 
 if TYPE_CHECKING:
     from widgets.state import PageState
@@ -74,7 +74,7 @@ def costs(state: PageState) -> tuple[dict[str, Any], bytes]:
     """What is known of the costs, and the bytes: the costs of all cells, op after op, and then their errors."""
     found = state.costs
     if found is None or state.session is None:
-        return {"state": "failed" if state.map_error else "waiting", "error": text(state.map_error)}, b""
+        return {"state": why_none(state.session, state.map_error) or "waiting", "error": text(state.map_error)}, b""
     rows, columns = found.costs.shape
     about = {
         "state": "ready", "rows": rows, "columns": columns, "unit": text(found.unit, 20), "per": found.per,

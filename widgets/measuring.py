@@ -23,7 +23,7 @@ LATENCY_WITHIN = 0.05
 PARTS = ("memory", "quality", "latency")
 """The numbers of a recipe; one that failed is tried again after the next change, or when it is asked for."""
 Progress = Callable[[int, int, str], None]
-NOT_RECORDED = "not recorded: this recipe was not measured"
+NOT_RECORDED = "not measured when this was recorded"
 RECORDED = ".pxb"
 """How the file of a recorded exploration ends."""
 

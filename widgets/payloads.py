@@ -179,7 +179,9 @@ def mark_of(session: Any) -> str:
 
 
 def _as_recorded(part: dict[str, Any]) -> dict[str, Any]:
-    """What was measured elsewhere is recorded; what is emulated or predicted stays so."""
+    """What was measured elsewhere is recorded, what was not is absent; what is emulated or predicted stays so."""
+    if part["kind"] == "pending" and part.get("error"):
+        return {**part, "kind": "absent"}
     return {**part, "kind": "recorded"} if part["kind"] == "measured" else part
 
 

@@ -21,3 +21,10 @@ def number(value: object) -> float | None:
         return None
     found = float(value)  # type: ignore[arg-type]
     return found if math.isfinite(found) else None
+
+
+def why_none(session: object, error: str) -> str:
+    """Why a view has nothing to draw: failed, or absent, where a recording lacks it; empty while it may still come."""
+    if not error:
+        return ""
+    return "absent" if getattr(session, "marked", "") else "failed"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.ranges import Histogram
 from widgets.bands import Band, JudgedTensor, judged_tensors, tensors_of
-from widgets.plain import number, text
+from widgets.plain import number, text, why_none
 
 if TYPE_CHECKING:
     from widgets.state import PageState
@@ -83,7 +83,7 @@ def shown_tensors(state: PageState) -> dict[str, JudgedTensor]:
 def strips(state: PageState) -> tuple[dict[str, Any], bytes]:
     """What stays while a model is open: the axis, each op's figures, and the columns of all ops, one after another."""
     if state.range_set is None or state.shown is None:
-        return {"state": "failed" if state.range_error else "pending", "error": text(state.range_error)}, b""
+        return {"state": why_none(state.session, state.range_error) or "pending", "error": text(state.range_error)}, b""
     ops = list(state.shown.ops.index[:MAX_OPS])
     shown = shown_tensors(state)
     histograms = {op: state.range_set.values[tensor.value].histogram for op, tensor in shown.items()}

@@ -127,6 +127,13 @@ test("a failed measurement is shown in its card", () => {
   assert.equal(said(by({ latency: { ...PENDING, error: "out of memory" } })["delta-latency"]), "out of memory");
 });
 
+test("what a recording lacks is called so, and nothing is waited for", () => {
+  const absent = { kind: "absent", error: "not measured when this was recorded" };
+  for (const card of cards({ ...NOTHING, state: "idle", quality: absent, kl: absent, latency: absent, memory: absent, casts: absent })) {
+    assert.deepEqual([card.kind, card.tag, card.big, said(card)], ["absent", "not recorded", "\u2013", "not measured when this was recorded"]);
+  }
+});
+
 test("outputs without logits have a squared error, and none rather than an endless wait", () => {
   const card = by({ kl: { kind: "measured", n: 10, total: 10, value: 3e-3, unit: "squared error" } })["delta-kl"];
   assert.deepEqual([card.title, card.big], ["Squared error", "3.0e-3"]);

@@ -33,6 +33,8 @@ test("bytes of another table are no costs", () => {
   assert.equal(readCosts(ABOUT, null, 3, 2).ready, false);
   assert.match(sourceWords(readCosts({ state: "waiting" }, null, 3, 2)), /being predicted/);
   assert.match(sourceWords(readCosts({ state: "failed", error: "too large" }, null, 3, 2)), /no costs: too large/);
+  const absent = readCosts({ state: "absent", error: "read the map" }, null, 3, 2);
+  assert.deepEqual([sourceWords(absent), costWords(null, absent)], ["no costs were recorded", "Its cost was not recorded."]);
 });
 
 test("a fold costs the sum of the ops that can, and its error their errors' sum", () => {

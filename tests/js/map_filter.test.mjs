@@ -116,6 +116,7 @@ test("costs and times that are not there yet are waited for; costs that never co
   assert.match(hint("cost>1", { costs: waiting }), /still being predicted/);
   assert.match(hint("time>1", { times: [] }), /No time is measured yet/);
   assert.match(wrong("cost>1", { costs: { ...waiting, state: "failed", error: "no gradient" } }), /no gradient/);
+  assert.match(wrong("cost>1", { costs: { ...waiting, state: "absent" } }), /recording holds no costs/);
 });
 
 test("an answer says what it rests on", () => {

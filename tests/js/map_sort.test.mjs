@@ -184,3 +184,10 @@ test("what is wanting of the rows is said above them, with what can be done", ()
   assert.match(found[1].words, /5.000 of 7.200/);
   assert.match(found[2].words + found[3].words, /no gradient.*out of memory/);
 });
+
+test("what a recording lacks is said once, without alarm, and no button promises more", () => {
+  const lines = (costs, strips) => notices({ ...STATE, costs: { state: costs, error: "x" }, strips: { state: strips, error: "x" } });
+  assert.deepEqual(lines("absent", "absent"), [{ tone: "", words: "This recording holds no predicted costs and no ranges: nobody had looked at them when it was saved. The cells have no colours." }]);
+  assert.match(lines("ready", "absent")[0].words, /^This recording holds no ranges: [^.]*\.$/);
+  assert.match(lines("absent", "ready")[0].words, /holds no predicted costs: /);
+});

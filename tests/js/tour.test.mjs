@@ -67,6 +67,8 @@ test("a recording does not promise to measure, and a strip that is not on show i
   const said = (facts, step, phase) => stepsFor(facts)[step].phases[phase].text(facts);
   const recorded = { ...FACTS, recorded: true, kind: "predicted" };
   assert.match(said(recorded, 1, 1), /not measured when the page was recorded/);
+  assert.match(said({ ...recorded, kind: "absent" }, 1, 1), /not measured when the page was recorded, and no cost was predicted/);
+  assert.doesNotMatch(said({ ...recorded, painted: false }, 0, 0), /being worked out|stands out/);
   assert.match(said({ ...recorded, recorded: false }, 1, 1), /turn from predicted to measured/);
   assert.deepEqual([true, false].map((strip) => /band/.test(said({ ...FACTS, strip }, 0, 0))), [true, false]);
   // On a machine that never saw this model the first number is measured before anything was predicted.
@@ -74,7 +76,7 @@ test("a recording does not promise to measure, and a strip that is not on show i
 });
 
 test("every phase says something plain for every state of the page", () => {
-  for (const more of [{}, { painted: false }, { kind: "predicted" }, { kind: "pending", casts: "0" }, { kind: "emulated", share: false }, { recorded: true, searched: true }]) {
+  for (const more of [{}, { painted: false }, { kind: "predicted" }, { kind: "pending", casts: "0" }, { kind: "emulated", share: false }, { recorded: true, searched: true }, { recorded: true, painted: false, kind: "absent" }]) {
     const facts = { ...FACTS, ...more };
     for (const phase of stepsFor(facts).flatMap((step) => step.phases)) {
       assert.match(phase.text(facts), /^[A-Z].{40,500}[.]$/s);

@@ -5,17 +5,18 @@ import { bytes, count, difference, duration, isNumber, plural, score, small, spe
 import { bandWords, besideWords } from "./price_words.js";
 
 const TAG = {
-  predicted: "predicted", measured: "measured", emulated: "emulated", recorded: "recorded", pending: "pending",
+  predicted: "predicted", measured: "measured", emulated: "emulated", recorded: "recorded", pending: "pending", absent: "not recorded",
 };
 
 /** `facts`: what is below the number, each an idea with a line of its own. */
 function card(title, part, big, facts, tone = "") {
   const kind = TAG[part.kind] ? part.kind : "pending";
-  return { title, kind, tag: TAG[kind], n: part.n ?? "", big, facts: facts.filter(Boolean), tone };
+  return { title, kind, tag: TAG[kind], n: part.n ?? "", big: kind === "absent" ? ABSENT : big, facts: facts.filter(Boolean), tone };
 }
 
 /** Of a session that stopped: why a number is not there, and is not to come. */
 const STOPPED = { ended: "not measured: the session ended", lost: "not measured: no connection" };
+const ABSENT = "\u2013";
 
 /** Why a number is not there yet, in words. */
 function waiting(payload) {
@@ -53,7 +54,7 @@ export function klCard(payload) {
   const title = costName(k.unit);
   const beside = (whole) => besideWords(k.predicted, k.value, whole);
   if (k.kind === "predicted" && !payload.baseline) return guessCard(k, payload);
-  if (!isNumber(k.n)) return card(title, { ...k, kind: "pending" }, "\u2026", [k.error || waiting(payload), k.predicted && !isNumber(k.predicted.cost) ? beside(false) : ""]);
+  if (!isNumber(k.n)) return card(title, { ...k, kind: k.kind === "absent" ? "absent" : "pending" }, "\u2026", [k.error || waiting(payload), k.predicted && !isNumber(k.predicted.cost) ? beside(false) : ""]);
   if (!isNumber(k.value) && (k.broken || isNumber(k.agreement))) return card(title, k, "NaN", ["outputs became NaN or Inf: Findings below says where", samples(k)], "bad");
   if (!isNumber(k.value)) return card(title, k, "none", ["not kept when this was measured", payload.baseline ? "" : beside(false), samples(k)], "quiet");
   if (payload.baseline) return card(title, k, small(k.value), ["FP32 baseline, nothing to differ from"]);
@@ -110,5 +111,5 @@ export function cards(payload) {
     { id: "delta-memory", term: "weights", ...memoryCard(payload) },
     { id: "delta-casts", term: "cast", ...castsCard(payload) },
   ];
-  return STOPPED[payload.state] ? all.map((one) => (one.kind === "pending" ? { ...one, big: "\u2013", tag: "missing" } : one)) : all;
+  return STOPPED[payload.state] ? all.map((one) => (one.kind === "pending" ? { ...one, big: ABSENT, tag: "missing" } : one)) : all;
 }

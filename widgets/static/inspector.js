@@ -6,6 +6,7 @@ import { h, put } from "./shared.js";
 const EMPTY = {
   none: "Click an op in the map above: here its tensors are held against any number format.",
   pending: "Waiting for the activation ranges: they are read once, after the model is open.",
+  absent: "This recording holds no activation ranges: nobody had looked at them when it was saved.",
   nothing: "No range is known for this op: no floating-point tensor goes in or comes out of it.",
 };
 const ERROR = {

@@ -58,7 +58,7 @@ export function errorWords(error) {
 
 /** One sentence: "Predicted 3.1e-6 nats per sample, \u00b1 8 %; emulated." */
 export function costWords(found, costs, emulated = false) {
-  if (!found) return costs.state === "failed" ? "" : "Its cost is not predicted yet.";
+  if (!found) return { failed: "", absent: "Its cost was not recorded." }[costs.state] ?? "Its cost is not predicted yet.";
   const unit = costs.unit === "nats" ? `nats per ${costs.per}` : `squared error per ${costs.per}`;
   const tail = emulated ? "; emulated" : "";
   const of = found.ops > 1 ? ` for ${found.ops} ops together` : "";
@@ -80,6 +80,7 @@ export function paintOf(found, domain) {
 /** What the legend says of where the costs come from. */
 export function sourceWords(costs) {
   if (costs.state === "failed") return `no costs: ${costs.error}`;
+  if (costs.state === "absent") return "no costs were recorded";
   if (!costs.ready) return "costs are being predicted\u2026";
   const unit = costs.unit === "nats" ? `nats of KL per ${costs.per}` : `squared error per ${costs.per}`;
   const seen = costs.samples < costs.total ? `first ${count(costs.samples)} of ${count(costs.total)} ${costs.per === "token" ? "sequences" : "samples"}` : `n = ${count(costs.samples)}`;

@@ -195,6 +195,7 @@ function costsOfOps(word, { data, choices, costs: known }) {
   const column = word.column ? data.precisions.findIndex((name) => name.toLowerCase() === word.column) : -1;
   if (word.column && column < 0) return { wrong: `\u201c${word.text}\u201d: no precision offered here is called \u201c${word.column}\u201d. There are ${fewNames(data.precisions)}.` };
   if (!known.ready && known.state === "failed") return { wrong: `\u201c${word.text}\u201d: no cost is known here: ${known.error}` };
+  if (!known.ready && known.state === "absent") return { wrong: `\u201c${word.text}\u201d: this recording holds no costs.` };
   if (!known.ready) return { hint: `Costs are still being predicted: ${word.text} applies once they are there.`, uses: "costs" };
   const value = (op) => {
     const precision = column < 0 ? choices[op] : column;

@@ -21,9 +21,9 @@ export function readStrips(strips, bytes) {
 export function fillAxis(cell, strips) {
   if (!cell) return;
   const words = strips.state === "ready" ? ["range, log2", `${power(strips.low)} \u2026 ${power(strips.low + strips.octaves)}`]
-    : ["range", strips.state === "failed" ? "not known" : "\u2026"];
+    : ["range", { failed: "not known", absent: "not recorded" }[strips.state] || "\u2026"];
   put(cell, "text", words.join("\n"));
-  put(cell, "title", strips.error ? `${strips.error}\n${STRIP_ABOUT}` : STRIP_ABOUT);
+  put(cell, "title", strips.error && strips.state !== "absent" ? `${strips.error}\n${STRIP_ABOUT}` : STRIP_ABOUT);
 }
 
 export function drawStrip(part, { row, strips, bands, flows }) {
@@ -68,7 +68,8 @@ function pictureIn(part) {
 
 /** The lines of a strip's tooltip. */
 export function stripTip(row, strips, bands) {
-  if (strips.state !== "ready") return [row.label, strips.state === "failed" ? `No ranges: ${strips.error}` : "Its range is being read."];
+  const why = { failed: `No ranges: ${strips.error}`, absent: "Its range was not recorded." };
+  if (strips.state !== "ready") return [row.label, why[strips.state] || "Its range is being read."];
   if (row.type !== "op") return [row.label, `${largestOf(row.ops, strips) || "No range"}: the largest magnitude of the tensors in it, in FP32, measured on ${strips.samples} samples.`];
   return stripWords(row.label, strips.ops[row.ops[0]], bands.ops[row.ops[0]], strips, bands.words);
 }

@@ -13,9 +13,9 @@ const map = {
   phases: [
     {
       at: "row",
-      text: ({ painted, strip }) => `A row is one op of the model, in the order in which they run.\n${strip ? STRIP : ""}`
-        + "Then comes a cell for each precision: the more it stands out, the more it would change the model\u2019s answers. The ring is what is chosen now; a hatched one has no kernel on this machine and is emulated."
-        + (painted ? "" : "\nThe colours are being worked out now."),
+      text: ({ painted, strip, recorded }) => `A row is one op of the model, in the order in which they run.\n${strip ? STRIP : ""}`
+        + `Then comes a cell for each precision${painted || !recorded ? ": the more it stands out, the more it would change the model\u2019s answers" : ""}. The ring is what is chosen now; a hatched one has no kernel on this machine and is emulated.`
+        + (painted || recorded ? "" : "\nThe colours are being worked out now."),
     },
   ],
 };
@@ -38,14 +38,17 @@ const choose = {
   ],
 };
 
-const NOT_MEASURED = "This recipe was not measured when the page was recorded: its cost is the one that the map predicts, with its band. Others say recorded, with n samples.";
+const NOT_MEASURED = {
+  predicted: "This recipe was not measured when the page was recorded: its cost is the one that the map predicts, with its band. Others say recorded, with n samples.",
+  absent: "This recipe was not measured when the page was recorded, and no cost was predicted: the cards say so. Others say recorded, with n samples.",
+};
 
 /** A recording knows whole recipes, and no others. */
 const chooseRecorded = {
   ...choose,
   phases: [
     { at: "preset", text: () => "This page is a recording: it can switch among the recipes that were measured.", todo: ({ preset }) => `Choose another preset here, such as ${preset}.`, show: "preset", done: moved },
-    { at: "cost", text: ({ kind }) => (kind === "predicted" || kind === "pending" ? NOT_MEASURED : NOW[kind] || NOW.recorded) },
+    { at: "cost", text: ({ kind }) => NOT_MEASURED[kind === "pending" ? "absent" : kind] || NOW[kind] || NOW.recorded },
   ],
 };
 

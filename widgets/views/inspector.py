@@ -18,7 +18,7 @@ from widgets.inspection import ASSIGNED, Judged, Seen, judge_as, tensors_at
 from widgets.inspector_words import choices_of, error_figures, facts_of, figures_of
 from widgets.jobs import Jobs, Task
 from widgets.measuring import ask, measure
-from widgets.plain import text
+from widgets.plain import text, why_none
 from widgets.shown import Shown
 from widgets.state import describe
 from widgets.views.plot import Plot
@@ -148,8 +148,8 @@ class InspectorHead(View):
         if not op or state.shown is None:
             self._take(Picture({"state": "none"}, {}))
         elif state.range_set is None:
-            words = {"state": "failed" if state.range_error else "pending", "op": op, "error": text(state.range_error)}
-            self._take(Picture(words, {}))
+            why = why_none(state.session, state.range_error) or "pending"
+            self._take(Picture({"state": why, "op": op, "error": text(state.range_error)}, {}))
             self._want_ranges()
         else:
             asked = (state.session, state.shown, state.range_set, op, self.choice)
