@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer import serving
-from explorer.errors import ExplorerError, ModelError
+from explorer.errors import ExplorerError, ModelError, PrecisionError
 from explorer.serving import visitors
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ def _serve(server: serving.Server, folder: Path, chosen: argparse.Namespace) -> 
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
+    from explorer.precision import names_of
     from explorer.progress import terminal_progress
-    from explorer.sweep import SweepLost, choose_cells, executor_for, sweep
+    from explorer.sweep import SweepLost, choose_cells, choose_ops, executor_for, sweep
 
     _refuse_unknown(chosen.model)
     _refuse_unwritable(chosen.out)
@@ -172,14 +173,18 @@ def _sweep(chosen: argparse.Namespace) -> int:
 
         session = px.open(chosen.model)
         named = [name.strip() for name in (chosen.precisions or "").split(",") if name.strip()]
-        cells = choose_cells(session.subject, named or session.precisions, chosen.ops)
+        names, ops = names_of(named or session.precisions), choose_ops(session.subject, chosen.ops)
+        cells = choose_cells(session.subject, names, ops)
+        if not cells:
+            found = f"none of these {len(ops)} ops can run in {', '.join(names)} here"
+            raise PrecisionError("sweep", found, "precisions that they can take, such as bf16, or other --ops")
         try:
             with terminal_progress(None) as report:
-                found = sweep(session.subject, cells, chosen.n, executor, report)
+                swept = sweep(session.subject, cells, chosen.n, executor, report)
         except SweepLost as lost:
-            _tell_sweep(lost.result, chosen.out)
+            _tell_sweep(lost.result.over(ops, names), chosen.out)
             raise
-    _tell_sweep(found, chosen.out)
+    _tell_sweep(swept.over(ops, names), chosen.out)
     return 0
 
 

@@ -23,7 +23,7 @@ from explorer.run import Plan
 from explorer.search import Constraints, Frontier, Goal, Known, Meters, Objective
 from explorer.search import search as find_frontier
 from explorer.subject import Subject
-from explorer.sweep import Cell, SweepResult, choose_cells
+from explorer.sweep import Cell, SweepResult, choose_cells, choose_ops
 from explorer.sweep import interactions as measure_pairs
 from explorer.sweep import sweep as measure_cells
 
@@ -175,13 +175,16 @@ class Searches(Analyses):
     ) -> pd.DataFrame:
         """Return the measured cost of each op in each precision, all other ops in FP32: op x precision, as :meth:`map`.
 
-        Over the first ``n`` samples (default 128). ``only="ambiguous"`` leaves out cells whose prediction can be
-        trusted (needs a map). executor: None for this process, any executor of ``concurrent.futures``, or a
-        ``dask.distributed`` Client. ``partial`` gets the table so far. What was measured is used by :meth:`price` from
-        now on. Raises :class:`explorer.sweep.SweepLost`, with what was measured, where workers are gone.
+        A row for each op asked for (default all) and a column for each precision; 0 in FP32, NaN where a precision is
+        not possible or its kernel failed. Over the first ``n`` samples (default 128). ``only="ambiguous"`` measures
+        only cells whose prediction cannot be trusted (needs a map) and leaves the others NaN. executor: None for this
+        process, any executor of ``concurrent.futures``, or a ``dask.distributed`` Client. ``partial`` gets the table
+        so far. What was measured is used by :meth:`price` from now on. Raises :class:`explorer.sweep.SweepLost`, with
+        what was measured, where workers are gone.
         """
         names = names_of(precisions or self.precisions)
-        cells = choose_cells(self.subject, names, ops)
+        rows = choose_ops(self.subject, ops)
+        cells = choose_cells(self.subject, names, rows)
         if only is not None:
             ambiguous = self._ambiguous(only)
             cells = [cell for cell in cells if cell in ambiguous]
@@ -190,12 +193,12 @@ class Searches(Analyses):
             self._swept = found if self._swept is None else self._swept.merge(found)
             self._forget_prices()
             if partial is not None:
-                partial(found.table())
+                partial(found.over(rows, names).table())
 
         with terminal_progress(progress) as report:
             found = measure_cells(self.subject, cells, n, executor, report, cancel, keep)
         keep(found)
-        return found.table()
+        return found.over(rows, names).table()
 
     def interactions(
         self,
@@ -210,7 +213,8 @@ class Searches(Analyses):
         """Return the ``k`` pairs of ops of a recipe whose errors are predicted to reinforce or cancel each other most.
 
         With what each costs alone and both together, measured on ``n`` samples (default 128), and the interaction as
-        predicted and as measured. :meth:`price` uses what was measured from now on. Needs a map.
+        predicted and as measured. :meth:`price` uses what was measured from now on. Needs a map. Raises
+        :class:`SelectionError` where fewer than two ops of the recipe are out of FP32 and have a prediction.
         """
         found = self._require_map("look for interactions")
         pairs = predict.strongest_pairs(found, self._asked(recipe), k)

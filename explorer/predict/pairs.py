@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import numpy as np
 
+from explorer.errors import DataError, SelectionError
 from explorer.predict.price import VALID_TO
 from explorer.predict.record import Cell, PredictedMap
 from explorer.recipe import BASELINE, Recipe
@@ -20,19 +22,25 @@ first."""
 def strongest_pairs(map: PredictedMap, recipe: Recipe, k: int) -> dict[tuple[Cell, Cell], float]:
     """Return the ``k`` pairs of a recipe's cells with the largest predicted interactions, either sign, and these.
 
-    The largest comes first. FP32 and cells without a prediction, or with an infinite one, have no part in it.
+    The largest comes first. FP32 and cells without a prediction, or with an infinite one, have no part in it. Raises
+    :class:`SelectionError` where fewer than two cells are left, :class:`DataError` for a ``k`` that is no number of
+    pairs.
     """
+    if not isinstance(k, Integral) or k < 0:
+        raise DataError(f"look for the k={k!r} strongest interactions", "it is no whole number from 0 on", "k=8")
     cells = [cell for cell in recipe.precisions.items() if cell[1] != BASELINE and cell in map.products]
     cells = [cell for cell in cells if np.isfinite(map.products[cell]).all()]
-    if len(cells) < 2 or k < 1:
-        return {}
+    if len(cells) < 2:
+        few = f"{len(cells) or 'none'} of the recipe's ops"
+        found = f"{few} is out of FP32 and has a finite prediction, and a pair takes two"
+        raise SelectionError("look for interactions", found, "a recipe with more ops in precisions of the map")
     rows = np.stack([map.products[cell][: map.samples].reshape(-1) for cell in cells])
     first, second = np.triu_indices(len(cells), k=1)
     strength = np.abs((rows @ rows.T)[first, second])
     near = np.argsort(-strength, kind="stable")[: LOOKED_AT * k]
     pairs = ((cells[first[place]], cells[second[place]]) for place in near)
-    found = {pair: map.interaction(*pair).value for pair in pairs}
-    return dict(sorted(found.items(), key=lambda item: -abs(item[1]))[:k])
+    values = {pair: map.interaction(*pair).value for pair in pairs}
+    return dict(sorted(values.items(), key=lambda item: -abs(item[1]))[:k])
 
 
 def ambiguous_cells(map: PredictedMap) -> frozenset[Cell]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from explorer.errors import RecipeError
 from explorer.formats import Scheme, find_format
@@ -34,6 +34,22 @@ class Constraints:
     at_least: Mapping[str, str] = field(default_factory=dict)
     tied: tuple[Where, ...] | str = ()
     uniform: Literal["", "within", "across"] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what has another shape, before it is looked into."""
+        for name in ("locked", "allowed", "at_least"):
+            _refuse_misfits(name, getattr(self, name))
+        if not isinstance(self.tied, Iterable):
+            found = f"it is a {type(self.tied).__name__}"
+            raise RecipeError(f"search with tied={self.tied!r}", found, f"{BY_INPUT!r}, or groups of ops")
+
+
+def _refuse_misfits(name: str, given: Any) -> None:
+    kind, example = (Iterable, ("int8", "bf16")) if name == "allowed" else (str, "int8")
+    misfits = [each for each in given.values() if not isinstance(each, kind)] if isinstance(given, Mapping) else [given]
+    if misfits:
+        found = f"{misfits[0]!r} is a {type(misfits[0]).__name__}"
+        raise RecipeError(f"search with {name}={given!r}", found, f"a dict: {name}={{'kind:linear': {example!r}}}")
 
 
 def restrict(graph: ModelGraph, options: Options, constraints: Constraints) -> Options:

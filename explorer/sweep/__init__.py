@@ -2,7 +2,7 @@
 
 from explorer.sweep.places import executor_for
 from explorer.sweep.record import Cell, ExactCost, SweepLost, SweepResult
-from explorer.sweep.sweep import choose_cells, interactions, sweep
+from explorer.sweep.sweep import choose_cells, choose_ops, interactions, sweep
 
 __all__ = [
     "Cell",
@@ -10,6 +10,7 @@ __all__ = [
     "SweepLost",
     "SweepResult",
     "choose_cells",
+    "choose_ops",
     "executor_for",
     "interactions",
     "sweep",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -53,8 +53,9 @@ class ExactCost:
 class SweepResult:
     """The exact costs of cells: of each op in a precision alone, all others in FP32, seen at the model's output.
 
-    ``ops`` and ``precisions`` are what was asked for, in the order of execution and as given; ``cells`` holds those
-    measured so far. ``unit``: ``"nats"`` or ``"squared error"``, per position (sample or token).
+    ``ops`` and ``precisions`` are what the table shows: those of the cells asked for, in the order of execution and as
+    given, or what :meth:`over` was given; ``cells`` holds those measured so far. ``unit``: ``"nats"`` or ``"squared
+    error"``, per position (sample or token).
     """
 
     ops: tuple[str, ...]
@@ -74,6 +75,10 @@ class SweepResult:
         """Return one row per measured cell: op, precision, cost, error, n, emulated, kernel, failure."""
         rows = [(*cell, *vars(measured).values()) for cell, measured in self.cells.items()]
         return pd.DataFrame(rows, columns=["op", "precision", *ExactCost.__dataclass_fields__])
+
+    def over(self, ops: Iterable[str], precisions: Iterable[str]) -> SweepResult:
+        """Return the same cells laid out over these ops and precisions, in this order, whether they can run or not."""
+        return replace(self, ops=tuple(ops), precisions=tuple(precisions))
 
     def merge(self, other: SweepResult) -> SweepResult:
         """Return the cells of both; where both have one, this one's if it saw at least as many samples."""

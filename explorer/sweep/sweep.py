@@ -30,10 +30,14 @@ def choose_cells(subject: Subject, precisions: Iterable[str], ops: Where | None 
     FP32, where asked for, is among them: it costs nothing and is not run. Raises :class:`SelectionError` and
     :class:`PrecisionError` for what is unknown.
     """
-    chosen = [op.id for op in subject.graph.rows] if ops is None else list(select(subject.graph, ops))
     names = [find_precision(name).name for name in precisions]
     possible = subject.planner.option
-    return [(op, name) for op in chosen for name in names if possible(op, name).possible]
+    return [(op, name) for op in choose_ops(subject, ops) for name in names if possible(op, name).possible]
+
+
+def choose_ops(subject: Subject, ops: Where | None = None) -> tuple[str, ...]:
+    """Return the ids of ``ops`` (default all), in the order of execution; :class:`SelectionError` as ``select``."""
+    return tuple(op.id for op in subject.graph.rows) if ops is None else select(subject.graph, ops)
 
 
 def sweep(
@@ -94,8 +98,11 @@ def interactions(
         raise SweepLost(str(lost.cause), lost.cause.try_, result) from lost
     cost = {change: ExactCost.of(outcome).cost for change, outcome in found.items()}
     rows = [(cost[(a,)], cost[(b,)], cost[a, b], cost[a, b] - cost[(a,)] - cost[(b,)]) for a, b in chosen]
-    index = pd.MultiIndex.from_tuples(chosen, names=["one", "other"]) if chosen else None
-    return pd.DataFrame(rows, columns=["first", "second", "together", "interaction"], index=index)
+    names = ["one", "other"]
+    index = (
+        pd.MultiIndex.from_tuples(chosen, names=names) if chosen else pd.MultiIndex.from_arrays([[], []], names=names)
+    )
+    return pd.DataFrame(rows, columns=["first", "second", "together", "interaction"], index=index, dtype=float)
 
 
 def check_cells(subject: Subject, cells: Iterable[Cell]) -> list[Cell]:
