@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.driving import PAGE_MS, Visit, serving
+from tests.browser.driving import PAGE_MS, Visit, leave, serving, visit
 from tests.browser.walk import look_at, take
 
 READY = "[data-testid=format-lab][data-ready=true]"
@@ -110,6 +110,12 @@ def _grid(page: Page, number: Locator) -> None:
     expect(number).to_have_value("4")
     page.keyboard.press("+")
     expect(grid).not_to_have_attribute("data-lo", f"{low:.3f}")
+    near = grid.get_attribute("data-lo") or ""
+    lane.hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, 100)
+    page.keyboard.up("Control")
+    expect(grid).not_to_have_attribute("data-lo", near)
 
 
 def _sections(page: Page) -> None:
@@ -156,3 +162,23 @@ def test_narrow_and_dark(open_lab: Callable[..., Page]) -> None:
     )
     assert panel < 0.3
     assert ink > 0.7
+
+
+def test_a_finger_is_told_what_it_can_do(address: str, browser: Browser) -> None:
+    """It cannot hover and has no wheel; a tap takes the value that it hits."""
+    seen = visit(browser.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True))
+    page = seen.page
+    page.goto(address)
+    expect(page.locator(READY)).to_be_visible(timeout=PAGE_MS)
+    head = page.locator(".px-head", has_text="The values of each format")
+    expect(head.get_by_text("tap a value to take it")).to_be_visible()
+    expect(head.get_by_text("hover for a value")).to_be_hidden()
+    lane = page.get_by_test_id("lane:fp4_e2m1")
+    lane.scroll_into_view_if_needed()
+    before = page.get_by_test_id("number-input").input_value()
+    box = lane.bounding_box()
+    assert box
+    lane.tap(position={"x": box["width"] - 40, "y": box["height"] / 2})
+    expect(page.get_by_test_id("number-input")).not_to_have_value(before)
+    leave(page)
+    assert seen.errors == []

@@ -103,6 +103,7 @@ def test_it_works_from_disk_and_asks_nobody(explored: Any, filmed: Filmed, tmp_p
         expect(page.locator(READY)).to_be_visible()
         expect(page.get_by_test_id("recorded-mark")).to_have_text(f"R{filmed.facts['mark'][1:]}")
         _switch_sort_and_filter(page)
+        _turn_dark(page)
         browser.close()
     assert (asked, errors) == ([path.as_uri()], [])
 
@@ -119,3 +120,11 @@ def _switch_sort_and_filter(page: Page) -> None:
     page.get_by_test_id("filter").fill("last")
     expect(page.get_by_test_id(f"row:{FIRST}")).to_have_count(0)
     expect(page.get_by_test_id(f"row:{LAST}")).to_be_visible()
+
+
+def _turn_dark(page: Page) -> None:
+    """The reader's system turns dark while the page is open: so do the page and the colours of its cells."""
+    cell = page.locator(".px-cell[data-step='0'] > span").first
+    before = cell.evaluate("(one) => getComputedStyle(one).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    expect(cell).not_to_have_css("background-color", before)

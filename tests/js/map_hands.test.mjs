@@ -38,7 +38,7 @@ test("what cannot take a precision is left out, and why is told by its commonest
   assert.deepEqual(skipped, [{ reason: "it has no weights", ops: [0, 2] }]);
   assert.equal(skippedWords(skipped, DATA), "2 skipped (layer_norm, gelu): it has no weights");
   const many = ["a".repeat(400), "b", "c"].map((reason, at) => ({ reason, ops: [at] }));
-  assert.match(skippedWords(many, DATA), /^3 skipped \(layer_norm, linear, gelu\): a{149}\u2026; hover a dot for each reason$/);
+  assert.match(skippedWords(many, DATA), /^3 skipped \(layer_norm, linear, gelu\): a{149}\u2026; hover or tap a dot for each reason$/);
   assert.equal(skippedWords([], DATA), "");
 });
 

@@ -44,7 +44,7 @@ function legend(formats, { ticks, source }) {
     entry(h("i", { class: "px-key px-sel" }), "ring: chosen now"),
     entry(h("i", { class: "px-key" }), "real kernel here"),
     entry(h("i", { class: "px-key px-em" }), "hatched: emulated on this device", "The numbers are exact, the times mean nothing."),
-    entry(h("i", { class: "px-key-no", text: "\u00b7" }), "not possible (hover says why)"),
+    entry(h("i", { class: "px-key-no", text: "\u00b7" }), "not possible (hover or tap says why)"),
     entry(h("i", { class: "px-key-bar" }), "a layer: the longer, the costlier", "The bar of a layer is the cost of all its ops together."),
     entry(h("i", { class: "px-key-share" }), "chosen for this share of its ops"),
     entry(h("i", { class: "px-key px-prop" }), "proposed by the search"),
@@ -106,10 +106,14 @@ export function followTheme(parts) {
   };
   const watch = new MutationObserver(() => requestAnimationFrame(look));
   watch.observe(document.body, { attributes: true });
+  // A page without a theme of its own follows the system's.
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", look);
   look();
   const frame = requestAnimationFrame(look);
   return () => {
     watch.disconnect();
+    system.removeEventListener("change", look);
     cancelAnimationFrame(frame);
   };
 }

@@ -44,7 +44,7 @@ export function skippedWords(skipped, data) {
   if (n === 0) return "";
   const kinds = [...new Set(skipped.flatMap((each) => each.ops).map((op) => data.ops[op].kind))];
   const named = kinds.slice(0, KINDS).join(", ") + (kinds.length > KINDS ? ` and ${plural(kinds.length - KINDS, "other kind")}` : "");
-  return `${n} skipped (${named}): ${shorter(skipped[0].reason)}${skipped.length > 1 ? "; hover a dot for each reason" : ""}`;
+  return `${n} skipped (${named}): ${shorter(skipped[0].reason)}${skipped.length > 1 ? "; hover or tap a dot for each reason" : ""}`;
 }
 
 function shorter(reason) {

@@ -49,7 +49,8 @@ class Grid {
     this.plot = h("div", { class: "px-grid-plot", "data-testid": "value-grid" }, this.svg);
     this.blocks = h("div", { class: "px-blocks" });
     this.panel = h("div", { class: "px-panel" },
-      h("div", { class: "px-head" }, h("b", { text: "The values of each format" }), h("span", { class: "px-sub", text: "on one log axis \u00b7 hover for a value, click to take it, drag to move, Ctrl+wheel to zoom" }),
+      h("div", { class: "px-head" }, h("b", { text: "The values of each format" }), h("span", { class: "px-sub px-with-mouse", text: "on one log axis \u00b7 hover for a value, click to take it, drag to move, Ctrl+wheel to zoom" }),
+        h("span", { class: "px-sub px-with-finger", text: "on one log axis \u00b7 tap a value to take it, drag to move, + and \u2212 to zoom" }),
         h("span", { class: "px-space" }), this.range, this.sideBox,
         button("grid-out", "\u2212", "show more of the axis", () => this.zoom(2)), button("grid-in", "+", "zoom in on the number", () => this.zoom(0.5))),
       this.plot, this.blocks, termButtons(["log axis", "a tick", "hatched", "the dashed line", "the dot", "subnormal", "normal"], GRID_TERMS));
@@ -163,7 +164,7 @@ class Grid {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const x = event.clientX - this.svg.getBoundingClientRect().left;
-    this.look(zoomed(this.view, 1.2 ** Math.shown(event.deltaY), this.frame.log2At(x)));
+    this.look(zoomed(this.view, 1.2 ** Math.sign(event.deltaY), this.frame.log2At(x)));
   }
 
   pressed(event) {
