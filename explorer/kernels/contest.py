@@ -21,6 +21,7 @@ from explorer.kernels.registry import KERNELS, rivals_of
 from explorer.kernels.site import Packed, Post, Site, StaticScale
 from explorer.kernels.winners import Winner, Winners, default_winners, key_of
 from explorer.measure.device import Device
+from explorer.measure.lock import exclusive
 from explorer.measure.timing import Effort, time_rounds
 
 SECONDS = 0.04
@@ -44,12 +45,14 @@ def settle(
     progress: Callable[[int, int, str], None] | None = None,
     cancel: Any = None,
 ) -> int:
-    """Measure the rivals of every (site, precision) that has no winner yet, record the fastest, return how many.
+    """Measure the rivals of every (site, precision) that has no winner yet, record the fastest; return how many winners
+    were not known here before.
 
-    ``BEST_FP32`` may stand for the precision. Some tens of milliseconds a rival, after packing its weight; equal
-    problems are measured once. A rival that fails to run, or whose result is not that of the first, is left out. Times
-    are taken under ``explorer.measure.exclusive``, so the caller must not hold it. Raises ``Cancelled`` when ``cancel``
-    is set; what was found until then is kept.
+    ``BEST_FP32`` may stand for the precision. Some tens of milliseconds a rival, and packing its weight, under
+    ``explorer.measure.exclusive``; equal problems are measured once. Each winner is written at once, so that a process
+    which waited takes it over and measures nothing. A rival that fails to run, or whose result is not that of the
+    first, is left out. Raises ``Cancelled`` when ``cancel`` is set, also while it waits; what was found until then is
+    kept.
     """
     winners = default_winners() if winners is None else winners
     open_: dict[str, tuple[Site, tuple[Kernel, ...]]] = {}
@@ -58,20 +61,34 @@ def settle(
         key = key_of(site, what, device)
         if len(rivals) > 1 and key not in open_ and winners.find(key) is None:
             open_[key] = (site, rivals)
-    found: dict[str, Winner] = {}
-    try:
-        for done, (key, (site, rivals)) in enumerate(open_.items()):
-            if progress is not None:
-                progress(done, len(open_), "choosing kernels")
-            if cancel is not None and cancel.is_set():
-                raise Cancelled("choose kernels")
-            winner = hold(site, rivals, device, cancel)
-            if winner is not None:
-                found[key] = winner
-    finally:
-        if found:
-            winners.add(found)
-    return len(found)
+    news = 0
+    for done, (key, problem) in enumerate(open_.items()):
+        tell = None if progress is None else partial(progress, done, len(open_))
+        if tell is not None:
+            tell("choosing kernels")
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("choose kernels")
+        news += winners.take_over(key) is not None or _settle(key, problem, device, winners, cancel, tell)
+    return news
+
+
+def _settle(
+    key: str,
+    problem: tuple[Site, tuple[Kernel, ...]],
+    device: Device,
+    winners: Winners,
+    cancel: Any,
+    tell: Callable[[str], None] | None,
+) -> bool:
+    """Find the winner of one problem, by measuring unless another process did so meanwhile; return whether there is
+    one."""
+    with exclusive(device, cancel, tell):
+        if winners.take_over(key) is not None:
+            return True
+        winner = hold(*problem, device, cancel)
+        if winner is not None:
+            winners.add({key: winner})
+    return winner is not None
 
 
 @torch.no_grad()

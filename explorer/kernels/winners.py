@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,6 +12,7 @@ from explorer import trials
 from explorer.graph import Ref
 from explorer.kernels.site import Site
 from explorer.measure.device import Device
+from explorer.measure.json_file import JsonFile
 
 _FORMAT = 1
 
@@ -47,12 +45,17 @@ class Winners:
     """Winners by key. What the file lacks, or holds in a form that cannot be read, is unknown and measured anew.
 
     A file that cannot be written costs the next process a measurement and nothing else. Two processes that write at
-    once may lose the other's line, likewise.
+    once may lose the other's line, likewise; those that time on one device write in turns. What others add after the
+    first look is not known here before it is taken over: so no choice changes unasked.
     """
 
     path: Path
     _known: dict[str, Winner] = field(default_factory=dict)
     _read: bool = False
+    _there: dict[str, Winner] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._file = JsonFile(self.path)
 
     def find(self, key: str) -> Winner | None:
         """Return the winner recorded under ``key``, by this process or another before it; None if none was."""
@@ -61,20 +64,20 @@ class Winners:
             self._read = True
         return self._known.get(key)
 
+    def take_over(self, key: str) -> Winner | None:
+        """Return the winner under ``key``, also where another process has found it since; it is known from now on."""
+        found = self.find(key) or self._load().get(key)
+        if found is not None:
+            self._known[key] = found
+        return found
+
     def add(self, found: Mapping[str, Winner]) -> None:
         """Record winners, in memory and beside what the file has by now."""
         self._known.update(found)
         lines = {
             key: {"kernel": w.kernel, "times_ms": dict(w.times_ms)} for key, w in {**self._load(), **found}.items()
         }
-        draft = self.path.with_suffix(f".{os.getpid()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps({"format": _FORMAT, "winners": lines}, indent=1, sort_keys=True))
-            draft.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+        self._file.write({"format": _FORMAT, "winners": lines})
 
     def forget(self) -> None:
         """Forget all winners, the file's too."""
@@ -82,10 +85,13 @@ class Winners:
         self.path.unlink(missing_ok=True)
 
     def _load(self) -> dict[str, Winner]:
-        try:
-            content = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            return {}
+        """What the file has by now; read again only where it changed."""
+        if self._file.changed():
+            self._there = self._parsed()
+        return self._there
+
+    def _parsed(self) -> dict[str, Winner]:
+        content = self._file.read()
         fits = isinstance(content, dict) and content.get("format") == _FORMAT
         lines = content.get("winners") if fits else None
         parsed = {key: _parse(line) for key, line in lines.items()} if isinstance(lines, dict) else {}

@@ -3,7 +3,7 @@
 from explorer.measure.device import Device, find_device
 from explorer.measure.energy import energy_mj, peak_bytes
 from explorer.measure.intervals import mean_ratio_interval, paired_interval
-from explorer.measure.lock import exclusive, holding
+from explorer.measure.lock import exclusive, holding, waited_s
 from explorer.measure.quality import TASKS, Quality, QualityMeter, Task, divergence, find_task, scores_of, sqnr_db
 from explorer.measure.rates import Rates, RateStore
 from explorer.measure.ratios import Ratio, drift_of, ratio_interval, ratio_of_medians
@@ -37,4 +37,5 @@ __all__ = [
     "scores_of",
     "sqnr_db",
     "time_rounds",
+    "waited_s",
 ]

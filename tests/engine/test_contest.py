@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from explorer.graph import capture
 from explorer.kernels import CARRIERS, KERNELS, Kernel, Packed, Post, Site, StaticScale, best_fp32, choose, contest
 from explorer.kernels.registry import BEST_FP32, rivals_of
 from explorer.kernels.winners import Winner, Winners, default_winners, key_of
-from explorer.measure import Device, Effort, Rounds, find_device
+from explorer.measure import Device, Effort, Rounds, exclusive, find_device, waited_s
+from tests.widgets.conftest import until
 
 CPU = find_device("cpu")
 
@@ -225,6 +227,82 @@ def test_cancelling_keeps_what_was_found(site: Site, winners: Winners, clock: di
         contest.settle([(site, "bf16"), (other, "bf16")], CPU, winners, (SLOW, FAST), stop_at_the_second, cancel)
     assert winners.find(key_of(site, "bf16", CPU)) is not None
     assert winners.find(key_of(other, "bf16", CPU)) is None
+
+
+def test_each_winner_is_written_at_once(site: Site, winners: Winners, clock: dict[str, float]) -> None:
+    other, seen = site_of(nn.Linear(16, 9), torch.randn(4, 16)), []
+
+    def look(done: int, of: int, what: str) -> None:
+        seen.append([Winners(winners.path).find(key_of(each, "bf16", CPU)) is not None for each in (site, other)])
+
+    contest.settle([(site, "bf16"), (other, "bf16")], CPU, winners, (SLOW, FAST), look)
+    assert seen == [[False, False], [True, False]]
+
+
+def test_who_waited_takes_over_what_was_found_and_measures_nothing(
+    site: Site, winners: Winners, clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, found = Winners(winners.path), []
+    assert winners.find(key_of(site, "bf16", CPU)) is None, "looked at before the other has found it"
+    monkeypatch.setattr(contest, "hold", lambda *_: pytest.fail("measured again"))
+    settle = partial(contest.settle, [(site, "bf16")], CPU, winners, (SLOW, FAST))
+    waiting = threading.Thread(target=lambda: found.append(settle()))
+    with exclusive(CPU):
+        waiting.start()
+        until(lambda: waited_s(waiting) > 0)
+        other.add({key_of(site, "bf16", CPU): Winner("fast", {"fast": 1.0})})
+    waiting.join(10)
+    assert found == [1], "one that was not known here: plans are made anew for it"
+    assert choose(site, "bf16", CPU, (SLOW, FAST), winners).kernel is FAST
+    assert settle() == 0
+
+
+def test_what_others_found_needs_no_lock_and_changes_no_choice_unasked(site: Site, winners: Winners) -> None:
+    key, table = key_of(site, "bf16", CPU), (SLOW, FAST)
+    assert choose(site, "bf16", CPU, table, winners).kernel is SLOW
+    Winners(winners.path).add({key: Winner("fast", {"fast": 1.0})})
+    winners.add({"mine": Winner("x", {"x": 1.0})})
+    assert choose(site, "bf16", CPU, table, winners).kernel is SLOW, "plans that were made go by it"
+    held, found = threading.Event(), []
+
+    def settle() -> None:
+        found.append(contest.settle([(site, "bf16")], CPU, winners, table))
+        held.set()
+
+    with exclusive(CPU):
+        threading.Thread(target=settle).start()
+        assert held.wait(10)
+    assert found == [1] and choose(site, "bf16", CPU, table, winners).kernel is FAST
+
+
+def test_a_contest_that_waits_can_be_cancelled_and_keeps_what_was_found(
+    site: Site, winners: Winners, clock: dict[str, float]
+) -> None:
+    other, cancel, ended = site_of(nn.Linear(16, 9), torch.randn(4, 16)), threading.Event(), threading.Event()
+    told, second, locked = [], threading.Event(), threading.Event()
+
+    def report(done: int, of: int, what: str) -> None:
+        told.append(what)
+        if done == 1:
+            second.set()
+            assert locked.wait(10)
+
+    def settle() -> None:
+        with pytest.raises(Cancelled, match="wait for another timing"):
+            contest.settle([(site, "bf16"), (other, "bf16")], CPU, winners, (SLOW, FAST), report, cancel)
+        ended.set()
+
+    waiting = threading.Thread(target=settle)
+    waiting.start()
+    assert second.wait(10)
+    with exclusive(CPU):
+        before = waited_s(waiting)
+        locked.set()
+        until(lambda: waited_s(waiting) > before)
+        assert not ended.is_set()
+        cancel.set()
+        assert ended.wait(10)
+    assert Winners(winners.path).find(key_of(site, "bf16", CPU)) is not None
 
 
 def test_winners_lie_beside_the_trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,11 +29,14 @@ from explorer.measure import (
     peak_bytes,
     ratio_of_medians,
     time_rounds,
+    waited_s,
 )
+from explorer.measure import lock as lock_module
 from explorer.measure import timing as timing_module
 from explorer.measure.caches import emptier, last_level_bytes
 from explorer.measure.device import Device
 from explorer.measure.energy import SECONDS
+from tests.widgets.conftest import until
 
 CPU = find_device("cpu")
 GPU = Device("cuda", "invented", 2, (), (9, 0))
@@ -238,6 +241,35 @@ def test_a_cancelled_wait_in_a_thread_ends() -> None:
         cancel.set()
         thread.join(10)
     assert ended.is_set()
+
+
+def test_waiting_is_counted_for_the_thread_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "WORTH_TELLING_S", 0.05)
+    told, ended = [], threading.Event()
+
+    def wait() -> None:
+        with exclusive(CPU, tell=told.append), exclusive(CPU, tell=told.append):
+            ended.wait(10)
+
+    thread = threading.Thread(target=wait)
+    assert waited_s(thread) == 0
+    mine = waited_s(threading.current_thread())
+    with exclusive(CPU):
+        thread.start()
+        until(lambda: waited_s(thread) > 0.15)  # while it still waits
+        mine_now = waited_s(threading.current_thread())
+    assert mine_now - mine < 0.1, "it was free"
+    until(lambda: lock_module._WAITS[thread].since is None)
+    waited = waited_s(thread)
+    assert waited > 0.15 and not ended.wait(0.05) and waited_s(thread) == waited, "it holds the lock and waits no more"
+    ended.set()
+    thread.join(10)
+    assert told == [lock_module.WAITING]
+
+
+def test_a_short_wait_is_not_told() -> None:
+    with exclusive(CPU, tell=pytest.fail):
+        pass
 
 
 class Nvml:
