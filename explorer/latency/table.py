@@ -36,6 +36,10 @@ class LatencyTable:
             sums.setdefault(key, []).append(times[name])
         self._times.update({key: sum(values) / len(values) for key, values in sums.items()})
 
+    def fill(self, times_us: Mapping[str, float]) -> None:
+        """Take in times by call key that were measured elsewhere, where there are none of this session's own."""
+        self._times = dict(times_us) | self._times
+
     def predict_ms(self, plan: Plan) -> float | None:
         """Return the sum over all calls of ``plan``, or None where one was never timed."""
         times = [self._times.get(key) for key in keys_of(plan).values()]

@@ -2,15 +2,16 @@
 
 Times are kept by kernel and shapes, so that layers share them. Each run of plans includes the reference (FP32), and
 times are taken as fractions of its calls' sum: a machine that slows down meanwhile slows both. What they are fractions
-of is what the reference takes as a whole, without a clock read after each call.
+of is what the reference takes as a whole, without a clock read after each call. What another search has timed on this
+device within the hour is not timed again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from statistics import median
 from typing import Any
 
@@ -20,6 +21,7 @@ from explorer.measure import exclusive
 from explorer.measure.timing import clock
 from explorer.progress import Progress
 from explorer.run import KernelCache, KernelError, Plan, keys_of, lower, profile
+from explorer.search.call_time_store import CallTimeStore, set_key
 
 ROUNDS = 4
 TOGETHER = 4
@@ -28,35 +30,66 @@ WHOLE = 3
 """In so many runs the reference is timed as a whole too."""
 
 
+@dataclass(frozen=True)
+class _Look:
+    """How one measurement is made: rounds of each call, what cancels it, and what is told of it."""
+
+    rounds: int
+    cancel: Any
+    tell: Callable[[str], None] | None
+
+    def say(self, text: str) -> None:
+        if self.tell is not None:
+            self.tell(text)
+
+
 @dataclass(eq=False)
 class CallTimes:
     """Microseconds of calls by key, as measured, in fractions of ``reference``, whose whole times are ``totals_us``.
 
-    The only state are the times, which grow. ``table`` gets the same times, for predictions elsewhere.
+    The only state are the times, which grow; they are shared through ``store``. ``table`` gets the same times, for
+    predictions elsewhere.
     """
 
     reference: Plan
     kernels: KernelCache
     inputs: tuple[Any, ...]
     table: LatencyTable
+    store: CallTimeStore
     shares: dict[str, list[float]] = field(default_factory=dict)
     totals_us: list[float] = field(default_factory=list)
+    _measured: bool = False
+
+    def recall(self) -> frozenset[str]:
+        """Take over what searches of this or other processes have timed within the hour, and return the keys of calls
+        that had no time here before."""
+        found = self.store.find(self._key)
+        if found is None:
+            return frozenset()
+        news = {key: list(shares) for key, shares in found.shares.items() if key not in self.shares}
+        self.shares |= news
+        if not self._measured:
+            self.totals_us = list(found.totals_us)
+        self.table.fill({key: self.time_us(key) for key in news})
+        return frozenset(news)
 
     def measure(
         self, plans: Sequence[Plan], progress: Progress | None = None, cancel: Any = None, rounds: int = ROUNDS
     ) -> None:
-        """Time the calls of ``plans``, and of the reference beside them; what has a time by then keeps it, so that the
-        same recipe always has the same time. A plan whose kernels cannot be made ready is left out.
+        """Time the calls of ``plans`` that were never timed, and the reference beside them; what has a time by then, or
+        from another search, keeps it, so that the same recipe always has the same time. A plan whose kernels cannot be
+        made ready is left out.
 
-        Raises :class:`Cancelled`; what was timed until then is kept.
+        The device is held for a few plans at a time, and what was timed is shared after each few. Raises
+        :class:`Cancelled`; what was timed until then is kept.
         """
-        timed = frozenset(self.shares)
+        kept = set(self.shares)
         for first in range(0, len(plans), TOGETHER):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("time the calls of recipes")
-            if progress is not None:
-                progress(first, len(plans), "timing kernels")
-            self._measure(plans[first : first + TOGETHER], timed, rounds, cancel)
+            tell = None if progress is None else partial(progress, first, len(plans))
+            self._share_out(plans[first : first + TOGETHER], kept, _Look(rounds, cancel, tell))
+        self._measured = self._measured or bool(self.totals_us)
         if progress is not None and plans:
             progress(len(plans), len(plans), "timing kernels")
 
@@ -102,23 +135,50 @@ class CallTimes:
                     found.append((abs(math.log(max(ratio, 1e-9))), from_ != source, median(shares) * ratio))
         return min(found)[2] if found else None
 
-    def _measure(self, plans: Sequence[Plan], timed: frozenset[str], rounds: int, cancel: Any) -> None:
+    @cached_property
+    def _key(self) -> str:
+        return set_key(self.reference)
+
+    def _share_out(self, plans: Sequence[Plan], kept: set[str], look: _Look) -> None:
+        """Time those of ``plans`` that nobody has timed yet; ``kept``: calls that have their times."""
+        look.say("timing kernels")
+        kept |= self.recall()
+        if not any(self.unknown(plan) for plan in plans):
+            return
+        with exclusive(self.reference.device, look.cancel, look.tell):
+            look.say("timing kernels")
+            kept |= self.recall()  # who waited may find all that it wanted
+            left = [plan for plan in plans if self.unknown(plan)]
+            if left:
+                self._measure(left, kept, look)
+
+    def _measure(self, plans: Sequence[Plan], kept: set[str], look: _Look) -> None:
         try:
-            reference, *found = profile([self.reference, *plans], self.kernels, self.inputs, rounds, cancel)
+            reference, *found = profile([self.reference, *plans], self.kernels, self.inputs, look.rounds, look.cancel)
         except KernelError:
             if len(plans) > 1:
                 for plan in plans:
-                    self._measure([plan], timed, rounds, cancel)
+                    self._measure([plan], kept, look)
             return
-        total = sum(reference.values())
-        if not timed and len(self.totals_us) < WHOLE:
-            self.totals_us.append(self._whole_us(plans[0], rounds, cancel))
-        scale = median(self.totals_us) / total
+        totals_us, total = self._totals_us(plans[0], look), sum(reference.values())
+        if not self._measured:
+            self.totals_us = totals_us
+        scale, timed = median(self.totals_us) / total, set()
         for plan, times in ((self.reference, reference), *zip(plans, found, strict=True)):
             for name, key in keys_of(plan).items():
-                if key not in timed:
+                if key not in kept:
                     self.shares.setdefault(key, []).append(times[name] / total)
+                    timed.add(key)
             self.table.add(plan, {name: time * scale for name, time in times.items()})
+        self.store.add(self._key, totals_us, {key: self.shares[key] for key in timed})
+
+    def _totals_us(self, other: Plan, look: _Look) -> list[float]:
+        """What the reference took as a whole so far, and once more as long as that is asked for."""
+        found = self.store.find(self._key)
+        totals_us = [] if found is None else list(found.totals_us)
+        if not totals_us or (not self._measured and len(totals_us) < WHOLE):
+            totals_us.append(self._whole_us(other, look.rounds, look.cancel))
+        return totals_us
 
     def _whole_us(self, other: Plan, rounds: int, cancel: Any) -> float:
         """What the reference takes, by turns with another plan so that caches are as they are beside others."""

@@ -14,6 +14,7 @@ from explorer.progress import Progress
 from explorer.recipe import build_presets
 from explorer.search.additive import LatencyModel
 from explorer.search.baselines import greedy, randomly
+from explorer.search.call_time_store import default_call_times
 from explorer.search.constraints import Options, find_ties
 from explorer.search.contexts import contexts
 from explorer.search.costs import CallTimes, cover
@@ -97,7 +98,8 @@ def make_searcher(
     base = Problem(tuple(options), quality, quality, tied=ties)
     if goal.objective != "latency":
         return Searcher(subject, known.pricer, goal, _sized(base, sizes, subject, goal), sizes)
-    times = CallTimes(subject.baseline, subject.kernels, subject.samples.batch(0), known.table)
+    inputs = subject.samples.batch(0)
+    times = CallTimes(subject.baseline, subject.kernels, inputs, known.table, default_call_times())
     model = _measure_model(subject, options, times, progress, cancel)
     problem = model.problem(times, base)
     searcher = Searcher(subject, known.pricer, goal, problem, sizes, times, model, measuring=True, cancel=cancel)
@@ -130,6 +132,7 @@ def _measure_model(
             raise Cancelled("search for recipes")
         plans.append(subject.planner.plan(recipe))
     real = [plan for plan in plans if not plan.emulated]
+    times.recall()
     times.measure(cover(times, real, MOST_PROFILED), progress, cancel)
     return LatencyModel.of(subject.planner, options, plans)
 
