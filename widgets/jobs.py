@@ -13,9 +13,12 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 
 import explorer as px
+from explorer.measure import waited_s
 
 LOG = logging.getLogger("widgets")
 EVERY_S = 0.1
+SOON_S = 0.01
+"""How soon at the earliest a job is looked at again that has nearly worked for as long as it may."""
 REST_S = 5.0
 """After so long without work the worker rests."""
 END_S = 5.0
@@ -99,8 +102,9 @@ class Jobs:
     """One worker thread; the latest submission wins: it cancels what runs and replaces what waits.
 
     ``done(task, error)`` is called on the main loop when a task ends: error is None, ``px.Cancelled`` or the failure.
-    ``limit_s``: a task that runs for longer is cancelled and ends with ``Overdue``; 0: no limit. ``rest()`` is called
-    in the worker when there was nothing to do for some seconds.
+    ``limit_s``: a task that works for longer is cancelled and ends with ``Overdue``; while it waits for another timing
+    on the device it does not work; 0: no limit. ``rest()`` is called in the worker when there was nothing to do for
+    some seconds.
     """
 
     def __init__(
@@ -210,21 +214,27 @@ def _stand_behind() -> None:
 
 
 def _run_within(limit_s: float, task: Task, work: Callable[[Task], None]) -> Exception | None:
-    """Runs the work, cancelled after ``limit_s``; what was cancelled for that alone ends with ``Overdue``."""
+    """Runs the work, cancelled once it has worked for ``limit_s``; what was cancelled for that alone ends with
+    ``Overdue``. While it waits for another timing on the device it does not work."""
     if not limit_s:
         return _run(task, work)
-    overdue = threading.Event()
+    overdue, ended = threading.Event(), threading.Event()
+    worker, start = threading.current_thread(), time.monotonic()
+    waited_before = waited_s(worker)
 
-    def stop() -> None:
+    def watch() -> None:
+        left = limit_s
+        while left > 0:
+            if ended.wait(max(left, SOON_S)):
+                return
+            left = limit_s - (time.monotonic() - start) + (waited_s(worker) - waited_before)
         if not task.cancel.is_set():
             overdue.set()
             task.cancel.set()
 
-    timer = threading.Timer(limit_s, stop)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, name="widgets-limit", daemon=True).start()
     error = _run(task, work)
-    timer.cancel()
+    ended.set()
     return Overdue(task.name, limit_s) if overdue.is_set() else error
 
 

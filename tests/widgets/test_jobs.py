@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import explorer as px
+from explorer.measure import exclusive, find_device, waited_s
 from tests.widgets.conftest import until
 from widgets.jobs import BEHIND, Jobs, MainLoop, Overdue, Task
 
@@ -43,6 +44,31 @@ def test_work_beyond_the_limit_is_cancelled_and_says_why(ends: Ends) -> None:
     (name, error), (_, none) = ends.seen
     assert (name, type(error), none) == ("search", Overdue, None)
     assert "stopped after 0.02 s" in str(error)
+
+
+def test_waiting_for_timings_of_others_is_not_counted_as_work(ends: Ends) -> None:
+    jobs, limit_s, cpu = Jobs(MainLoop(), ends, limit_s=0.3), 0.3, find_device("cpu")
+    workers: list[threading.Thread] = []
+
+    def wait(task: Task) -> None:
+        workers.append(threading.current_thread())
+        with exclusive(cpu, task.cancel):
+            pass
+
+    def wait_and_work(task: Task) -> None:
+        wait(task)
+        assert task.cancel.wait(10)
+
+    for name, work in (("waits", wait), ("waits, then works for too long", wait_and_work)):
+        with exclusive(cpu):
+            before = waited_s(workers[0]) if workers else 0.0
+            jobs.submit(name, work)
+            until(lambda before=before: workers and waited_s(workers[0]) - before > 3 * limit_s)
+        assert jobs.wait(10)
+    assert [(name, type(error)) for name, error in ends.seen] == [
+        ("waits", type(None)),
+        ("waits, then works for too long", Overdue),
+    ]
 
 
 def test_work_runs_off_the_calling_thread(jobs: Jobs, ends: Ends) -> None:
