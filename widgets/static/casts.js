@@ -7,6 +7,7 @@ import { smallTable } from "./small_table.js";
 import { attachTerms } from "./terms.js";
 import { nameOf } from "./time_rows.js";
 import { newTip } from "./tip.js";
+import { undone } from "./undone.js";
 import { WORDS } from "./words.js";
 
 const format = (name) => h("span", { class: `px-format px-fam-${family(name)}` }, h("i"), name);
@@ -54,7 +55,7 @@ class CastsView {
   constructor(model, el) {
     this.model = model;
     this.el = dress(el, "casts");
-    this.wire = line(model, el);
+    this.wire = line(model, el, () => this.drawBeyond());
     const select = (row) => this.ask("select", { ops: row.ops || [row.source, ...row.consumers].filter((name) => name.includes("/")) });
     this.summary = h("p", { class: "px-note", role: "status" });
     this.table = smallTable("casts", COLUMNS, select);
@@ -93,13 +94,13 @@ class CastsView {
 
   drawCasts() {
     const casts = { rows: [], more: 0, ...this.model.get("casts") };
-    put(this.summary, "text", casts.state === "ready" ? castsSummary(casts) : "Waiting for a model.");
+    put(this.summary, "text", casts.state === "ready" ? castsSummary(casts) : "No model is open yet.");
     this.table.element.hidden = !casts.rows.length;
     this.table.fill(casts.rows.map((row) => ({ ...row, readers: row.consumers.join(), testid: `cast:${row.at}` })));
   }
 
   drawBeyond() {
-    const beyond = this.model.get("beyond");
+    const beyond = undone(this.model.get("beyond"), this.wire.stopped());
     const ready = beyond.state === "ready";
     const parts = [[this.saving, this.changes, "removals"], [this.again, this.trips, "redundant"], [this.region, this.regions, "regions"], [this.layout, this.reformats, "reformats"]];
     put(this.root, "data-state", beyond.state);

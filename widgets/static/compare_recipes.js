@@ -44,7 +44,7 @@ function figureRow(row, found) {
     h("td", {}, h("b", { class: "px-change", "data-tone": tone || null, text }), h("div", { class: "px-sub", text: title })));
 }
 
-function comparePanel(model, send) {
+function comparePanel(seen, send) {
   const sides = { one: sideOf("one", "First", send), other: sideOf("other", "Second", send) };
   const swap = h("button", { class: "px-btn", type: "button", "data-testid": "compare-swap", title: "exchange first and second", text: "\u21c4 Swap", onclick: () => send("swap") });
   const both = h("button", { class: "px-btn", type: "button", "data-testid": "compare-measure", onclick: () => send("measure_both") });
@@ -57,8 +57,8 @@ function comparePanel(model, send) {
   const table = smallTable("ops that differ", COLUMNS, (row) => send("select", { ops: [row.op] }));
   const root = h("div", { "data-testid": "compare-recipes" }, h("div", { class: "px-compare-sides" }, sides.one.root, sides.other.root, swap), h("div", { class: "px-ask" }, both, status), numbers, note, table.element);
   const draw = () => {
-    const found = { figures: [], ops: [], names: ["", ""], now: [true, true], selected: [], more: 0, ...model.get("pair") };
-    const choices = { groups: [], ...model.get("choices") };
+    const found = { figures: [], ops: [], names: ["", ""], now: [true, true], selected: [], more: 0, ...seen.get("pair") };
+    const choices = { groups: [], ...seen.get("choices") };
     put(root, "data-state", found.state);
     Object.entries(sides).forEach(([side, parts], at) => {
       fillChooser(parts.chooser, choices.groups, choices[side]);
@@ -68,7 +68,7 @@ function comparePanel(model, send) {
     put(both, "text", "Measure both");
     both.hidden = !found.missing && !found.error;
     both.disabled = found.state !== "ready";
-    put(status, "text", found.state === "none" ? "Waiting for a model." : found.state === "measuring" ? "Measuring: Cancel in the bar above stops it." : found.error || (found.missing ? "Some numbers are missing: they take a run of each recipe." : ""));
+    put(status, "text", found.state === "none" ? "No model is open yet." : found.state === "measuring" ? "Measuring: Cancel in the bar above stops it." : found.error || (found.missing ? "Some numbers are missing: they take a run of each recipe." : ""));
     numbers.hidden = !found.figures.length;
     body.replaceChildren(...found.figures.map((row) => figureRow(row, found)));
     put(note, "text", found.state === "none" ? "" : opsNote(found));
@@ -80,6 +80,6 @@ function comparePanel(model, send) {
 
 export default {
   render({ model, el }) {
-    return mountPanel({ model, el }, "compare", (send) => comparePanel(model, send));
+    return mountPanel({ model, el }, "compare", (send, seen) => comparePanel(seen, send));
   },
 };

@@ -34,13 +34,13 @@ function cardOf(row, kind, select) {
       h("span", { class: "px-sub", text: where })));
 }
 
-function culpritsPanel(model, send) {
+function culpritsPanel(seen, send) {
   const find = h("button", { class: "px-btn", type: "button", "data-testid": "culprits-find", onclick: () => send("analyse", { topic: "culprits" }) });
   const note = h("p", { class: "px-note", role: "status" });
   const list = h("div", { class: "px-culprit-list" });
   const root = h("div", { "data-testid": "culprits" }, h("div", { class: "px-ask" }, find, note), list);
   const draw = () => {
-    const found = { rows: [], ...model.get("culprits") };
+    const found = { rows: [], ...seen.get("culprits") };
     put(root, "data-state", found.state);
     put(find, "text", found.state === "ready" ? "Find again" : "Find");
     find.disabled = found.state === "waiting" || found.state === "opening" || Boolean(found.baseline);
@@ -53,6 +53,6 @@ function culpritsPanel(model, send) {
 
 export default {
   render({ model, el }) {
-    return mountPanel({ model, el }, "culprits", (send) => culpritsPanel(model, send));
+    return mountPanel({ model, el }, "culprits", (send, seen) => culpritsPanel(seen, send));
   },
 };

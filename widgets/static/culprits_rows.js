@@ -36,7 +36,7 @@ export function divergesWords(row) {
 
 /** The line above the samples, for each state of the panel. */
 export function culpritsNote({ state, error, baseline, rows }) {
-  if (state === "opening") return "Waiting for a model.";
+  if (state === "opening") return "No model is open yet.";
   if (state === "failed") return error;
   if (baseline) return "Every op runs in FP32: no output moves. Choose a precision first.";
   if (state === "waiting") return "Looking for them\u2026 Cancel is in the bar above.";

@@ -27,9 +27,9 @@ function findingOf(row, kind, act) {
     row.remedies.map((remedy) => remedyOf(row, remedy, act)), evidence);
 }
 
-function findingsPanel(model, send) {
+function findingsPanel(seen, send) {
   const act = (type, fields) => {
-    const hash = type === "preview" || type === "remedy" ? { hash: model.get("findings").hash } : {};
+    const hash = type === "preview" || type === "remedy" ? { hash: seen.get("findings").hash } : {};
     return send(type, { ...fields, ...hash });
   };
   const find = h("button", { class: "px-btn", type: "button", "data-testid": "findings-find", onclick: () => act("analyse", { topic: "findings" }) });
@@ -37,7 +37,7 @@ function findingsPanel(model, send) {
   const list = h("div", { class: "px-finding-list" });
   const root = h("div", { "data-testid": "findings" }, h("div", { class: "px-ask" }, find, note), list);
   const draw = () => {
-    const found = { rows: [], ...model.get("findings") };
+    const found = { rows: [], ...seen.get("findings") };
     put(root, "data-state", found.state);
     put(root, "data-count", found.state === "ready" ? found.rows.length : null);
     put(find, "text", found.state === "ready" ? "Look again" : "Look for causes");
@@ -53,6 +53,6 @@ function findingsPanel(model, send) {
 
 export default {
   render({ model, el }) {
-    return mountPanel({ model, el }, "findings", (send) => findingsPanel(model, send));
+    return mountPanel({ model, el }, "findings", (send, seen) => findingsPanel(seen, send));
   },
 };

@@ -4,7 +4,7 @@ import { isNumber, plural, small, three } from "./numbers.js";
 /** The line above the findings, for each state of the panel. */
 export function findingsNote(found) {
   const { state, error, changed, rows, more } = found;
-  if (state === "opening") return "Waiting for a model.";
+  if (state === "opening") return "No model is open yet.";
   if (state === "failed") return error;
   if (state === "waiting") return "Looking at every op that is not in FP32\u2026 Cancel is in the bar above.";
   if (state === "idle") return "Why the recipe loses what it loses, op by op, and what could be done about it.";

@@ -8,7 +8,7 @@ const ON_THE_PLOT = ["hollow", "filled", "front", "band", "quality cost", "basel
 
 /** What the plot shows, in a sentence or two. */
 export function frontNote(found) {
-  if (found.state === "none") return "Waiting for a model.";
+  if (found.state === "none") return "No model is open yet.";
   const trials = found.trials ? `${plural(found.trials, "recipe")} measured so far` : "No recipe measured yet";
   const emulated = found.left_out ? ` ${found.left_out} of emulated precision have no speed and no place here.` : "";
   if (found.state === "unsearched") return `${trials}${found.trials ? ": each is a point" : ""}.${emulated} A search beside the map adds the best recipe for every budget.`;
@@ -16,7 +16,7 @@ export function frontNote(found) {
   return `${plural(found.proposals, "proposal")} of the search${verified}; ${trials.replace("No", "no")}.${emulated} Click a point to restore its recipe; Undo brings yours back.`;
 }
 
-function frontierPanel(model, send) {
+function frontierPanel(seen, send) {
   const axis = h("select", { "data-testid": "frontier-axis", "aria-label": "against", onchange: () => send("axis", { value: axis.value }) });
   const note = h("p", { class: "px-frontier-note", role: "status", "data-testid": "frontier-note" });
   const word = (name) => h("span", { class: "px-term-word", tabindex: "0", "data-term": name, text: name });
@@ -24,7 +24,7 @@ function frontierPanel(model, send) {
   const choice = h("label", { class: "px-frontier-axis" }, h("span", { class: "px-sub", text: "quality cost against" }), axis);
   const root = h("div", { class: "px-frontier" }, h("div", { class: "px-frontier-bar" }, choice, words), note);
   const draw = () => {
-    const found = model.get("frontier");
+    const found = seen.get("frontier");
     put(root, "data-state", found.state);
     choice.hidden = found.state !== "ready";
     if (!axis.options.length && found.axes) axis.append(...found.axes.map(([id, text]) => h("option", { value: id, text })));
@@ -37,6 +37,6 @@ function frontierPanel(model, send) {
 export default {
   render({ model, el }) {
     markBox(el, "frontierchart", "frontier");
-    return mountPanel({ model, el }, "frontierhead", (send) => frontierPanel(model, send));
+    return mountPanel({ model, el }, "frontierhead", (send, seen) => frontierPanel(seen, send));
   },
 };

@@ -61,7 +61,7 @@ class HistoryView {
     this.lineage = lineageOf(this.nodes, this.standing.at);
     this.rows = layLanes(this.nodes);
     this.width = widthOf(this.rows) * STEP + 6;
-    put(this.summary, "text", this.nodes.length ? summaryOf(this.nodes) : "Waiting for a model.");
+    put(this.summary, "text", this.nodes.length ? summaryOf(this.nodes) : "No model is open yet.");
     put(this.root, "data-at", this.nodes.length ? this.standing.at : null);
     put(this.root, "data-count", this.nodes.length);
     put(this.scoreHead, "text", `${this.standing.name} \u0394`);

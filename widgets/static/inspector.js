@@ -28,7 +28,7 @@ function factElements([what, words, kind]) {
   return [h("dt", { text: what }), h("dd", { class: what === "source" ? "px-code" : null, "data-testid": `fact:${what}` }, words, tag ? [" ", tag] : null)];
 }
 
-function inspectorPanel(model, send) {
+function inspectorPanel(seen, send) {
   const name = h("b", { "data-testid": "inspected-op" });
   const note = h("span", { class: "px-sub", role: "status", "data-testid": "inspector-note" });
   const selects = Object.fromEntries(WHAT.map(([what, label]) => {
@@ -42,8 +42,8 @@ function inspectorPanel(model, send) {
   const facts = h("dl", { class: "px-facts" });
   const root = h("div", { class: "px-inspect" }, h("div", { class: "px-inspect-op" }, name, note), choices, figures, facts);
   const draw = () => {
-    const found = model.get("inspected");
-    const error = model.get("error");
+    const found = seen.get("inspected");
+    const error = seen.get("error");
     const ready = found.state === "ready";
     put(root, "data-state", found.state);
     put(name, "text", found.op || "");
@@ -62,6 +62,6 @@ function inspectorPanel(model, send) {
 export default {
   render({ model, el }) {
     markBox(el, "inspector", "inspector");
-    return mountPanel({ model, el }, "inspectorhead", (send) => inspectorPanel(model, send));
+    return mountPanel({ model, el }, "inspectorhead", (send, seen) => inspectorPanel(seen, send));
   },
 };

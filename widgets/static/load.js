@@ -52,7 +52,7 @@ class LoadForm {
   constructor(model, el) {
     this.model = model;
     this.el = el;
-    this.line = line(model, el);
+    this.line = line(model, el, () => this.drawStanding());
     this.offer = model.get("offer");
     this.form = newForm(this.offer);
     this.changed = (whole) => (whole ? this.drawForm() : this.drawActions());
@@ -138,7 +138,7 @@ class LoadForm {
 
   /** Whether Open can be pressed, and if not, why. */
   drawActions() {
-    const { files, state } = this.model.get("standing");
+    const { files, state } = this.standing();
     const opening = state === "opening" || state === "other";
     Object.values(this.files).forEach((file) => file.draw(files));
     const lacking = neededFiles(this.form, this.offer).filter((role) => !(files[role] && files[role].whole));
@@ -149,8 +149,14 @@ class LoadForm {
     put(this.wrong, "text", opening || this.offer.closed[this.form.source] ? "" : sending ? "sending the file\u2026" : lacking.length ? `choose ${lacking.map((role) => words[role]).join(" and ")}` : wrong);
   }
 
+  /** Where the opening stands; one that the session's end cut off is none. */
+  standing() {
+    const said = this.model.get("standing");
+    return said.state === "opening" && this.line.stopped() ? { ...said, state: "stopped" } : said;
+  }
+
   drawStanding() {
-    const standing = this.model.get("standing");
+    const standing = this.standing();
     const progress = this.model.get("progress");
     const { state } = standing;
     if (standing.offered && this.offered !== JSON.stringify(standing.offered)) {

@@ -2,17 +2,23 @@
 import { complain, dress, line, listen, soon } from "./shared.js";
 import { attachTerms } from "./terms.js";
 import { newTip } from "./tip.js";
+import { undone } from "./undone.js";
 import { WORDS } from "./words.js";
 
 /**
- * Mounts what `build(send)` makes: an element `root`, and `draw`, which runs now and after changes of `traits`.
- * `send(type, fields)` asks Python, and a refusal shows in the panel. Returns what unmounts.
+ * Mounts what `build(send, seen)` makes: an element `root`, and `draw`, which runs now, after changes of `traits`, and when
+ * the session stops or goes on. `send(type, fields)` asks Python, and a refusal shows in the panel; `seen.get(name)` is
+ * what is to be shown of a trait. Returns what unmounts.
  */
 export function mountPanel({ model, el }, name, build) {
   dress(el, name);
-  const { ask, close } = line(model, el);
+  let draw = () => {};
+  const { ask, close, stopped } = line(model, el, () => draw());
   const send = (type, fields) => ask(type, fields).catch((error) => complain(el, error));
-  const { root, draw, traits } = build(send);
+  const seen = { get: (trait) => undone(model.get(trait), stopped()) };
+  const built = build(send, seen);
+  const { root, traits } = built;
+  draw = built.draw;
   const tip = newTip();
   el.append(root);
   draw();

@@ -35,7 +35,7 @@ export function groupChoices(choices) {
 /** The groups; the ops fold away under each. */
 function choicesList(choices, more, ready) {
   const groups = groupChoices(choices);
-  if (!ready) return h("p", { class: "px-sub", text: "Waiting for a model." });
+  if (!ready) return h("p", { class: "px-sub", text: "No model is open yet." });
   if (groups.length === 0) return h("p", { class: "px-sub", text: "Every op runs in FP32. Click a cell of the map, or take a preset." });
   const list = groups.map(([precision, reason, ops]) =>
     h("details", { open: groups.length <= 3 && ops.length <= 12 },

@@ -82,7 +82,7 @@ function rowOf(point, objective, chosen, go) {
     h("td", { class: "px-num", text: said.time }));
 }
 
-function buildFound(model, send) {
+function buildFound(seen, send) {
   const move = follower(send);
   const slider = h("input", { type: "range", min: 0, max: POSITIONS, step: 1, "data-testid": "search-budget", "aria-label": "budget" });
   const said = h("b", { class: "px-explained", tabindex: "0", "data-term": "budget", "data-testid": "search-budget-words" });
@@ -101,7 +101,7 @@ function buildFound(model, send) {
     slider, h("div", { class: "px-ends px-sub" }, ends), figures, mix,
     h("div", { class: "px-ask" }, change, apply, verify), table);
   slider.addEventListener("input", () => {
-    const { low, high, for: objective } = model.get("search");
+    const { low, high, for: objective } = seen.get("search");
     const value = valueAt(Number(slider.value), low, high);
     put(said, "text", budgetWords(objective, value, high));
     put(slider, "aria-valuetext", said.textContent);
@@ -139,14 +139,14 @@ function fillFound(parts, found) {
   body.replaceChildren(...found.points.map((point) => rowOf(point, objective, proposal && point.hash === proposal.hash, go(point))));
 }
 
-function searchPanel(model, send) {
+function searchPanel(seen, send) {
   const goal = buildGoal(send);
-  const found = buildFound(model, send);
+  const found = buildFound(seen, send);
   const start = button("search-start", "Search", () => send("search"));
   const note = h("p", { class: "px-note", role: "status", "data-testid": "search-note" });
   const root = h("div", { "data-testid": "search" }, goal.root, h("div", { class: "px-ask" }, start, note), found.root);
   const draw = () => {
-    const now = { state: "opening", ...model.get("search") };
+    const now = { state: "opening", ...seen.get("search") };
     put(root, "data-state", now.state);
     goal.root.hidden = now.state === "opening";
     if (now.state !== "opening") fillGoal(goal, now);
@@ -163,6 +163,6 @@ function searchPanel(model, send) {
 
 export default {
   render({ model, el }) {
-    return mountPanel({ model, el }, "search", (send) => searchPanel(model, send));
+    return mountPanel({ model, el }, "search", (send, seen) => searchPanel(seen, send));
   },
 };

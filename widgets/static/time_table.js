@@ -6,7 +6,7 @@ import { newTip } from "./tip.js";
 import { WORDS } from "./words.js";
 
 const STATES = {
-  opening: "Waiting for a model.", running: "Being measured: the times follow the speed-up.", idle: "Not measured yet. Press Measure in the bar above.",
+  opening: "No model is open yet.", running: "Being measured: the times follow the speed-up.", idle: "Not measured yet. Press Measure in the bar above.",
   recorded: "Not recorded: this recipe was not measured.", ended: "Not measured: the session ended.", lost: "Not measured: no connection.",
 };
 const HINT = "slowest first \u00b7 bar: how near an op is to what this machine could do at best";

@@ -13,7 +13,7 @@ const TOUR = "Five steps that show how this page works";
 function build(ask) {
   const go = (type, fields) => () => ask(type, typeof fields === "function" ? fields() : fields);
   const model = h("select", { class: "px-model", "data-testid": "model", "aria-label": "model", onchange: () => ask("open", { model: model.value }) });
-  const preset = h("select", { "data-testid": "preset", "aria-label": "preset recipe", onchange: () => preset.value && ask("preset", { name: preset.value }) });
+  const preset = h("select", { "data-testid": "preset", "aria-label": "preset recipe", title: "Presets: whole recipes to begin with", onchange: () => preset.value && ask("preset", { name: preset.value }) });
   const button = (id, text, type, label) => h("button", { class: "px-btn", type: "button", "data-testid": id, title: label, onclick: go(type) }, text);
   const arrow = (id, sign, name, label) => h("button", { class: "px-btn", type: "button", "data-testid": id, "aria-label": name, title: label, onclick: go(id) }, sign, h("span", { class: "px-wide-only", text: ` ${name}` }));
   const chip = (name) => h("span", { class: "px-chip", tabindex: "0", "data-testid": name, "data-term": name });
@@ -47,7 +47,7 @@ function options(select, entries, value) {
 function drawBar(parts, top) {
   const names = top.models.includes(top.model) || !top.model ? top.models : [top.model, ...top.models];
   options(parts.model, names.map((name) => [name, name]), top.model);
-  options(parts.preset, [["", top.presets.length ? "Preset: own choice" : "Preset"], ...top.presets.map((name) => [name, name])], top.preset || "");
+  options(parts.preset, [["", top.presets.length ? "own choice" : "Preset"], ...top.presets.map((name) => [name, name])], top.preset || "");
   put(parts.device, "text", top.device);
   put(parts.data, "text", top.data);
   parts.device.hidden = !top.device;
@@ -57,6 +57,9 @@ function drawBar(parts, top) {
   put(parts.undo, "title", top.undo || "Undo (Ctrl+Z)");
   parts.redo.disabled = !top.can_redo;
 }
+
+/** What the bar says of a session in which nothing runs any more. */
+const STOPPED = { ended: "the session ended: nothing runs", lost: "no connection: nothing is heard" };
 
 function drawJob(parts, job, { ready, missing, recorded }) {
   const busy = job.state === "running" || job.state === "cancelling";
@@ -101,7 +104,8 @@ function showPage(page, showing, wish) {
 export default {
   render({ model, el }) {
     dress(el, "top");
-    const { ask: send, close } = line(model, el);
+    let draw = () => {};
+    const { ask: send, close, stopped } = line(model, el, () => draw());
     const ask = (type, fields) => send(type, fields).catch((error) => {
       complain(el, error);
       draw();
@@ -116,11 +120,12 @@ export default {
     el.append(bar);
     const tip = newTip();
     const stops = [attachTerms(bar, WORDS, tip), tip.remove, showing.more.close, share.close];
-    const draw = () => {
+    draw = () => {
       const top = model.get("top");
       drawBar(parts, top);
       showing.tour.disabled = !top.ready;
-      drawJob(parts, model.get("job"), top);
+      const over = STOPPED[stopped()];
+      drawJob(parts, over ? { state: "idle", text: over } : model.get("job"), over ? {} : top);
     };
     const keys = (event) => {
       if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;

@@ -11,7 +11,17 @@ class CastsPanel(View):
     """All casts in a table that sorts; changes that remove casts; what goes up and down again; regions; layouts."""
 
     _esm = script(
-        "shared", "numbers", "lane", "time_rows", "tip", "terms", "words", "small_table", "casts_rows", "casts"
+        "shared",
+        "numbers",
+        "lane",
+        "time_rows",
+        "tip",
+        "terms",
+        "words",
+        "small_table",
+        "undone",
+        "casts_rows",
+        "casts",
     )
     _css = style("small_table", "casts")
     shows = frozenset({"model", "recipe", "measured", "times", "casts", "selection"})

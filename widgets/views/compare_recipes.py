@@ -19,8 +19,8 @@ class CompareRecipes(View):
     """Any two of: the recipe now and before, the slider's proposal, presets, the history, what was measured before."""
 
     _esm = script(
-        "shared", "numbers", "lane", "time_rows", "tip", "terms", "words", "small_table", "panel", "compare_words",
-        "compare_recipes",
+        "shared", "numbers", "lane", "time_rows", "tip", "terms", "words", "small_table", "undone", "panel",
+        "compare_words", "compare_recipes",
     )  # fmt: skip
     _css = style("small_table", "compare")
     shows = frozenset(

@@ -10,7 +10,17 @@ class CulpritsPanel(View):
     """Pictures or tokens, prediction before and after, and the op where each sample leaves FP32's way."""
 
     _esm = script(
-        "shared", "numbers", "lane", "time_rows", "tip", "terms", "panel", "words", "culprits_rows", "culprits"
+        "shared",
+        "numbers",
+        "lane",
+        "time_rows",
+        "tip",
+        "terms",
+        "undone",
+        "panel",
+        "words",
+        "culprits_rows",
+        "culprits",
     )
     _css = style("small_table", "culprits")
     shows = frozenset({"model", "recipe", "culprits"})

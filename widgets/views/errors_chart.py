@@ -25,7 +25,7 @@ MAX_NAME = 20
 class ErrorsHead(View):
     """The chart's words, its button and its unit; the errors are measured in the page's worker when someone asks."""
 
-    _esm = script("shared", "tip", "terms", "words", "panel", "panel_words", "errors")
+    _esm = script("shared", "tip", "terms", "words", "undone", "panel", "panel_words", "errors")
     _css = style("figures", "errors")
     shows = frozenset({"model", "recipe", TOPIC})
     own: ClassVar[dict[str, set[str]]] = {"compute": set(), "unit": {"value"}}

@@ -11,7 +11,17 @@ class FindingsPanel(View):
     """Each finding with its cause, evidence and remedies; a remedy is tried and applied with a click."""
 
     _esm = script(
-        "shared", "numbers", "lane", "time_rows", "tip", "terms", "panel", "words", "findings_rows", "findings"
+        "shared",
+        "numbers",
+        "lane",
+        "time_rows",
+        "tip",
+        "terms",
+        "undone",
+        "panel",
+        "words",
+        "findings_rows",
+        "findings",
     )
     _css = style("small_table", "findings")
     shows = frozenset({"model", "recipe", "findings", "preview"})

@@ -20,7 +20,7 @@ MAX_NAME = 20
 class FrontierHead(View):
     """The plot's words and the choice of its axis. Follows what the search finds and what is measured."""
 
-    _esm = script("shared", "numbers", "tip", "terms", "words", "panel_words", "panel", "frontier")
+    _esm = script("shared", "numbers", "tip", "terms", "words", "panel_words", "undone", "panel", "frontier")
     _css = style("figures", "frontier")
     shows = frozenset({"model", "recipe", "measured", "trials", "map", "search", "frontier"})
     own: ClassVar[dict[str, set[str]]] = {"axis": {"value"}}

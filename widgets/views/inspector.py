@@ -83,7 +83,7 @@ class InspectorHead(View):
     measured in the page's worker, when someone asks for it.
     """
 
-    _esm = script("shared", "tip", "terms", "words", "panel", "panel_words", "inspector")
+    _esm = script("shared", "tip", "terms", "words", "undone", "panel", "panel_words", "inspector")
     _css = style("figures", "inspector")
     shows = frozenset({"model", "recipe", "selection", "ranges", TOPIC})
     own: ClassVar[dict[str, set[str]]] = {"choose": {"what", "value"}, "error": set()}

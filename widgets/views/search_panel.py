@@ -10,7 +10,7 @@ class SearchPanel(View):
     """What to search for, the slider, the proposal with its predicted numbers, and what measuring the front showed."""
 
     _esm = script(
-        "shared", "numbers", "price_words", "lane", "tip", "terms", "words", "panel", "search_words", "search"
+        "shared", "numbers", "price_words", "lane", "tip", "terms", "words", "undone", "panel", "search_words", "search"
     )  # fmt: skip
     _css = style("small_table", "figures", "search")
     shows = frozenset({"model", "recipe", "measured", "search", "frontier", "selection"})
