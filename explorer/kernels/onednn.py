@@ -73,7 +73,7 @@ def build_linear(site: Site) -> Packed:
     scale, width = weight.scale.reshape(-1).contiguous(), product.weight.shape[0]
     packed = torch.ops.onednn.qlinear_prepack(weight.codes.contiguous(), [site.rows, product.weight.shape[1]])
     zeros, bias = torch.zeros(width, dtype=torch.int64), _bias(product)
-    scales, added = (scale, bias) if rounds_as_ours() else (torch.ones_like(scale), None)
+    scales, added = _taken_in(scale, bias)
 
     def multiply(codes: Tensor, x_scale: float, zero_point: int, end: _Ending) -> Tensor:
         rows = codes.reshape(-1, codes.shape[-1])
@@ -93,7 +93,7 @@ def build_conv(site: Site) -> Packed:
     assert settings is not None
     scale, bias = weight.scale.reshape(-1).contiguous(), _bias(product)
     zeros = torch.zeros(scale.numel(), dtype=torch.int64)
-    scales, added = (scale, bias) if rounds_as_ours() else (torch.ones_like(scale), None)
+    scales, added = _taken_in(scale, bias)
     places = [list(settings.stride), list(settings.padding), list(settings.dilation), settings.groups]
     shape = list(site.shapes[product.x])
     packed = torch.ops.onednn.qconv_prepack(weight.codes.contiguous(), torch.ones_like(scale), 1.0, 0, *places, shape)
@@ -107,6 +107,11 @@ def build_conv(site: Site) -> Packed:
         )  # fmt: skip
 
     return _packed(multiply, weight, bias, (1,) * (len(shape) - 2))
+
+
+def _taken_in(scale: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The scales and the bias that oneDNN is given: its own, or what leaves the sums as they are."""
+    return (scale, bias) if rounds_as_ours() else (torch.ones_like(scale), None)
 
 
 def _packed(multiply: Multiply, weight: Quantized, bias: Tensor | None, after: tuple[int, ...]) -> Packed:
@@ -199,34 +204,38 @@ def why_none() -> str:
     Tried once on codes whose pairs of products overflow 16 bits, as they do inside CPUs without VNNI. Few rows and
     many, as oneDNN has loops of their own for either.
     """
-    return find_fault("INT8", lambda: all(_is_exact(rows, scaled=False) for rows in TRIED))
+    return find_fault("INT8", lambda: _is_exact(1.0, torch.ones(OUTPUTS), torch.zeros(OUTPUTS)))
 
 
 @cache
 def rounds_as_ours() -> bool:
     """Return whether oneDNN rounds each step of the epilogue as our twin does: sum, times the scale of the activations,
     times that of the channel, plus bias. Tried once, on scaled sums that fall between FP32 numbers."""
-    return all(_is_exact(rows, scaled=True) for rows in TRIED)
+    return _is_exact(0.0137, torch.linspace(0.001, 0.02, OUTPUTS), torch.linspace(-3, 3, OUTPUTS))
 
 
-TRIED = (8, 64)
+TRIED, INPUTS, OUTPUTS = (8, 64), 256, 16
+"""The rows of the products that are tried, and the shape of their weight."""
 
 
-def _is_exact(rows: int, *, scaled: bool, inputs: int = 256, outputs: int = 16) -> bool:
-    codes = torch.arange(rows * inputs).reshape(rows, inputs).mul(37).remainder(256).to(torch.uint8)
+def _is_exact(step: float, scale: Tensor, bias: Tensor) -> bool:
+    """Whether products under this scale of activations, scales of channels and bias are what our twin gives."""
+    weight = torch.arange(OUTPUTS * INPUTS).reshape(OUTPUTS, INPUTS).mul(29).remainder(255).sub(127).to(torch.int8)
+    weight[0] = 127
+    return all(torch.equal(*_twins(rows, weight, step, scale, bias)) for rows in TRIED)
+
+
+def _twins(rows: int, weight: Tensor, step: float, scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """One product by oneDNN, and rounded step by step from its exact sums."""
+    codes = torch.arange(rows * INPUTS).reshape(rows, INPUTS).mul(37).remainder(256).to(torch.uint8)
     codes[0] = 255
-    weight = torch.arange(outputs * inputs).reshape(outputs, inputs).mul(29).remainder(255).sub(127).to(torch.int8)
-    weight[0], scale, bias = 127, torch.ones(outputs), torch.zeros(outputs)
-    step = 0.0137 if scaled else 1.0
-    if scaled:
-        scale, bias = torch.linspace(0.001, 0.02, outputs), torch.linspace(-3, 3, outputs)
-    zeros, no_words = torch.zeros(outputs, dtype=torch.int64), ("none", list[float](), "")
-    packed = torch.ops.onednn.qlinear_prepack(weight, [rows, inputs])
+    zeros, no_words = torch.zeros(OUTPUTS, dtype=torch.int64), ("none", list[float](), "")
+    packed = torch.ops.onednn.qlinear_prepack(weight, [rows, INPUTS])
     out = torch.ops.onednn.qlinear_pointwise(
         codes, step, 77, packed, scale, zeros, bias, 1.0, 0, torch.float32, *no_words
     )
     sums = (codes.double() - 77) @ weight.double().t()
-    return torch.equal(out, sums.float() * torch.tensor(step) * scale + bias)
+    return out, sums.float() * torch.tensor(step) * scale + bias
 
 
 refuse_linear, refuse_conv = refusals("INT8", lambda: why_none())
