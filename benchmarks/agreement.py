@@ -271,7 +271,7 @@ def draw_recipe(case: Case, chosen: NDArray[np.str_]) -> Recipe:
 
 def _under(trials: Iterable[Trial], band: Band) -> list[Trial]:
     """The same trials, as another band would have had them."""
-    edges = [band.around(trial.price.cost, trial.price.error) for trial in trials]
+    edges = [band.around(each.cost, each.error, each.additive) for each in (trial.price for trial in trials)]
     return [
         replace(trial, price=replace(trial.price, low=low, high=high))
         for trial, (low, high) in zip(trials, edges, strict=True)

@@ -55,18 +55,24 @@ class Band:
         """How many trials calibrate the band."""
         return len(self.trials)
 
-    def around(self, predicted: float, error: float = 0.0) -> tuple[float, float]:
+    def around(self, predicted: float, error: float = 0.0, apart: float = 0.0) -> tuple[float, float]:
         """Return the lowest and the highest cost to expect where ``predicted`` is the prediction.
 
-        error: its standard error, which widens the band beyond what trials tell; NaN counts as none. A prediction of 0
-        gives (0, 0), one of NaN (NaN, NaN).
+        error: its standard error, which widens the band beyond what trials tell; NaN counts as none. apart: the sum of
+        what the ops cost alone. Where it is more, the prediction counts on errors that cancel each other. Errors that
+        are drawn anew in the recipe do not, and in the mean such errors cost that sum: so the upper edge is as far off
+        as the band and the way from the prediction to that sum are together, as independent spreads add. A prediction
+        of 0 gives (0, 0), one of NaN (NaN, NaN).
         """
         if not predicted > 0 or not math.isfinite(predicted):
             return (predicted, predicted)
         middle, half = self._spread(math.log(predicted))
         sampling = 0.0 if math.isnan(error) else _NORMAL.inv_cdf((1 + COVERAGE) / 2) * error / predicted
         half = math.hypot(half, sampling)
-        return predicted * math.exp(middle - half), predicted * math.exp(min(middle + half, _MOST))
+        cancelled = math.log(apart / predicted) if predicted < apart < math.inf else 0.0
+        return predicted * math.exp(middle - half), predicted * math.exp(
+            min(middle + math.hypot(half, cancelled), _MOST)
+        )
 
     def _spread(self, place: float) -> tuple[float, float]:
         """The middle of the band at a log cost, as a log ratio, and how far it reaches from there."""

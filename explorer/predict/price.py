@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,9 @@ VALID_TO = 0.03
 """Nats per position: beyond, what the second order leaves out is no longer small. Of the random recipes that
 `benchmarks/agreement.py` judges, 9 of 10 below a third of this are within 25 % of their prediction, 4 of 5 from there
 up to it; beyond, sure models cost more than predicted and unsure ones less."""
+CANCELLED = 2.0
+"""Where what the ops cost alone is so many times the price in sum, the price says that it counts on errors that cancel:
+of the 500 random recipes that `benchmarks/agreement.py` judges none goes so far, and proposals of a search may."""
 SHOWN = 3
 """How many ops a sentence names."""
 
@@ -28,9 +31,10 @@ class Price:
     """What a recipe is predicted to cost in quality, in the unit of its map per position (sample or token).
 
     cost: with all interactions of pairs of ops; NaN where an op has no prediction. low, high: the band that holds 9 of
-    10 measured costs. additive: the sum of what each op costs alone. interaction: cost - additive. error: standard
-    error of the cost, from the samples and probes. trials: how many measured recipes calibrated the band. valid:
-    whether the cost is within the region where errors are small. words: one sentence.
+    10 measured costs, further up where the cost counts on errors that cancel. additive: the sum of what each op costs
+    alone. interaction: cost - additive. error: standard error of the cost, from the samples and probes. trials: how
+    many measured recipes calibrated the band. valid: whether the cost is within the region where errors are small.
+    words: one sentence.
     """
 
     cost: float
@@ -162,10 +166,10 @@ class Pricer:
         return found
 
     def _finite(self, cost: float, additive: float, error: float, band: Band) -> Price:
-        low, high = band.around(cost, error)
+        low, high = band.around(cost, error, additive)
         valid = self.map.unit != "nats" or cost <= VALID_TO
-        words = describe(self.map, cost, (low, high), band.count, valid)
-        return Price(cost, low, high, additive, cost - additive, error, band.count, valid, words)
+        found = Price(cost, low, high, additive, cost - additive, error, band.count, valid, words="")
+        return replace(found, words=describe(self.map, found))
 
     def _unknown(self, missing: list[str], band: Band) -> Price:
         named = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
@@ -187,14 +191,16 @@ def price(map: PredictedMap, recipe: Recipe, band: Band | None = None, measured:
     return Pricer(map, measured or Measured(), band or Band.of()).price(recipe)
 
 
-def describe(map: PredictedMap, cost: float, band: tuple[float, float], trials: int, valid: bool) -> str:
-    """Return what a price says, in a sentence."""
-    each = "per token" if map.positions > 1 else "per sample"
+def describe(map: PredictedMap, price: Price) -> str:
+    """Return what a price says, in a sentence: the number, its band, and why it may be further off than others."""
+    each, trials = "per token" if map.positions > 1 else "per sample", price.trials
     calibrated = f"calibrated by {trials} measured recipe{'s' * (trials != 1)}" if trials else "before any trial"
-    text = f"Predicted {cost:.2g} {map.unit} {each}, band {band[0]:.2g} to {band[1]:.2g} ({calibrated})"
-    if valid:
-        return f"{text}."
-    return f"{text}; beyond {VALID_TO:g} {map.unit} errors are no longer small and the prediction is rough: measure it."
+    text = f"Predicted {price.cost:.2g} {map.unit} {each}, band {price.low:.2g} to {price.high:.2g} ({calibrated})"
+    if not price.valid:
+        text += f"; beyond {VALID_TO:g} {map.unit} errors are no longer small and the prediction is rough: measure it"
+    elif 0 < CANCELLED * price.cost <= price.additive:
+        text += f"; it counts on errors that cancel, and is {price.additive:.2g} where they do not: measure it"
+    return f"{text}."
 
 
 def _standard_error(per_sample: NDArray[np.float64]) -> float:
