@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,10 @@ class Effort:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled("time a recipe")
 
-    def report(self, share: float) -> None:
+    def report(self, share: float, text: str = "timing") -> None:
         """Tell the caller which share of the time is over."""
         if self.progress is not None:
-            self.progress(int(100 * min(1.0, share)), 100, "timing")
+            self.progress(int(100 * min(1.0, share)), 100, text)
 
 
 def compare(
@@ -145,7 +146,7 @@ def time_rounds(
     names = tuple(calls)
     over, under = watch or (names[0], names[-1])
     times: dict[str, list[float]] = {name: [] for name in names}
-    with exclusive(device, effort.cancel), uncollected():
+    with exclusive(device, effort.cancel, partial(effort.report, 0.0)), uncollected():
         warm_ups = _warm_up(calls, effort)
         start, look_at = time.perf_counter(), FIRST_LOOK
         for done in range(MOST_ROUNDS):

@@ -267,6 +267,20 @@ def test_waiting_is_counted_for_the_thread_that_waits(monkeypatch: pytest.Monkey
     assert told == [lock_module.WAITING]
 
 
+def test_a_latency_that_waits_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "WORTH_TELLING_S", 0.05)
+    told: list[tuple[int, int, str]] = []
+    effort = Effort(seconds=0, progress=lambda *at: told.append(at))
+    calls = {"a": lambda: None, "b": lambda: None}
+    thread = threading.Thread(target=lambda: time_rounds(calls, CPU, effort))
+    with exclusive(CPU):
+        thread.start()
+        until(lambda: told)
+    thread.join(10)
+    assert told[0] == (0, 100, "waiting for another timing on this device")
+    assert {text for _, _, text in told[1:]} == {"timing"}
+
+
 def test_a_short_wait_is_not_told() -> None:
     with exclusive(CPU, tell=pytest.fail):
         pass
