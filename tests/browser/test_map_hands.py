@@ -77,3 +77,60 @@ def test_rows_are_marked_locked_opened_and_copied_by_key(shared_page: Open) -> N
     expect(page.get_by_test_id("keys-sheet")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_test_id(f"row:{FC1}").locator(":focus")).to_have_count(1)
+
+
+def test_a_focus_ring_lies_inside_its_cell(shared_page: Open) -> None:
+    """What is outside of a cell lies under the next row, and under the layers that stay at the left."""
+    page = shared_page("voila")
+    page.get_by_test_id("filter").press("ArrowDown")
+    for key in ("ArrowDown", "End"):
+        page.keyboard.press(key)
+    for _ in range(9):
+        page.keyboard.press("ArrowRight")
+        ring = page.evaluate(
+            "() => { const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(document.activeElement);"
+            " return [outlineStyle, parseFloat(outlineWidth) + parseFloat(outlineOffset)]; }"
+        )
+        assert ring[0] != "none" and ring[1] <= 0
+
+
+def test_what_slides_under_a_resting_pointer_is_silent(shared_page: Open) -> None:
+    page = shared_page("voila")
+    measured(page)
+    cell(page, QKV, "int8").scroll_into_view_if_needed()
+    page.evaluate("() => { document.querySelector('.px-map .px-scroll').scrollTop = 0; }")
+    spot = cell(page, QKV, "int8").bounding_box()
+    assert spot
+    tip = page.locator(".px-tip:visible")
+    page.mouse.move(5, 5)
+    page.mouse.move(spot["x"] + 8, spot["y"] + 8)
+    expect(tip).to_contain_text(QKV)
+    page.mouse.wheel(0, 28 * 3)
+    page.wait_for_function("() => document.querySelector('.px-map .px-scroll').scrollTop > 28")
+    expect(tip).to_have_count(0)
+    page.mouse.move(spot["x"] + 12, spot["y"] + 8)
+    expect(tip).to_have_count(1)
+
+
+def test_the_bar_says_what_runs_and_how_far_it_is(shared_page: Open) -> None:
+    """With a recipe that is no preset, and on a laptop; where the words are cut, the percentage stays."""
+    page = shared_page("voila")
+    words = page.locator("[data-testid=job-progress] .px-job-words")
+    for width, whole in ((1440, True), (1280, False)):
+        page.set_viewport_size({"width": width, "height": 1000})
+        seen = words.evaluate(
+            """(words) => {
+                const [text, percent] = words.children;
+                const before = [text.textContent, percent.textContent];
+                const own = document.querySelector("[data-testid=preset]");
+                const chosen = own.value;
+                own.value = "";
+                document.querySelector("[data-testid=job-cancel]").hidden = false;
+                [text.textContent, percent.textContent] = ["reading activation ranges", " 78 %"];
+                const found = [text.scrollWidth <= text.clientWidth, percent.clientWidth > 20, text.clientWidth > 60];
+                [text.textContent, percent.textContent] = before;
+                own.value = chosen;
+                return found;
+            }"""
+        )
+        assert seen[1:] == [True, True] and (seen[0] or not whole)

@@ -71,6 +71,8 @@ def test_the_tour_is_followed_to_its_end_and_taken_back(open_page: Open) -> None
     _at(page, "historyStart")
     page.mouse.click(*_pointed_at(page))
     _at(page, "share")
+    expect(page.get_by_test_id("tour-next")).to_have_text("Finish")
+    expect(page.get_by_test_id("tour-skip")).to_be_hidden()
     expect(recipe).to_have_attribute("data-hash", start)
     _next(page)
     expect(page.get_by_test_id("tour-card")).to_have_count(0)

@@ -119,7 +119,7 @@ export function shortCost(cost) {
   if (Number.isNaN(cost)) return "NaN";
   if (cost === Infinity) return "Inf";
   if (cost === 0) return "0";
-  if (cost < 1e-12) return "<1e-12";
+  if (cost < 1e-12) return "\u22480"; // a cell has no room for a bound; its tooltip has the number
   if (cost >= 999.5) return cost.toExponential(0).replace("e+", "e");
   return cost >= 0.95 ? (cost < 9.95 ? cost.toFixed(1) : cost.toFixed(0)) : cost.toExponential(0);
 }

@@ -10,10 +10,13 @@ const CLICK_MS = 50;
 /** Attaches every listener; returns the function that takes them off. */
 export function attachInput(map) {
   const { filter, body, scroll } = map.parts;
+  const over = heedMoves((event) => explain(map, event));
   const listeners = [
     [filter, "input", () => typeFilter(map)],
     [body, "click", (event) => click(map, event)],
-    [body, "mouseover", (event) => explain(map, event)],
+    [body, "mouseover", over.enter],
+    [body, "mousemove", over.move],
+    [document, "mousemove", over.note],
     [body, "mouseleave", () => map.paint || map.tip.hide()],
     [body, "focusin", (event) => event.target.matches(":focus-visible") && explain(map, event)],
     [body, "focusout", () => map.tip.hide()],
@@ -26,6 +29,18 @@ export function attachInput(map) {
   ];
   listeners.forEach(([element, name, run]) => element.addEventListener(name, run));
   return () => listeners.forEach(([element, name, run]) => element.removeEventListener(name, run));
+}
+
+/** Passes on where a pointer moved to; what slides under one that rests, as when the page scrolls, says nothing until it moves. */
+function heedMoves(run) {
+  const placeOf = ({ screenX, screenY }) => `${screenX} ${screenY}`;
+  let rest = "";
+  let slid = false;
+  const enter = (event) => {
+    slid = placeOf(event) === rest;
+    if (!slid) run(event);
+  };
+  return { enter, move: (event) => slid && placeOf(event) !== rest && enter(event), note: (event) => { rest = placeOf(event); } };
 }
 
 function place(map, event) {

@@ -18,10 +18,11 @@ function build(ask) {
   const arrow = (id, sign, name, label) => h("button", { class: "px-btn", type: "button", "data-testid": id, "aria-label": name, title: label, onclick: go(id) }, sign, h("span", { class: "px-wide-only", text: ` ${name}` }));
   const chip = (name) => h("span", { class: "px-chip", tabindex: "0", "data-testid": name, "data-term": name });
   const bar = h("span", { class: "px-bar" }, h("i"));
-  const text = h("span", { class: "px-sub" });
-  const progress = h("span", { class: "px-progress", role: "status", "data-testid": "job-progress" }, text, bar);
+  const [text, percent] = [h("span"), h("span")];
+  const words = h("span", { class: "px-sub px-job-words" }, text, percent);
+  const progress = h("span", { class: "px-progress", role: "status", "data-testid": "job-progress" }, words, bar);
   return {
-    model, open: openButton(), preset, bar, text, progress,
+    model, open: openButton(), preset, bar, text, percent, words, progress,
     device: chip("device"), data: chip("data"),
     undo: arrow("undo", "\u21b6", "Undo", "Undo (Ctrl+Z)"), redo: arrow("redo", "\u21b7", "Redo", "Redo (Ctrl+Shift+Z)"),
     measure: button("measure", "Measure", "measure", "Measure what is missing for this recipe"), cancel: button("job-cancel", "Cancel", "cancel", "Stop the running job"),
@@ -65,9 +66,9 @@ function drawJob(parts, job, { ready, missing, recorded }) {
   const busy = job.state === "running" || job.state === "cancelling";
   put(parts.progress, "data-state", job.state);
   const share = job.total > 0 ? Math.min(1, job.done / job.total) : null;
-  const percent = busy && share !== null ? ` ${Math.round(100 * share)} %` : "";
-  put(parts.text, "text", busy ? `${job.text}${percent}` : recorded ? "recorded: nothing runs here" : ready && !missing ? "all numbers measured" : job.text);
-  put(parts.text, "title", parts.text.textContent);
+  put(parts.percent, "text", busy && share !== null ? ` ${Math.round(100 * share)} %` : "");
+  put(parts.text, "text", busy ? job.text : recorded ? "recorded: nothing runs here" : ready && !missing ? "all numbers measured" : job.text);
+  put(parts.words, "title", parts.words.textContent);
   put(parts.bar, "class", `px-bar${busy && share === null ? " px-unknown" : ""}`);
   parts.bar.hidden = !busy;
   parts.bar.firstChild.style.width = share === null ? "" : `${100 * share}%`;

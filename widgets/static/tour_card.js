@@ -47,6 +47,7 @@ export function newCard(wish) {
     todo.hidden = !now.todo;
     show.hidden = !now.show;
     back.disabled = now.first;
+    skip.hidden = now.last; // one way out is enough
     put(next, "text", now.last ? "Finish" : "Next");
     put(show, "class", "px-btn px-main-btn");
     put(next, "class", now.show ? "px-btn" : "px-btn px-main-btn");
