@@ -25,7 +25,7 @@ _MINE = threading.local()
 POLL_SECONDS = 0.01
 WORTH_TELLING_S = 1.0
 """A wait of so many seconds is told of."""
-WAITING = "waiting for another timing on this device"
+WAITING = "waiting for another timing"
 
 
 @dataclass
