@@ -119,7 +119,7 @@ def _find_moved(subject: Subject, pair: Pair, start: int, k: int) -> list[_Moved
     if task.logits:
         kl, squared = divergence(output, wanted), squared.mean(-1)
     else:
-        squared = squared.flatten(1).mean(1)
+        squared = squared.reshape(len(squared), -1).mean(1)
         kl = torch.full_like(squared, math.nan)
     scores = [scores_of(task, x, pair.target) for x in (wanted, output)]
     predictions = [_predict(task, x) for x in (wanted, output)]
@@ -140,7 +140,7 @@ def _predict(task: Task, output: Tensor) -> Tensor:
     """The top class of every position; the output of every sample where that is one number, else NaN."""
     if task.logits:
         return output.argmax(-1)
-    flat = output.flatten(1)
+    flat = output.reshape(len(output), -1)
     return flat[:, 0] if flat.shape[1] == 1 else torch.full_like(flat[:, 0], math.nan)
 
 

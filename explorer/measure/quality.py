@@ -85,8 +85,16 @@ def _exact_match(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _negative_error(output: Tensor, target: Tensor) -> Tensor:
-    """Minus the mean squared error of each sample, so that higher is better."""
-    return -(output.double() - target.double()).square().flatten(1).mean(1)
+    """Minus the mean squared error of each sample, so that higher is better; dimensions of size 1 need not agree.
+
+    Raises :class:`DataError` for a target of another shape: [n, 1] - [n] would be all pairs of samples.
+    """
+    ours, theirs = ((len(x), *(size for size in x.shape[1:] if size != 1)) for x in (output, target))
+    if ours != theirs:
+        found = f"outputs are {list(output.shape)} and targets {list(target.shape)}"
+        raise DataError("score the outputs", found, f"targets {list(output.shape)}")
+    error = output.double() - target.double().reshape(output.shape)
+    return -error.square().reshape(len(output), -1).mean(1)
 
 
 def _agreement(output: Tensor, target: Tensor) -> Tensor:
