@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,10 +108,15 @@ class Effort:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled("time a recipe")
 
-    def report(self, share: float, text: str = "timing") -> None:
+    def report(self, share: float) -> None:
         """Tell the caller which share of the time is over."""
         if self.progress is not None:
-            self.progress(int(100 * min(1.0, share)), 100, text)
+            self.progress(int(100 * min(1.0, share)), 100, "timing")
+
+    def tell(self, text: str) -> None:
+        """Tell the caller what it waits for, of which there is no share."""
+        if self.progress is not None:
+            self.progress(0, 0, text)
 
 
 def compare(
@@ -146,7 +150,7 @@ def time_rounds(
     names = tuple(calls)
     over, under = watch or (names[0], names[-1])
     times: dict[str, list[float]] = {name: [] for name in names}
-    with exclusive(device, effort.cancel, partial(effort.report, 0.0)), uncollected():
+    with exclusive(device, effort.cancel, effort.tell), uncollected():
         warm_ups = _warm_up(calls, effort)
         start, look_at = time.perf_counter(), FIRST_LOOK
         for done in range(MOST_ROUNDS):

@@ -277,7 +277,7 @@ def test_a_latency_that_waits_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.start()
         until(lambda: told)
     thread.join(10)
-    assert told[0] == (0, 100, "waiting for another timing")
+    assert told[0] == (0, 0, "waiting for another timing")
     assert {text for _, _, text in told[1:]} == {"timing"}
 
 
