@@ -231,6 +231,22 @@ def test_a_second_search_times_next_to_nothing_until_it_is_forgotten(vit: Case, 
     assert counts[1] <= counts[0] / 4 and counts[2] >= counts[0] / 2
 
 
+def test_a_second_search_times_what_the_first_left_out(vit: Case, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["explorer.search.search"]  # the package's own name of this is the function
+    monkeypatch.setattr(module, "MOST_PROFILED", 1)
+    chosen: list[str] = []
+
+    def look(times: CallTimes, plans: Sequence[Plan], most: int) -> list[Plan]:
+        found = costs.cover(times, plans, most)
+        chosen.extend(plan.recipe.hash for plan in found)
+        return found
+
+    monkeypatch.setattr(module, "cover", look)
+    make_searcher(vit.subject, vit.known, Goal())
+    make_searcher(vit.subject, vit.known, Goal())
+    assert len(chosen) == 2 and chosen[0] != chosen[1]
+
+
 CHILD = "from tests.search.test_call_times import time_in_a_process; time_in_a_process()"
 
 
