@@ -11,9 +11,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from explorer.serving import PAGES
+from tests.browser.axe import darken, violations
 from tests.browser.driving import Visit, browsing, leave, serving, visit
 
 MINUTES_MS = 240_000
@@ -75,6 +76,8 @@ class Read:
     views: int
     errors: list[str]
     foreign: list[str]
+    barriers: list[str] | None
+    """What axe finds serious by day and by night; None where axe cannot be had."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,8 @@ def browser() -> Iterator[Browser]:
 def pages(site: str, browser: Browser, request: pytest.FixtureRequest) -> Mapping[str, Read | Exception]:
     """Page -> what was read there, or the error that ended it, of those that this run of the tests asks for."""
     asked = {item.name for item in request.session.items}
-    waiting = [name for name in LESSONS if f"{test_runs_as_a_page.__name__}[{name}]" in asked]
+    tests = (test_runs_as_a_page, test_nobody_is_kept_out)
+    waiting = [name for name in LESSONS if asked & {f"{test.__name__}[{name}]" for test in tests}]
     opened: list[tuple[str, Visit, int]] = []
     found: dict[str, Read | Exception] = {}
     while waiting or opened:
@@ -124,7 +128,18 @@ def attend(seen: Visit, views: int, status: int) -> Read:
     for button in answers.all():
         button.click()
     page.wait_for_function(ANSWERED, arg=answers.count())
-    return Read(status, page.evaluate(FACTS), page.evaluate(DRAWN), seen.errors, seen.foreign)
+    facts, drawn = page.evaluate(FACTS), page.evaluate(DRAWN)
+    return Read(status, facts, drawn, seen.errors, seen.foreign, barriers(page))
+
+
+def barriers(page: Page) -> list[str] | None:
+    """Serious and critical violations in both themes."""
+    try:
+        by_day = violations(page)
+    except pytest.skip.Exception:
+        return None
+    darken(page)
+    return by_day + [f"dark: {each}" for each in violations(page)]
 
 
 @pytest.mark.browser
@@ -141,6 +156,18 @@ def test_runs_as_a_page(pages: Mapping[str, Read | Exception], name: str) -> Non
     doors = {f"/pages/{page.file}" for page in LESSONS.values()}
     assert found.facts["leads"] and set(found.facts["leads"]) <= doors
     assert (found.errors, found.foreign) == ([], [])
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", LESSONS)
+def test_nobody_is_kept_out(pages: Mapping[str, Read | Exception], name: str) -> None:
+    """By axe's rules, with every answer shown."""
+    found = pages[name]
+    if isinstance(found, Exception):
+        raise found
+    if found.barriers is None:
+        pytest.skip("npm is missing, which fetches axe-core: accessibility was not checked")
+    assert found.barriers == []
 
 
 @pytest.mark.browser

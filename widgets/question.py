@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets
 
@@ -92,5 +93,8 @@ class Question(ipywidgets.VBox):
     def _make_controls(self) -> tuple[ipywidgets.Widget, ...]:
         if self._many:
             return tuple(ipywidgets.Checkbox(description=name, indent=False) for name in self._choices)
-        kind = ipywidgets.RadioButtons if len(self._choices) <= MOST_BUTTONS else ipywidgets.Dropdown
-        return (kind(options=self._choices, value=None, layout={"width": "max-content", "max_width": "100%"}),)
+        looks: dict[str, Any] = {"value": None, "layout": {"width": "max-content", "max_width": "100%"}}
+        if len(self._choices) <= MOST_BUTTONS:
+            return (ipywidgets.RadioButtons(options=self._choices, **looks),)
+        named = {"description": "your answer", "style": {"description_width": "initial"}}
+        return (ipywidgets.Dropdown(options=self._choices, **looks, **named),)

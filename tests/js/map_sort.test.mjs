@@ -183,6 +183,8 @@ test("what is wanting of the rows is said above them, with what can be done", ()
   assert.match(found[0].words, /opening cnn.*those of vit/);
   assert.match(found[1].words, /5.000 of 7.200/);
   assert.match(found[2].words + found[3].words, /no gradient.*out of memory/);
+  const over = notices({ ...STATE, stopped: true, costs: { state: "failed", error: "the session ended" } });
+  assert.deepEqual(over.map((each) => each.action), [undefined], "nothing can be tried again where the session ended");
 });
 
 test("what a recording lacks is said once, without alarm, and no button promises more", () => {

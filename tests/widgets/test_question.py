@@ -59,3 +59,10 @@ def test_an_answer_is_looked_for_when_it_is_asked_for_and_failing_is_said() -> N
 def test_a_right_answer_that_cannot_be_chosen_is_refused() -> None:
     with pytest.raises(ValueError, match="'c' is none of the choices"):
         Question("Which?", ["a", "b"], "c")
+
+
+def test_a_list_of_choices_has_a_name() -> None:
+    """What has no name says nothing to a screen reader."""
+    question = Question("Which op?", [f"op {number}" for number in range(20)], "op 3")
+    (control,) = (child for child in question.children if isinstance(child, ipywidgets.Dropdown))
+    assert control.description == "your answer"

@@ -20,6 +20,7 @@ import { kinship, offsetsOf, windowOf } from "./map_window.js";
 import { complain, dress, line, listen, markPage, put, soon } from "./shared.js";
 import { newTip } from "./tip.js";
 import { residuals } from "./tree.js";
+import { undone } from "./undone.js";
 
 const NO_TABLE = { ops: [], precisions: [], options: [], links: [] };
 
@@ -39,7 +40,7 @@ class MapView extends MapActions {
     this.columnsChosen = hidden !== null;
     this.parts = buildParts(buildBar(barActions(this)));
     this.tip = newTip();
-    this.wire = line(model, el);
+    this.wire = line(model, el, () => this.data && this.turned());
     this.reads = recipeReader(model);
     this.rowHeight = ROW;
     this.elements = new Map();
@@ -97,6 +98,17 @@ class MapView extends MapActions {
     return now;
   }
 
+  /** What Python said last; once the session has stopped, nothing of it is still to come. */
+  toldOf(name) {
+    return undone(this.model.get(name), this.wire.stopped());
+  }
+
+  /** The session stopped, or goes on. */
+  turned() {
+    this.readRanges();
+    this.readCosts();
+  }
+
   ask(type, fields) {
     return this.wire.ask(type, fields).catch((error) => complain(this.el, error));
   }
@@ -136,7 +148,7 @@ class MapView extends MapActions {
 
   /** Costs of a former model do not fit the table of the next, and are none then. */
   costsNow() {
-    return readCosts(this.model.get("costs"), this.model.get("cost_bytes"), this.data.ops.length, this.data.precisions.length);
+    return readCosts(this.toldOf("costs"), this.model.get("cost_bytes"), this.data.ops.length, this.data.precisions.length);
   }
 
   readCosts() {
@@ -158,9 +170,9 @@ class MapView extends MapActions {
   }
 
   readRanges() {
-    const strips = readStrips(this.model.get("strips"), this.model.get("heights"));
+    const strips = readStrips(this.toldOf("strips"), this.model.get("heights"));
     // Ranges of a former model may still be on their way out when the table of the next is in.
-    this.strips = strips.ops.length === this.data.ops.length ? strips : { ...readStrips(null, null), error: strips.error, state: strips.state === "failed" ? "failed" : "pending" };
+    this.strips = strips.ops.length === this.data.ops.length ? strips : { ...readStrips(null, null), error: strips.error, state: strips.state === "ready" ? "pending" : strips.state };
     fillAxis(this.parts.header.querySelector(".px-col-range .px-heading"), this.strips);
     this.drawSoon();
   }
@@ -208,8 +220,8 @@ class MapView extends MapActions {
 
   draw() {
     const state = {
-      opening: this.model.get("opening"), failed: this.model.get("failed"), model: this.data.model, ops: this.data.ops.length, shown: this.data.ops.length,
-      rows: this.rows.length, filter: this.parts.filter.value, more: this.data.more, costs: this.costs, strips: this.strips,
+      opening: this.wire.stopped() ? "" : this.model.get("opening"), failed: this.model.get("failed"), model: this.data.model, ops: this.data.ops.length, shown: this.data.ops.length,
+      rows: this.rows.length, filter: this.parts.filter.value, more: this.data.more, costs: this.costs, strips: this.strips, stopped: Boolean(this.wire.stopped()),
     };
     const actions = { clear: () => clearFilter(this), retry: () => this.ask("measure") };
     showPlace(this.parts, placeholder(state), actions);
@@ -263,7 +275,7 @@ class MapView extends MapActions {
       set: ({ ops, precision }) => this.choose(ops.map((id) => this.data.ops.findIndex((one) => one.id === id)).filter((at) => at >= 0), this.data.precisions.indexOf(precision)),
     };
     fillDetail(element, {
-      row, op, act, data: shared.data, choices: shared.choices, costs: shared.costs, found: this.model.get("details")?.ops?.[row.key],
+      row, op, act, data: shared.data, choices: shared.choices, costs: shared.costs, found: this.toldOf("details")?.ops?.[row.key],
       shown: this.columns.filter((column) => column.precision !== undefined), live: index === this.at.row,
     });
     this.fitDetail(row.key, element.firstChild.offsetHeight);

@@ -23,15 +23,16 @@ function nearMiss(filter) {
 }
 
 /** What is to be said above the rows: [{tone, words, action}]. */
-export function notices({ opening, model, shown, more, costs, strips }) {
+export function notices({ opening, model, shown, more, costs, strips, stopped }) {
   const found = [];
+  const action = stopped ? undefined : "retry";
   if (opening) found.push({ tone: "busy", words: `${opening} \u2013 until then the rows below are those of ${model}.` });
   if (more > 0) found.push({ tone: "", words: `The first ${count(shown)} of ${count(shown + more)} ops are shown; recipes, search and totals hold all of them.` });
   const lacks = [costs.state === "absent" && "no predicted costs", strips.state === "absent" && "no ranges"].filter(Boolean);
   const colours = costs.state === "absent" ? " The cells have no colours." : "";
   if (lacks.length) found.push({ tone: "", words: `This recording holds ${lacks.join(" and ")}: nobody had looked at them when it was saved.${colours}` });
-  if (costs.state === "failed") found.push({ tone: "bad", words: `The cells have no colours, for no cost could be predicted: ${costs.error}`, action: "retry" });
-  if (strips.state === "failed") found.push({ tone: "bad", words: `The ranges could not be read: ${strips.error}`, action: "retry" });
+  if (costs.state === "failed") found.push({ tone: "bad", words: `The cells have no colours, for no cost could be predicted: ${costs.error}`, action });
+  if (strips.state === "failed") found.push({ tone: "bad", words: `The ranges could not be read: ${strips.error}`, action });
   return found;
 }
 

@@ -7,7 +7,7 @@ import { WORDS } from "./words.js";
 
 const STATES = {
   opening: "No model is open yet.", running: "Being measured: the times follow the speed-up.", idle: "Not measured yet. Press Measure in the bar above.",
-  recorded: "Not recorded: this recipe was not measured.", ended: "Not measured: the session ended.", lost: "Not measured: no connection.",
+  recorded: "Not recorded: the latency was not measured.", ended: "Not measured: the session ended.", lost: "Not measured: no connection.",
 };
 const HINT = "slowest first \u00b7 bar: how near an op is to what this machine could do at best";
 const EMULATED = "Some ops are emulated here: their times, and so the sum, say nothing about a real kernel.";

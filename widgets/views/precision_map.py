@@ -24,6 +24,7 @@ class PrecisionMap(View):
         "menu",
         "tip",
         "tree",
+        "undone",
         "lane",
         "time_rows",
         "strip",
