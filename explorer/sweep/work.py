@@ -152,7 +152,7 @@ class Parcel:
 
 def measure(parcel: Parcel, task: Task) -> list[Outcome]:
     """Return the outcomes of a task, on a worker: the parcel is opened once, and its bench kept until another comes."""
-    bench, count = _bench_of(parcel)
+    bench, count = bench_of(parcel)
     with threads(count):
         return bench.measure(task)
 
@@ -161,12 +161,18 @@ _open: dict[str, tuple[Bench, int]] = {}
 _lock = threading.Lock()
 
 
-def _bench_of(parcel: Parcel) -> tuple[Bench, int]:
+def bench_of(parcel: Parcel) -> tuple[Bench, int]:
+    """Return the bench of a parcel, and how many threads it is used with.
+
+    It is opened with as many: the fastest of rival kernels is known for a number of threads, and workers are often
+    started with one.
+    """
     with _lock:
         if parcel.key not in _open:
             work = parcel.unpack()
             _open.clear()
-            _open[parcel.key] = work.open(), work.threads
+            with threads(work.threads):
+                _open[parcel.key] = work.open(), work.threads
         return _open[parcel.key]
 
 
