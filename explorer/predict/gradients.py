@@ -41,15 +41,21 @@ class Segment:
 
 def cut_segments(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]], bytes_: float) -> tuple[Segment, ...]:
     """Cut the ops into runs whose results take at most so many bytes in FP32 (or that are one op)."""
-    cuts, held = [0], 0
+    cuts, held, sizes = [0], 0, sizes_of(graph, shapes)
     for position, op in enumerate(graph.ops):
-        size = prod(shapes.get(op.name, ())) * FP32_BYTES if graph.is_floating(op.name) else 0
+        size = sizes.get(op.name, 0)
         if held and held + size > bytes_:
             cuts.append(position)
             held = 0
         held += size
     bounds = zip(cuts, [*cuts[1:], len(graph.ops)], strict=True)
     return tuple(Segment(start, stop, *_crossing(graph, start, stop)) for start, stop in bounds)
+
+
+def sizes_of(graph: ModelGraph, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, int]:
+    """Return the bytes of each floating value, in FP32."""
+    names = (*graph.inputs, *(op.name for op in graph.ops))
+    return {name: prod(shapes.get(name, ())) * FP32_BYTES for name in names if graph.is_floating(name)}
 
 
 def _crossing(graph: ModelGraph, start: int, stop: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

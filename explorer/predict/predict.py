@@ -31,8 +31,8 @@ _TEXT = "predicting quality costs"
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of a map: its precisions, how many probes, how an error becomes products, and how many bytes may be
-    held at a time."""
+    """What is asked of a map: its precisions, how many probes, how an error becomes products, and how many bytes of
+    values and gradients may be held at a time. Packed weights, and what the allocator keeps, come on top."""
 
     precisions: tuple[str, ...]
     probes: int = PROBES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from explorer.errors import Cancelled
 from explorer.formats import Quantized
 from explorer.graph import Op
 from explorer.kernels import as_float
+from explorer.predict.checkpoints import walk_segments
 from explorer.predict.gradients import (
     Edge,
     Gradients,
@@ -31,6 +33,7 @@ from explorer.predict.gradients import (
     find_reaching,
     find_underivable,
     floats_of,
+    sizes_of,
 )
 from explorer.predict.probes import Probes
 from explorer.predict.products import Contract, Pull
@@ -75,9 +78,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Manner:
-    """How products are found: under so many probes, by which contraction, holding at most so many bytes at a time.
+    """How products are found: under so many probes, by which contraction, holding at most so many bytes at a time, or
+    what one op needs.
 
-    A model that needs more is walked in segments, at the price of one more way forth.
+    A model that needs more is walked in segments, at the price of one more way forth; under a small budget the values
+    that they begin with are computed anew, at the price of a few (:func:`explorer.predict.checkpoints.walk_segments`).
     """
 
     probes: int
@@ -93,8 +98,10 @@ class Sensitivity:
         self._plan, self._graph = subject.baseline, subject.graph
         self._executor = Executor(self._plan, subject.kernels)
         self._carrying = find_carrying(self._graph)
-        # Held at a time: results, what is recorded for derivatives, an op's gradients in order, and all gradients.
-        self._segments = cut_segments(self._graph, self._plan.shapes, manner.budget_bytes / (manner.probes + 3))
+        # Held of one: results, what is recorded for derivatives, an op's gradients in order, and all gradients. The
+        # other half of the budget is for the values that the segments begin with.
+        self._segments = cut_segments(self._graph, self._plan.shapes, manner.budget_bytes / 2 / (manner.probes + 3))
+        self._sizes = sizes_of(self._graph, self._plan.shapes)
         self._alone: dict[Cell, Alone] = {}
         self._cut: set[str] = set()
         self._reaching = find_reaching(self._graph, [self._graph.output.name])
@@ -110,10 +117,11 @@ class Sensitivity:
         derivative; :attr:`failures` says why.
         """
         doing = _Doing(batch, work, cancel, Owners(self._graph, batch.size))
-        entering = self._go_forth(inputs, doing)
+        limit = self._manner.budget_bytes / 4
+        forth = partial(self._go_forth, doing=doing)
         arriving: Gradients = {}
-        for segment in reversed(self._segments):
-            tape = Tape(self._plan, self._subject.kernels, segment, entering.pop(), self._carrying, self._cut)
+        for segment, entering in walk_segments(self._segments, inputs, forth, self._sizes, limit):
+            tape = Tape(self._plan, self._subject.kernels, segment, entering, self._carrying, self._cut)
             values = tape.values
             if segment is self._segments[-1]:
                 arriving = self._probe(values[self._graph.output.name], batch, seed)
@@ -131,17 +139,12 @@ class Sensitivity:
             self._evaluate(segment, values, gradients, doing)
         return {key: products.cpu().numpy().astype(np.float32, copy=False) for key, products in doing.found.items()}
 
-    def _go_forth(self, inputs: Mapping[str, Tensor], doing: _Doing) -> list[dict[str, Any]]:
-        """The values that enter each segment."""
-        values: dict[str, Any] = dict(inputs)
-        entering = [dict(values)]
-        for segment in self._segments[:-1]:
-            stops = range(segment.start, segment.stop) if self._sorts else (segment.start,)
-            for start, stop in zip(stops, (*stops[1:], segment.stop), strict=True):
-                doing.owners.follow(self._graph.ops[start], values)
-                self._executor.advance(values, start, stop, doing.cancel)
-            entering.append(dict(values))
-        return entering
+    def _go_forth(self, segment: Segment, values: dict[str, Any], doing: _Doing) -> None:
+        """Run a segment on ``values``, in place."""
+        stops = range(segment.start, segment.stop) if self._sorts else (segment.start,)
+        for start, stop in zip(stops, (*stops[1:], segment.stop), strict=True):
+            doing.owners.follow(self._graph.ops[start], values)
+            self._executor.advance(values, start, stop, doing.cancel)
 
     def _follow(self, segment: Segment, values: Mapping[str, Any], doing: _Doing) -> None:
         if self._sorts:
