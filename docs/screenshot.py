@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -91,11 +91,19 @@ def _take_in(page: Page, scenes: list[walk.Scene], theme: str, size: str) -> Non
 def _choose(page: Page, choices: Sequence[str]) -> None:
     """The preset and a few precisions on top of it, all numbers measured."""
     _settle(page)
-    page.get_by_test_id("preset").select_option(PRESET)
+    _change(page, lambda: page.get_by_test_id("preset").select_option(PRESET))
     for choice in choices:
-        page.get_by_test_id(f"cell:{choice}").click()
+        _change(page, page.get_by_test_id(f"cell:{choice}").click)
     page.mouse.move(5, 5)
     _settle(page)
+
+
+def _change(page: Page, act: Callable[[], object]) -> None:
+    """Choose, and wait until the page shows the recipe that follows: until then it is the former that is measured."""
+    recipe = page.get_by_test_id("recipe")
+    before = recipe.get_attribute("data-hash") or ""
+    act()
+    expect(recipe).not_to_have_attribute("data-hash", before)
 
 
 def _take_overview(browser: Browser, address: str) -> None:
