@@ -182,7 +182,8 @@ def _sweep(chosen: argparse.Namespace) -> int:
             with terminal_progress(None) as report:
                 swept = sweep(session.subject, cells, chosen.n, executor, report)
         except SweepLost as lost:
-            _tell_sweep(lost.result.over(ops, names), chosen.out)
+            if lost.result.cells:
+                _tell_sweep(lost.result.over(ops, names), chosen.out)
             raise
     _tell_sweep(swept.over(ops, names), chosen.out)
     return 0

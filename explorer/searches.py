@@ -178,9 +178,9 @@ class Searches(Analyses):
         A row for each op asked for (default all) and a column for each precision; 0 in FP32, NaN where a precision is
         not possible or its kernel failed. Over the first ``n`` samples (default 128). ``only="ambiguous"`` measures
         only cells whose prediction cannot be trusted (needs a map) and leaves the others NaN. executor: None for this
-        process, any executor of ``concurrent.futures``, or a ``dask.distributed`` Client. ``partial`` gets the table
-        so far. What was measured is used by :meth:`price` from now on. Raises :class:`explorer.sweep.SweepLost`, with
-        what was measured, where workers are gone.
+        process, any executor of ``concurrent.futures`` (processes spawned, not forked), or a ``dask.distributed``
+        Client. ``partial`` gets the table so far. What was measured is used by :meth:`price` from now on. Raises
+        :class:`explorer.sweep.SweepLost`, with what was measured, where workers are gone.
         """
         names = names_of(precisions or self.precisions)
         rows = choose_ops(self.subject, ops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from explorer.errors import Cancelled
+from explorer.errors import Cancelled, ExplorerError
 from explorer.subject import Subject
 from explorer.sweep import work
 from explorer.sweep.bench import Bench, Task
@@ -142,7 +142,11 @@ class ProcessCrew:
 
 @contextmanager
 def hire(executor: Any, subject: Subject, tasks: list[Task], cancel: Any) -> Iterator[Crew]:
-    """Yield the crew of an executor: any of ``concurrent.futures``, or a Dask client."""
+    """Yield the crew of an executor: any of ``concurrent.futures``, or a Dask client.
+
+    Raises :class:`ExplorerError` for a pool of forked processes: they wait for ever for this one's threads.
+    """
+    _refuse_forks(executor)
     if isinstance(executor, ThreadPoolExecutor):
         yield ThreadCrew(executor, Bench.of(subject), cancel)
     elif isinstance(executor, Executor):
@@ -153,3 +157,11 @@ def hire(executor: Any, subject: Subject, tasks: list[Task], cancel: Any) -> Ite
 
         with hire_cluster(executor, lambda: Parcel.of(Work.of(subject, tasks))) as crew:
             yield crew
+
+
+def _refuse_forks(executor: Any) -> None:
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
+        found = "its processes are forks of this one, and would wait for ever for threads that compute here"
+        spawn = "ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('spawn'))"
+        raise ExplorerError("sweep on an executor", found, spawn)

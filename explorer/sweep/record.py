@@ -103,7 +103,11 @@ class SweepLost(ExplorerError):
     """The workers are gone; ``result`` holds the cells that were measured before."""
 
     def __init__(self, found: str, try_: str, result: SweepResult) -> None:
-        done = f"{len(result.cells)} cells were measured and are in error.result"
+        done = (
+            f"{len(result.cells)} cells were measured and are in error.result"
+            if result.cells
+            else "nothing was measured"
+        )
         super().__init__("sweep the cells on workers", f"{found}; {done}", try_)
         self.result = result
 
