@@ -54,7 +54,7 @@ class Bench:
         recipe = self.baseline.recipe
         for op, precision in change:
             recipe = recipe.with_precision([op], precision, "swept")
-        return self.planner.plan(recipe)
+        return self.planner.plan(recipe, near=self.baseline)
 
     def detour(self, change: Change) -> Detour:
         return find_detour(self.plan(change), self.baseline)
