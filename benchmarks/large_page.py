@@ -137,6 +137,12 @@ BUSY = """async ({clicks, pause}) => {
     return {answers, seconds, turns, longest: Math.max(0, ...gaps)};
 }"""
 
+# Until the rows there are drawn.
+TO_THE_TOP = """async () => {
+    document.querySelector(".px-scroll").scrollTop = 0;
+    for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+
 CANCEL = """async () => {
     const find = (id) => document.querySelector(`[data-testid="${id}"]`);
     const start = performance.now();
@@ -212,7 +218,7 @@ def _tell_scrolling(page: Page, more: dict[str, Any]) -> None:
     rate, meanwhile = (1e3 * len(each) / sum(each) for each in (gaps, busy))
     tell("page: frames a second while 2,000 ops scroll on the served page", rate, "1/s", ">= 50", rate >= 50,
          while_measuring=round(meanwhile, 1), **spread(gaps), **more)  # fmt: skip
-    page.evaluate("() => { document.querySelector('.px-scroll').scrollTop = 0; }")
+    page.evaluate(TO_THE_TOP)
 
 
 def _scroll(page: Page) -> list[float]:
@@ -230,6 +236,7 @@ def _wait_for_colours(page: Page) -> None:
 def _cells(page: Page) -> Iterator[str]:
     """Cells to click, one linear op after another, each time in another precision."""
     found = page.locator('[data-testid^="cell:"][data-testid$="/linear:int8"][data-state=real]')
+    expect(found.first).to_be_visible()
     names = [name.removesuffix(":int8") for cell in found.all() if (name := cell.get_attribute("data-testid"))]
     return (f"{name}:{CHOSEN[turn % len(CHOSEN)]}" for turn in count() for name in names)
 

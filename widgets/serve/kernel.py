@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ WRITABLE = frozenset({"value", "index", "error"})
 MOST_WRITTEN = 10_000
 """The largest value that a control takes, as JSON text; files come by messages of our own views."""
 OURS = "widgets."
+TURN_S = 5e-4
+"""After so long a thread that computes in Python lets one go on that waits, such as the one that answers clicks. With
+Python's own 5 ms an answer, which takes several turns, was late more often while a job ran."""
 Handler = Callable[[Any, Any, dict[str, Any]], None]
 
 
@@ -92,4 +96,5 @@ def _reason_against_change(widget: Any, data: dict[str, Any]) -> str:
 def main() -> None:
     """Run the kernel that the site asked for on the command line."""
     limits.enforce_memory(limits.of_this_kernel())
+    sys.setswitchinterval(TURN_S)
     IPKernelApp.launch_instance(kernel_class=VisitorKernel)
