@@ -119,16 +119,26 @@ def _device(line: Line) -> str:
 def _facts(lines: Mapping[str, list[Line]]) -> str:
     """What the figures of a device were taken on and when, and with which versions of peers."""
     every = [line for part in lines.values() for line in part]
-    device, last = every[0]["device"], max(every, key=lambda line: str(line["when"]))
+    last = max(every, key=lambda line: str(line["when"]))
     days = sorted({line["when"][:10] for line in every})
     versions: dict[str, str] = next((line["versions"] for line in lines.get("models", []) if line.get("versions")), {})
     peers = ", ".join(f"{name} {version}" for name, version in versions.items())
     rows = [
-        ("instructions", ", ".join(device["features"])),
+        *_instructions(every),
         ("waiting threads", f"`GOMP_SPINCOUNT` or policy: {last['device']['waiting']}"),
         ("measured", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"),
     ]
     return table(("fact", "value"), [*rows, ("peers", peers)] if peers else rows)
+
+
+def _instructions(lines: list[Line]) -> list[tuple[str, str]]:
+    """What the processor can do; machines of one name may differ, and then which parts were measured on which."""
+    parts: dict[str, dict[str, None]] = {}
+    for line in lines:
+        parts.setdefault(", ".join(line["device"]["features"]), {})[line.get("part", "others").split(",")[0]] = None
+    if len(parts) == 1:
+        return [("instructions", next(iter(parts)))]
+    return [(f"instructions: {', '.join(names)}", features) for features, names in parts.items()]
 
 
 def _sections(ending: str, lines: Mapping[str, list[Line]]) -> Iterator[str]:

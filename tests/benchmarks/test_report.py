@@ -151,3 +151,12 @@ def test_charts_are_svg_with_their_words(svg: str) -> None:
 )
 def test_numbers_have_three_digits(value: float | None, said: str) -> None:
     assert number(value) == said
+
+
+def test_a_machine_of_the_same_name_with_other_instructions_is_told_apart() -> None:
+    other = DEVICE | {"features": ["AVX2", "AMX-INT8"]}
+    lines = [line("a", 1.0, part="kernels"), line("b", 2.0, part="page", device=other)]
+    text = report.page({"main_job": lines})
+    assert "| instructions: kernels | AVX2 |" in text
+    assert "| instructions: page | AVX2, AMX-INT8 |" in text
+    assert "| instructions | AVX2 |" in report.page({"main_job": lines[:1]})
