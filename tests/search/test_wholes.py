@@ -41,5 +41,5 @@ def test_budgets_are_kept_by_whole_runs(vit: Case) -> None:
     assert (low, high) == pytest.approx((1.5 * low_sum, 1.5 * high_sum))
     budget = (low + high) / 2
     proposal = slower.at(budget)
-    assert proposal.latency_ms <= budget
+    assert proposal.latency_ms <= budget * (1 + 1e-6)
     assert proposal.latency_ms == pytest.approx(1.5 * sums.amounts(proposal.recipe)[0])
