@@ -184,23 +184,27 @@ class Searcher:
 
     def _solved(self, budget: float) -> Iterator[Choice]:
         """Choices whose real plans are within ``budget``; the target that is solved for moves by what sums miss."""
-        target = budget
+        target = aim = self.wholes.sum_ms(budget)
         for _ in range(MOST_SOLVED):
             solution = cheapest(self.problem, target)
             choice = self._least()[1] if solution is None else self._improved(solution.choice, target)
-            planned, real = self.problem.spent_by(choice), self._really_used(choice)
+            planned, real = self._planned(choice), self._really_used(choice)
             if meets(real, budget):
                 yield choice
                 if real >= budget * (1 - CLOSE) or abs(real - planned) <= CLOSE * budget:
                     return
             elif solution is None:
                 return
-            corrected = budget - (real - self.problem.spent_by(choice))
+            corrected = aim - (real - self._planned(choice))
             if abs(corrected - target) < CLOSE * budget / 10:
                 if meets(real, budget):
                     return
                 corrected = target - max(real - budget, CLOSE * budget)
             target = corrected
+
+    def _planned(self, choice: Choice) -> float:
+        """How much a choice uses by the sum that is solved, as a whole run where time is scarce."""
+        return self.wholes.whole_ms(self.problem.spent_by(choice))
 
     def _improved(self, choice: Choice, target: float) -> Choice:
         """The solver's choice, or what swaps make of it or a simpler one, where that is surely cheaper.

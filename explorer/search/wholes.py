@@ -36,6 +36,13 @@ class Wholes:
             return sum_ms
         return sum_ms * float(np.interp(sum_ms, self.sums_ms, self.ratios))
 
+    def sum_ms(self, whole_ms: float) -> float:
+        """Return which sum a run of this length has, about: by the ratio that such runs have."""
+        if not self.sums_ms:
+            return whole_ms
+        runs = sorted((each * ratio, ratio) for each, ratio in zip(self.sums_ms, self.ratios, strict=True))
+        return whole_ms / float(np.interp(whole_ms, [run for run, _ in runs], [ratio for _, ratio in runs]))
+
 
 SUMS_STAND = Wholes()
 
