@@ -36,7 +36,8 @@ COLUMNS = [
 class Proposal:
     """A recipe with its predicted price and amounts, and what was measured of it (None until it was).
 
-    latency_ms: predicted, the sum over its calls; NaN where calls were never timed, or are emulated. words: its short
+    latency_ms: predicted, the sum over its calls held against whole runs; NaN where calls were never timed, or are
+    emulated. words: its short
     name.
     """
 

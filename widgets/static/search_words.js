@@ -40,7 +40,7 @@ export function valueAt(position, low, high) {
 export function figuresOf(proposal, objective) {
   const price = proposal.price || {};
   const emulated = proposal.emulated ? `${plural(proposal.emulated, "op")} emulated` : "";
-  const time = proposal.emulated && objective !== "latency" ? [] : [{ term: "latency", big: amount("latency", proposal.latency_ms), sub: "a batch, sum of measured calls", kind: "predicted" }];
+  const time = proposal.emulated && objective !== "latency" ? [] : [{ term: "latency", big: amount("latency", proposal.latency_ms), sub: "a batch, from measured calls and whole runs", kind: "predicted" }];
   return [
     { term: "quality cost", big: small(price.cost), sub: [bandWords(price), emulated].filter(Boolean).join(" \u00b7 "), kind: "predicted", tone: price.valid === false ? "warm" : "" },
     ...time,
